@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import "net/netip"
+
+// Topics of the conversation between a cluster and the NetManager of the worker {id}; see [Topic].
+const (
+	TopicAliveNet     = "alive/net"     // NetManager → cluster, retained, also its last will: Alive
+	TopicNetNode      = "net/node"      // cluster → NetManager, retained: NetNode
+	TopicNetPeers     = "net/peers"     // cluster → NetManager: NetPeers
+	TopicNetEndpoints = "net/endpoints" // NetManager → cluster: NetEndpoints
+	TopicNetInterest  = "net/interest"  // NetManager → cluster: NetInterest
+	TopicNetRoutes    = "net/routes/"   // + service id; cluster → NetManager: NetRoutes
+	TopicNetResolved  = "net/resolved"  // cluster → NetManager: NetResolved
+)
+
+// NetNode is the overlay's configuration of one worker.
+type NetNode struct {
+	Header
+	WorkerID string `json:"worker_id"`
+	// Subnets are the worker's own, v4 and v6; the first v4 one's first address is the gateway.
+	Subnets []netip.Prefix `json:"subnets"`
+	Ranges  Ranges         `json:"ranges"`
+	// TunnelPort is the UDP port of the overlay, 50103 unless configured.
+	TunnelPort uint16 `json:"tunnel_port"`
+}
+
+// NetPeers is the full list of the workers that a worker's interest, or the interest of others in its services, concerns.
+// A peer or source that conntrack still uses is kept although a list lacks it.
+type NetPeers struct {
+	Header
+	Peers []NetPeer `json:"peers"`
+}
+
+// NetPeer is another worker.
+type NetPeer struct {
+	WorkerID string `json:"worker_id"`
+	// PublicKey is the X25519 key of its NetManager, 32 bytes.
+	PublicKey []byte         `json:"public_key"`
+	Subnets   []netip.Prefix `json:"subnets"`
+	// Outer are the addresses at which hello packets may find it.
+	Outer []netip.AddrPort `json:"outer"`
+	// Sources are the Instance IPs that live there now.
+	Sources []NetSource `json:"sources"`
+}
+
+// NetSource is an Instance IP that may appear as a source of packets from a peer.
+type NetSource struct {
+	InstanceKey
+	Generation   Generation `json:"generation"`
+	InstanceIP   netip.Addr `json:"instance_ip"`
+	InstanceIPv6 netip.Addr `json:"instance_ipv6"`
+}
+
+// NetEndpoints is the full list of a worker's local endpoints, and what others need to reach the worker.
+type NetEndpoints struct {
+	Header
+	PublicKey []byte           `json:"public_key"`
+	Outer     []netip.AddrPort `json:"outer"`
+	Endpoints []NetEndpoint    `json:"endpoints"`
+}
+
+// NetEndpoint is one attached instance.
+type NetEndpoint struct {
+	InstanceKey
+	Generation    Generation `json:"generation"`
+	NamespaceIP   netip.Addr `json:"namespace_ip"`
+	NamespaceIPv6 netip.Addr `json:"namespace_ipv6"`
+	// Tag is the VNI of every packet of a flow to or from this endpoint: 24 random bits, never 0.
+	Tag uint32 `json:"tag"`
+}
+
+// NetInterest is the full set of what a worker wants routes for.
+type NetInterest struct {
+	Header
+	Addresses []InterestAddress `json:"addresses"`
+	// Peers is the stamp of the peer list that the worker holds.
+	Peers Stamp `json:"peers"`
+}
+
+// InterestAddress is one service address or Instance IP that a worker wants, and the stamp of the routes that it holds for it.
+type InterestAddress struct {
+	Address netip.Addr `json:"address"`
+	Held    Stamp      `json:"held"`
+}
+
+// NetRoutes is the whole set of routes of one service. An empty Instances is a statement: nothing runs.
+type NetRoutes struct {
+	Header
+	ServiceID string           `json:"service_id"`
+	JobName   string           `json:"job_name"`
+	Addresses []ServiceAddress `json:"addresses"`
+	Ports     []Port           `json:"ports,omitempty"`
+	Instances []RouteInstance  `json:"instances"`
+	// Gone says that the service exists no more: its addresses lose their meaning.
+	Gone bool `json:"gone,omitempty"`
+}
+
+// RouteInstance is where one instance of a service is.
+type RouteInstance struct {
+	Number       int        `json:"instance_number"`
+	Generation   Generation `json:"generation"`
+	InstanceIP   netip.Addr `json:"instance_ip"`
+	InstanceIPv6 netip.Addr `json:"instance_ipv6"`
+	// Peer is the id of the worker that runs it.
+	Peer          string     `json:"peer"`
+	NamespaceIP   netip.Addr `json:"namespace_ip"`
+	NamespaceIPv6 netip.Addr `json:"namespace_ipv6"`
+	Tag           uint32     `json:"tag"`
+	State         State      `json:"state"`
+	// Load is the instance's processor use over its limit, 0 to 1.
+	Load float64 `json:"load"`
+	// Latitude and Longitude are those of the worker, in degrees; both 0 when unknown.
+	Latitude  float64 `json:"lat,omitempty"`
+	Longitude float64 `json:"lon,omitempty"`
+}
+
+// Resolution is what the cluster knows of a wanted address.
+type Resolution string
+
+// The answers to a wanted address.
+const (
+	// ResolvedService means that NetRoutes of the named service follow or have been sent.
+	ResolvedService Resolution = "service"
+	// ResolvedNone means that no service has the address; it is remembered for 5 s.
+	ResolvedNone Resolution = "none"
+	// ResolvedUnavailable means that it cannot be told now; it is never remembered.
+	ResolvedUnavailable Resolution = "unavailable"
+)
+
+// NetResolved answers each wanted address of an interest message.
+type NetResolved struct {
+	Header
+	Entries []ResolvedAddress `json:"entries"`
+}
+
+// ResolvedAddress is the answer for one address.
+type ResolvedAddress struct {
+	Address    netip.Addr `json:"address"`
+	Resolution Resolution `json:"resolution"`
+	ServiceID  string     `json:"service_id,omitempty"`
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Paths of the conversation between a cluster and its root. The cluster dials; {id} is the cluster's id.
+const (
+	PathClusterJoin    = "/api/v1/clusters/join"
+	PathClusterDesired = "/api/v1/clusters/{id}/desired"
+	PathClusterReport  = "/api/v1/clusters/{id}/report"
+)
+
+// MaxWait is the longest time that a blocking query for desired state is held open.
+const MaxWait = 30 * time.Second
+
+// ClusterJoinRequest asks root to take a cluster in. The token is a bearer token in the Authorization header.
+type ClusterJoinRequest struct {
+	Format int `json:"format"`
+	// CSR is a PEM certificate request for the cluster's key. Its subject is ignored: root issues the identity.
+	CSR string `json:"csr"`
+	// Name is what people call the cluster; unique at its root.
+	Name string `json:"name"`
+	// Location is "lat,lon[,radius]" or free text.
+	Location string `json:"location"`
+}
+
+// JoinResponse is the answer to a cluster or worker that joined.
+type JoinResponse struct {
+	Format int `json:"format"`
+	// ID is the identity that the tier above has issued: 24 hexadecimal digits.
+	ID string `json:"id"`
+	// Certificate is the PEM client certificate; its common name is ID.
+	Certificate string `json:"certificate"`
+	// CA is the PEM certificate of the authority of the tier above.
+	CA string `json:"ca"`
+	// Brokers are MQTT addresses, HOST:PORT, to be tried in order; for workers only. An empty host is the host that answered.
+	Brokers []string `json:"brokers,omitempty"`
+}
+
+// ClusterDesired answers the blocking query for a cluster's desired state.
+type ClusterDesired struct {
+	Header
+	// Full says that Changed and Removed are all there is, not what changed since the asked revision. An instance that a full
+	// list lacks is not thereby stopped: only Removed does that.
+	Full bool `json:"full"`
+	// Changed are instances that the cluster is to run.
+	Changed []ClusterInstance `json:"changed"`
+	// Removed are tombstones, repeated until the cluster reports the instance UNDEPLOYED. Their Move is the highest there is.
+	Removed []Tombstone `json:"removed"`
+	// Subnets are all blocks that root has leased to the cluster.
+	Subnets []SubnetBlock `json:"subnets"`
+	// Ranges are the overlay's address ranges.
+	Ranges Ranges `json:"ranges"`
+}
+
+// ClusterInstance is an instance that root has given to a cluster.
+type ClusterInstance struct {
+	InstanceKey
+	Placement uint32       `json:"placement"`
+	Spec      InstanceSpec `json:"spec"`
+}
+
+// SubnetBlock is a run of worker subnets that a cluster may hand out.
+type SubnetBlock struct {
+	// ID names the block for as long as it is leased.
+	ID int64 `json:"id"`
+	// V4 and V6 are the worker subnets of the block, paired by index: /26 and /120.
+	V4 []netip.Prefix `json:"v4"`
+	V6 []netip.Prefix `json:"v6"`
+}
+
+// Ranges are the overlay's address ranges, the same in the whole installation.
+type Ranges struct {
+	// Workers hold the worker subnets, Services the service and Instance IPs.
+	WorkersV4  netip.Prefix `json:"workers_v4"`
+	WorkersV6  netip.Prefix `json:"workers_v6"`
+	ServicesV4 netip.Prefix `json:"services_v4"`
+	ServicesV6 netip.Prefix `json:"services_v6"`
+}
+
+// ClusterReport is what root learns of a cluster, every 5 s and at once on a significant change.
+type ClusterReport struct {
+	Header
+	// Applied is the stamp of the desired state that the cluster has stored.
+	Applied   Stamp     `json:"applied"`
+	Aggregate Aggregate `json:"aggregate"`
+	// Full says that Instances are all that the cluster has, not only those that changed since the last acknowledged report.
+	Full      bool             `json:"full"`
+	Instances []InstanceReport `json:"instances"`
+	// FreeSubnets is how many leased worker subnets are unused; root leases another block when fewer than 4 are.
+	FreeSubnets int `json:"free_subnets"`
+}
+
+// ClusterReportAck acknowledges a report. Root has stored the report's instances when it answers.
+type ClusterReportAck struct {
+	Header
+	// SendFull asks for a full report next.
+	SendFull bool `json:"send_full"`
+}
+
+// InstanceReport is the state of one instance as the tier below sees it.
+type InstanceReport struct {
+	InstanceKey
+	Generation Generation `json:"generation"`
+	State      State      `json:"state"`
+	// Detail says in a person's words why the instance is in this state and what can be done.
+	Detail string `json:"status_detail,omitempty"`
+	// Since is when the instance entered the state.
+	Since time.Time `json:"since"`
+	// CPUPercent is the use of one processor, so up to 100 × vcpus; MemoryBytes what the instance's cgroup has charged.
+	CPUPercent  float64 `json:"cpu_percent"`
+	MemoryBytes int64   `json:"memory_bytes"`
+	// Restarts counts restarts on the worker since this generation was created.
+	Restarts int `json:"restarts,omitempty"`
+}
+
+// Aggregate is all that root knows of a cluster's workers.
+type Aggregate struct {
+	// Groups split the workers by architecture and runtime.
+	Groups []AggregateGroup `json:"groups"`
+	// CPUPercent and MemoryPercent are means over all workers, 0 to 100.
+	CPUPercent    float64  `json:"cpu_percent"`
+	MemoryPercent float64  `json:"memory_percent"`
+	Location      string   `json:"location"`
+	Addons        []string `json:"addons,omitempty"`
+	VolumeDrivers []string `json:"volume_drivers,omitempty"`
+}
+
+// AggregateGroup sums the workers of one architecture that offer one runtime. A worker with several runtimes counts in
+// several groups; free amounts are what is neither reserved nor lost.
+type AggregateGroup struct {
+	Architecture string `json:"architecture"`
+	Runtime      string `json:"runtime"`
+	Workers      int    `json:"workers"`
+	Capacity     Slot   `json:"capacity"`
+	Free         Slot   `json:"free"`
+	// Largest is the largest free slot of a single worker: a sum cannot tell whether one instance fits.
+	Largest Slot `json:"largest"`
+}
+
+// Slot is an amount of resources: processors, memory and storage in units of 2^20 bytes, GPUs.
+type Slot struct {
+	VCPUs     float64 `json:"vcpus"`
+	MemoryMB  int64   `json:"memory_mb"`
+	StorageMB int64   `json:"storage_mb"`
+	GPUs      int     `json:"vgpus"`
+}

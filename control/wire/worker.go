@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import "time"
+
+// PathWorkerJoin is where a worker asks its cluster to be taken in.
+const PathWorkerJoin = "/api/v1/workers/join"
+
+// Topics of the conversation between a cluster and the NodeEngine of the worker {id}; see [Topic].
+const (
+	TopicDesired     = "desired"      // cluster → NodeEngine, retained: Desired
+	TopicInformation = "information"  // NodeEngine → cluster: Information
+	TopicInstances   = "instances"    // NodeEngine → cluster: Instances
+	TopicAliveEngine = "alive/engine" // NodeEngine → cluster, retained, also its last will: Alive
+)
+
+// Topic returns nodes/{worker}/{name}.
+func Topic(worker, name string) string { return "nodes/" + worker + "/" + name }
+
+// WorkerJoinRequest asks a cluster to take a worker in. The token is a bearer token in the Authorization header.
+type WorkerJoinRequest struct {
+	Format int `json:"format"`
+	// CSR is a PEM certificate request. Its subject is ignored: the cluster issues the identity.
+	CSR string `json:"csr"`
+	// NetCSR is a second request, for the certificate that NodeEngine hands to NetManager; same identity, key of its own.
+	NetCSR string `json:"net_csr"`
+	// Name is what people call the worker: its host name. It identifies nothing.
+	Name string `json:"name"`
+	// Routes are the prefixes that the worker's own routing table holds, in CIDR form, so that the cluster can refuse overlaps.
+	Routes []string `json:"routes,omitempty"`
+}
+
+// WorkerJoinResponse answers a worker that joined.
+type WorkerJoinResponse struct {
+	JoinResponse
+	NetCertificate string `json:"net_certificate"`
+}
+
+// Desired is the full list of what a worker is to run. An instance that it lacks is not thereby stopped: only a tombstone
+// does that.
+type Desired struct {
+	Header
+	Instances  []DesiredInstance `json:"instances"`
+	Tombstones []Tombstone       `json:"tombstones"`
+}
+
+// DesiredInstance is one instance that a worker is to run.
+type DesiredInstance struct {
+	InstanceKey
+	Generation Generation   `json:"generation"`
+	Spec       InstanceSpec `json:"spec"`
+}
+
+// Information is a worker's capacity and use, sent every 2 s and on a significant change.
+type Information struct {
+	Header
+	Name         string   `json:"name"`
+	Architecture string   `json:"architecture"`
+	Runtimes     []string `json:"runtimes"`
+	// Capacity is what the worker has in all.
+	Capacity Slot `json:"capacity"`
+	// CPUPercent and MemoryPercent are the use of the whole machine, 0 to 100.
+	CPUPercent    float64 `json:"cpu_percent"`
+	MemoryPercent float64 `json:"memory_percent"`
+	// DiskPercent is the use of the file system that holds images.
+	DiskPercent float64 `json:"disk_percent"`
+	// Overlay is false while NetManager does not answer: nothing new can be attached.
+	Overlay bool   `json:"overlay"`
+	Version string `json:"version"`
+}
+
+// Instances tells the states of a worker's instances.
+type Instances struct {
+	Header
+	// Full says that Instances are all that the worker has; it is so on every connect.
+	Full      bool             `json:"full"`
+	Instances []WorkerInstance `json:"instances"`
+	// Applied is the stamp of the desired state that the worker has stored.
+	Applied Stamp `json:"applied"`
+}
+
+// WorkerInstance is one instance as its worker sees it.
+type WorkerInstance struct {
+	InstanceReport
+	// Unclaimed marks an instance that runs but that neither desired state nor a tombstone mentions.
+	Unclaimed bool `json:"unclaimed,omitempty"`
+	// Spec is sent for unclaimed instances, so that the cluster can adopt them.
+	Spec *InstanceSpec `json:"spec,omitempty"`
+}
+
+// Alive says whether a program of a worker is there. A `gone` of an older session is ignored.
+type Alive struct {
+	Format int `json:"format"`
+	// Session is raised, on disk, at every connect.
+	Session uint64    `json:"session"`
+	Present bool      `json:"present"`
+	At      time.Time `json:"at"`
+}
