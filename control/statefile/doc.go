@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package statefile owns how a worker's programs keep what they last applied: small JSON files that a power cut finds
+// either old or new, never half written.
+//
+// The package knows nothing of what is in the files. Files are readable by their owner alone, since some hold keys.
+package statefile
