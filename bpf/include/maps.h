@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * All maps, shared by name through their pins. Each says who writes it: P the programs, M NetManager.
+ */
+#ifndef OAK_MAPS_H
+#define OAK_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "types.h"
+
+#define OAK_MAP(map_type, key_t, value_t, entries, flags)                                                              \
+	struct {                                                                                                       \
+		__uint(type, map_type);                                                                                \
+		__uint(max_entries, entries);                                                                          \
+		__uint(map_flags, flags);                                                                              \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                                                                   \
+		__type(key, key_t);                                                                                    \
+		__type(value, value_t);                                                                                \
+	}
+
+#define OAK_LAZY 1U /* BPF_F_NO_PREALLOC: memory as entries come */
+
+/* M: what may change while programs run. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_config, 1, 0) config SEC(".maps");
+/* M: when NetManager last was alive, every half second. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, __u64, 1, 0) heartbeat SEC(".maps");
+/* M: local instances by the ifindex of their veth's host side. */
+OAK_MAP(BPF_MAP_TYPE_HASH, __u32, struct oak_endpoint, OAK_MAX_ENDPOINTS, OAK_LAZY) endpoints SEC(".maps");
+/* M: namespace address → ifindex in endpoints. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, __u32, OAK_MAX_ENDPOINTS * 2, OAK_LAZY) local SEC(".maps");
+/* M: other workers by index. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_peer, OAK_MAX_PEERS, 0) peers SEC(".maps");
+/* M: outer address → index in peers; only of peers that were met. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, __u32, OAK_MAX_PEERS, OAK_LAZY) peer_addrs SEC(".maps");
+/* P: traffic by peer. */
+OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_peer_stats, OAK_MAX_PEERS, 0) peer_stats SEC(".maps");
+/* M: Instance IPs of other workers. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, struct oak_source, OAK_MAX_SOURCES, OAK_LAZY) sources SEC(".maps");
+/* M: service addresses and Instance IPs. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, struct oak_vip, OAK_MAX_ADDRESSES, OAK_LAZY) vips SEC(".maps");
+/* M: services by index. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_service, OAK_MAX_SERVICES, 0) services SEC(".maps");
+/* P: round robin's next, by service index. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, __u32, OAK_MAX_SERVICES, 0) cursors SEC(".maps");
+/* M: instances as targets, by index. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_backend, OAK_MAX_BACKENDS, 0) backends SEC(".maps");
+/* P, M purges: flows with packets both ways; a flood of new ones cannot evict them. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_ct_key, struct oak_ct, OAK_MAX_FLOWS, OAK_LAZY) flows SEC(".maps");
+/* P, M purges: half-open and one-way flows, and flows that have ended. */
+OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_ct_key, struct oak_ct, OAK_MAX_NEW_FLOWS, 0) new_flows SEC(".maps");
+/* P, M settles: service addresses whose first packets are held. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, struct oak_pending, OAK_MAX_PENDING, OAK_LAZY) pending SEC(".maps");
+/* P: tokens for new misses, by ifindex of the container; value: tokens << 32 | last refill in ms. */
+OAK_MAP(BPF_MAP_TYPE_LRU_HASH, __u32, __u64, OAK_MAX_ENDPOINTS, 0) miss_rate SEC(".maps");
+/* P: dropped packets by enum oak_drop. */
+OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_counter, OAK_DROP_MAX, 0) drops SEC(".maps");
+/* P: other packets by enum oak_stat. */
+OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_counter, OAK_STAT_MAX, 0) stats SEC(".maps");
+
+/* P → M: hello packets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} events SEC(".maps");
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Keys and values of every map. They are defined here once; Go uses the types that bpf2go generates from them.
+ *
+ * Addresses are always 16 bytes, IPv4 as ::ffff:a.b.c.d, so that one map serves both families. Integers are in the
+ * processor's order unless a name or comment says network order (be). Times are nanoseconds of CLOCK_MONOTONIC.
+ */
+#ifndef OAK_TYPES_H
+#define OAK_TYPES_H
+
+#include <linux/types.h>
+
+#define OAK_ID_LEN 12 /* ids of workers and services: 24 hexadecimal digits */
+
+enum oak_limits {
+	OAK_MAX_BACKENDS_PER_SERVICE = 64, /* a worker is told of no more a policy */
+	OAK_MAX_SERVICES = 4096,
+	OAK_MAX_BACKENDS = 16384,
+	OAK_MAX_ADDRESSES = 16384,
+	OAK_MAX_PEERS = 4096,
+	OAK_MAX_SOURCES = 65536,
+	OAK_MAX_ENDPOINTS = 1024,
+	OAK_MAX_PENDING = 1024,
+	OAK_MAX_FLOWS = 262144,    /* entries, two a flow; allocated as needed */
+	OAK_MAX_NEW_FLOWS = 32768, /* entries, two a flow; LRU, allocated at start */
+	OAK_HELLO_MAX = 256,
+};
+
+struct oak_addr {
+	__u8 b[16];
+} __attribute__((aligned(4)));
+
+struct oak_prefix {
+	struct oak_addr addr;
+	struct oak_addr mask;
+};
+
+/* What may change while programs run. One entry. */
+struct oak_config {
+	struct oak_prefix services4;
+	struct oak_prefix services6;
+	struct oak_prefix workers4;
+	struct oak_prefix workers6;
+	struct oak_addr gateway4;
+	struct oak_addr gateway6;
+	__u32 upcall_ifindex; /* oak-up0; 0: no upcalls */
+	__u16 tunnel_port;
+	__u16 mtu; /* of containers */
+};
+
+enum oak_family {
+	OAK_V4 = 0,
+	OAK_V6 = 1,
+	OAK_FAMILIES = 2,
+};
+
+/* A local instance. Key: ifindex of the host side of its veth. */
+struct oak_endpoint {
+	struct oak_addr ns[2];   /* namespace addresses by enum oak_family; zero: none */
+	struct oak_addr inst[2]; /* Instance IPs by family */
+	__u64 generation;
+	__u32 ifindex;
+	__u32 tag;    /* VNI of all its flows that others open */
+	__u32 number; /* of the instance */
+	__u8 service[OAK_ID_LEN];
+	__u8 mac[6];      /* inside */
+	__u8 host_mac[6]; /* of the host side */
+	__u32 pad;
+};
+
+enum oak_peer_state {
+	OAK_PEER_FREE = 0,
+	OAK_PEER_GREETING = 1, /* known to the cluster, never met: not chosen */
+	OAK_PEER_UP = 2,
+	OAK_PEER_UNREACHABLE = 3, /* not chosen for new flows */
+};
+
+/* Another worker. Key: index; 0 is this worker itself and never used. */
+struct oak_peer {
+	struct oak_addr outer; /* learned by hello */
+	struct oak_addr local; /* our outer address towards it */
+	__u32 ifindex;         /* of the uplink towards it */
+	__u16 port;            /* of the peer's tunnel */
+	__u16 mtu;             /* of the way to it */
+	__u32 state;           /* enum oak_peer_state */
+	__u8 id[OAK_ID_LEN];
+};
+
+struct oak_peer_stats {
+	__u64 tx_packets;
+	__u64 tx_bytes;
+	__u64 rx_packets;
+	__u64 rx_bytes;
+	__u64 last_rx;
+};
+
+/* Where an Instance IP of another worker lives. Key: struct oak_addr. */
+struct oak_source {
+	__u64 generation;
+	__u32 peer;
+	__u32 pad;
+};
+
+enum oak_policy {
+	OAK_POLICY_NONE = 0, /* nobody has this address: remembered refusal */
+	OAK_POLICY_RR = 1,
+	OAK_POLICY_CLOSEST = 2,
+	OAK_POLICY_UNDERUTILIZED = 3,
+	OAK_POLICY_INSTANCE = 4,
+};
+
+/* What a service address or Instance IP stands for. Key: struct oak_addr. */
+struct oak_vip {
+	__u32 service; /* index in services */
+	__u32 backend; /* index in backends, for OAK_POLICY_INSTANCE */
+	__u32 policy;  /* enum oak_policy */
+	__u32 pad;
+};
+
+/* A service and its usable instances. Key: index; 0 is never used. */
+struct oak_service {
+	__u32 count;
+	__u8 id[OAK_ID_LEN];
+	__u32 backends[OAK_MAX_BACKENDS_PER_SERVICE]; /* indices in backends */
+};
+
+/* One instance as a target. Key: index; 0 is never used. */
+struct oak_backend {
+	struct oak_addr ns[2];
+	struct oak_addr inst[2];
+	__u64 generation; /* 0: free slot */
+	__u32 service;
+	__u32 number;
+	__u32 peer;    /* 0: on this worker */
+	__u32 ifindex; /* of the endpoint, if on this worker */
+	__u32 tag;
+	__u32 pad;
+};
+
+/* A flow, as its packets arrive. ICMP echo: the identifier is the requester's port, 0x0800 the other's. */
+struct oak_ct_key {
+	struct oak_addr src;
+	struct oak_addr dst;
+	__be16 sport;
+	__be16 dport;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+enum oak_ct_flags {
+	OAK_CT_REWRITE = 1 << 0, /* addresses and ports change here */
+	OAK_CT_REPLY = 1 << 1,   /* towards the flow's opener */
+	OAK_CT_TUNNEL = 1 << 2,  /* goes out to a peer; else to a local endpoint */
+	OAK_CT_REMOTE = 1 << 3,  /* its packets arrive from a peer */
+	OAK_CT_HELD = 1 << 4,    /* opened while packets of its service were held: order first */
+	OAK_CT_ESTABLISHED = 1 << 5, /* lives in flows, not in new_flows */
+};
+
+enum oak_tcp_seen {
+	OAK_TCP_SYN = 1 << 0,
+	OAK_TCP_FIN = 1 << 1,
+	OAK_TCP_RST = 1 << 2,
+	OAK_TCP_ACK = 1 << 3,
+};
+
+/* One direction of a flow. */
+struct oak_ct {
+	struct oak_addr src; /* after translation */
+	struct oak_addr dst;
+	__be16 sport;
+	__be16 dport;
+	__u16 flags; /* enum oak_ct_flags */
+	__u8 seen;   /* enum oak_tcp_seen, of this direction */
+	__u8 pad;
+	__u32 ifindex; /* of the local endpoint that it is delivered to */
+	__u32 peer;    /* that it goes to or comes from */
+	__u32 tag;
+	__u32 backend; /* chosen by this worker; 0 where another chose */
+	__u64 generation; /* of the backend when it was chosen */
+	__u64 created;
+	__u64 last_seen;
+	__u64 packets;
+	__u64 bytes;
+	struct oak_addr rsrc; /* the reverse direction's key, as its packets arrive */
+	struct oak_addr rdst;
+	__be16 rsport;
+	__be16 rdport;
+	__u32 last_ack; /* of TCP, network order */
+};
+
+/* A service address whose first packets are held by NetManager. Key: struct oak_addr. */
+struct oak_pending {
+	__u64 first;
+	__u64 last_up;
+	__u64 last_down;
+	__u64 up;   /* packets handed to NetManager */
+	__u64 down; /* packets that came back */
+};
+
+/* A hello packet on its way to NetManager, in events. */
+struct oak_hello {
+	struct oak_addr src;
+	struct oak_addr dst;
+	__u16 sport;
+	__u16 len; /* bytes of data used */
+	__u32 ifindex;
+	__u8 data[OAK_HELLO_MAX];
+};
+
+struct oak_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* Counters of packets that are no drops. */
+enum oak_stat {
+	OAK_STAT_FROM_CONTAINER = 0, /* overlay packets out of containers */
+	OAK_STAT_FROM_TUNNEL = 1,
+	OAK_STAT_TO_LOCAL = 2,
+	OAK_STAT_TO_TUNNEL = 3,
+	OAK_STAT_UPCALL = 4,
+	OAK_STAT_REINJECTED = 5,
+	OAK_STAT_HELLO = 6,
+	OAK_STAT_TO_STACK = 7, /* out of containers, not for the overlay */
+	OAK_STAT_MAX = 8,
+};
+
+/* Why a packet was dropped. Names are cut from these: OAK_DROP_SPOOFED_SOURCE is "spoofed_source". */
+enum oak_drop {
+	OAK_DROP_NONE = 0,
+	OAK_DROP_MALFORMED,        /* a header is cut short or contradicts itself */
+	OAK_DROP_NOT_IP,           /* out of a container: neither IPv4 nor IPv6 */
+	OAK_DROP_FAMILY,           /* a family that the overlay does not carry yet */
+	OAK_DROP_FRAGMENT,         /* an inner fragment */
+	OAK_DROP_PROTOCOL,         /* neither TCP, UDP nor ICMP echo */
+	OAK_DROP_SPOOFED_SOURCE,   /* out of a container: not its own address */
+	OAK_DROP_NO_ENDPOINT,      /* out of an interface that is no endpoint, or to an address that is none */
+	OAK_DROP_NAMESPACE_IP,     /* out of a container, straight to a namespace IP */
+	OAK_DROP_NO_SERVICE,       /* nobody has the service address */
+	OAK_DROP_NO_BACKEND,       /* the service has no usable instance */
+	OAK_DROP_BACKEND_GONE,     /* the flow's instance is gone */
+	OAK_DROP_UNRESOLVED,       /* came back from NetManager and is still unknown */
+	OAK_DROP_NO_MANAGER,       /* unknown, and NetManager is away */
+	OAK_DROP_UPCALL_FULL,      /* too many packets held */
+	OAK_DROP_UPCALL_RATE,      /* too many new misses of one container */
+	OAK_DROP_PORT_EXHAUSTED,   /* no free port for the reply key */
+	OAK_DROP_CONNTRACK_FULL,
+	OAK_DROP_NO_FLOW,          /* belongs to no flow and may not open one */
+	OAK_DROP_PEER_DOWN,        /* peer has no address yet */
+	OAK_DROP_ENCAP_FAILED,
+	OAK_DROP_DECAP_FAILED,
+	OAK_DROP_REWRITE_FAILED,
+	OAK_DROP_BAD_HEADER,       /* tunnel: not the VXLAN-GPE header of this protocol */
+	OAK_DROP_UNKNOWN_PEER,     /* tunnel: from an address that is no peer's */
+	OAK_DROP_BAD_TAG,          /* tunnel: not the endpoint's or flow's tag */
+	OAK_DROP_BAD_SOURCE,       /* tunnel: the source does not live at that peer */
+	OAK_DROP_STALE_ROUTE,      /* tunnel: the destination is not here */
+	OAK_DROP_WRONG_PEER,       /* tunnel: the flow belongs to another peer */
+	OAK_DROP_OVERLAY_ON_UPLINK, /* unencapsulated overlay address on the uplink */
+	OAK_DROP_TUNNEL_DEVICE,    /* reached the tunnel's kernel device, which never delivers */
+	OAK_DROP_OUTER_FRAGMENT,
+	OAK_DROP_HELLO_FULL,       /* NetManager does not keep up with hello packets */
+	OAK_DROP_TTL,
+	OAK_DROP_MAX,
+};
+
+#endif

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/cilium/ebpf"
+)
+
+// Table is a typed view of one map. All its methods may be used from several goroutines.
+type Table[K, V any] struct {
+	m *ebpf.Map
+}
+
+// Map returns the map underneath.
+func (t Table[K, V]) Map() *ebpf.Map { return t.m }
+
+// Lookup returns the value of key and whether there is one.
+func (t Table[K, V]) Lookup(key K) (V, bool, error) {
+	var value V
+	err := t.m.Lookup(key, &value)
+	switch {
+	case errors.Is(err, ebpf.ErrKeyNotExist):
+		return value, false, nil
+	case err != nil:
+		return value, false, fmt.Errorf("look up in map %s: %w", t.name(), err)
+	}
+	return value, true, nil
+}
+
+// Put sets the value of key.
+func (t Table[K, V]) Put(key K, value V) error {
+	if err := t.m.Put(key, value); err != nil {
+		return fmt.Errorf("write map %s: %w", t.name(), err)
+	}
+	return nil
+}
+
+// Delete removes key; that there is none is no error.
+func (t Table[K, V]) Delete(key K) error {
+	if err := t.m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("delete from map %s: %w", t.name(), err)
+	}
+	return nil
+}
+
+// All yields every entry. One that programs change meanwhile may be missed or come twice. The error, if any, is in *errp once
+// the sequence has ended; errp may be nil.
+func (t Table[K, V]) All(errp *error) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		var key K
+		var value V
+		it := t.m.Iterate()
+		for it.Next(&key, &value) {
+			if !yield(key, value) {
+				return
+			}
+		}
+		// An iteration that programs keep changing is aborted: what was seen is as good as it gets.
+		if err := it.Err(); err != nil && errp != nil && !errors.Is(err, ebpf.ErrIterationAborted) {
+			*errp = fmt.Errorf("list map %s: %w", t.name(), err)
+		}
+	}
+}
+
+func (t Table[K, V]) name() string {
+	if info, err := t.m.Info(); err == nil {
+		return info.Name
+	}
+	return "?"
+}
