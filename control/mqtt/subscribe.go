@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+)
+
+// denied is the code in a SUBACK by which a broker refuses a filter; paho does not make it an error.
+const denied = 128
+
+type route struct {
+	filter string
+	handle func(topic string, payload []byte)
+}
+
+// Subscribe has h called with each message whose topic matches filter, from now on and after every reconnect; a second call
+// with the same filter replaces the handler. Handlers of a session run one after another, in the order in which messages
+// arrived, and may publish. An error means that the broker refused or did not answer; while there is no connection there is
+// none, and a refusal at a later connect is logged and retried.
+func (s *Session) Subscribe(filter string, h func(topic string, payload []byte)) error {
+	if filter == "" || h == nil {
+		return errors.New("subscribe: a filter and a handler are needed")
+	}
+	s.mu.Lock()
+	s.routes = append(without(s.routes, filter), route{filter, h})
+	client := s.client
+	s.mu.Unlock()
+	if client == nil {
+		return nil
+	}
+	return subscribe(s.ctx, client, []string{filter})
+}
+
+// without returns a copy, since dispatch reads the old slice without the lock.
+func without(routes []route, filter string) []route {
+	kept := make([]route, 0, len(routes)+1)
+	for _, r := range routes {
+		if r.filter != filter {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+// renewSubscriptions subscribes to all filters and then declares the session connected, so that a filter that is added
+// meanwhile is not left out.
+func (s *Session) renewSubscriptions(ctx context.Context, c paho.Client, drop func(error)) error {
+	granted := map[string]bool{}
+	for {
+		var missing []string
+		s.mu.Lock()
+		for _, r := range s.routes {
+			if !granted[r.filter] {
+				missing = append(missing, r.filter)
+			}
+		}
+		if len(missing) == 0 {
+			s.client, s.drop = c, drop
+		}
+		s.mu.Unlock()
+		if len(missing) == 0 {
+			return nil
+		}
+		if err := subscribe(ctx, c, missing); err != nil {
+			return err
+		}
+		for _, f := range missing {
+			granted[f] = true
+		}
+	}
+}
+
+// subscribe sends one SUBSCRIBE and checks what was granted.
+func subscribe(ctx context.Context, c paho.Client, filters []string) error {
+	want := make(map[string]byte, len(filters))
+	for _, f := range filters {
+		want[f] = qos
+	}
+	t := c.SubscribeMultiple(want, nil)
+	if err := wait(ctx, t); err != nil {
+		return fmt.Errorf("subscribe to %s: %w", strings.Join(filters, ", "), err)
+	}
+	st, ok := t.(*paho.SubscribeToken)
+	if !ok {
+		return nil
+	}
+	for f, code := range st.Result() {
+		if code == denied {
+			return fmt.Errorf("subscribe to %s: the broker refused: its access rules do not let this client read it", f)
+		}
+	}
+	return nil
+}
+
+// dispatch hands m to every handler whose filter matches.
+func (s *Session) dispatch(m Message) {
+	s.mu.Lock()
+	routes := s.routes
+	s.mu.Unlock()
+	for _, r := range routes {
+		if Match(r.filter, m.Topic) {
+			r.handle(m.Topic, m.Payload)
+		}
+	}
+}
+
+// Match reports whether topic matches an MQTT filter, in which + stands for one level and a final # for all that follow and
+// for the level above it. Topics that begin with $ match no filter that begins with a wildcard.
+func Match(filter, topic string) bool {
+	if strings.HasPrefix(topic, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
+		return false
+	}
+	for {
+		f, restF, moreF := strings.Cut(filter, "/")
+		if f == "#" {
+			return !moreF
+		}
+		t, restT, moreT := strings.Cut(topic, "/")
+		if f != "+" && f != t {
+			return false
+		}
+		switch {
+		case !moreF && !moreT:
+			return true
+		case moreF && !moreT:
+			return restF == "#"
+		case !moreF:
+			return false
+		}
+		filter, topic = restF, restT
+	}
+}
