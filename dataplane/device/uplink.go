@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package device
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Overhead is what the tunnel adds to a packet, in bytes, over an IPv6 underlay: the larger of the two families, so that a
+// container's MTU fits both. Outer IPv6 40, UDP 8, VXLAN-GPE 8.
+const Overhead = 56
+
+// minMTU is the least that IPv4 hosts must take in whole (RFC 791).
+const minMTU = 576
+
+// Uplink is the device that leads to other workers.
+type Uplink struct {
+	Index int
+	Name  string
+	// Addr is its first global IPv4 address.
+	Addr netip.Addr
+	// MTU is its own, in bytes.
+	MTU int
+}
+
+// InnerMTU is the MTU of containers behind the uplink.
+func (u Uplink) InnerMTU() int { return max(u.MTU-Overhead, minMTU) }
+
+// FindUplink returns the device called name or, if name is empty, the one with the default route of least metric, or else
+// the only device that is up, has an IPv4 address and is neither loopback nor this project's.
+func FindUplink(name string) (Uplink, error) {
+	if name != "" {
+		l, err := netlink.LinkByName(name)
+		if err != nil {
+			return Uplink{}, fmt.Errorf("find uplink %s: %w: name one of this host's devices", name, err)
+		}
+		return describe(l)
+	}
+	index, err := defaultRoute()
+	if err != nil {
+		return Uplink{}, err
+	}
+	if index != 0 {
+		l, err := netlink.LinkByIndex(index)
+		if err != nil {
+			return Uplink{}, fmt.Errorf("find the default route's device: %w", err)
+		}
+		return describe(l)
+	}
+	return onlyCandidate()
+}
+
+// defaultRoute returns 0 if there is none.
+func defaultRoute() (ifindex int, err error) {
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return 0, fmt.Errorf("list routes to find the uplink: %w", err)
+	}
+	best := -1
+	for _, r := range routes {
+		if r.Dst != nil {
+			if ones, _ := r.Dst.Mask.Size(); ones != 0 {
+				continue
+			}
+		}
+		if r.LinkIndex != 0 && (best < 0 || r.Priority < best) {
+			best, ifindex = r.Priority, r.LinkIndex
+		}
+	}
+	return ifindex, nil
+}
+
+func onlyCandidate() (Uplink, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return Uplink{}, fmt.Errorf("list devices to find the uplink: %w", err)
+	}
+	var found []Uplink
+	var names []string
+	for _, l := range links {
+		flags := l.Attrs().Flags
+		if flags&net.FlagUp == 0 || flags&net.FlagLoopback != 0 || strings.HasPrefix(l.Attrs().Name, "oak-") {
+			continue
+		}
+		if u, err := describe(l); err == nil {
+			found, names = append(found, u), append(names, u.Name)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return Uplink{}, errors.New("find the uplink: no device is up and has an IPv4 address: configure one, or name it with --uplink")
+	}
+	return Uplink{}, fmt.Errorf("find the uplink: no default route, and several devices could be it (%s): name one with --uplink", strings.Join(names, ", "))
+}
+
+func describe(l netlink.Link) (Uplink, error) {
+	u := Uplink{Index: l.Attrs().Index, Name: l.Attrs().Name, MTU: l.Attrs().MTU}
+	addrs, err := netlink.AddrList(l, netlink.FAMILY_V4)
+	if err != nil {
+		return u, fmt.Errorf("list addresses of uplink %s: %w", u.Name, err)
+	}
+	for _, a := range addrs {
+		if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok && ip.IsGlobalUnicast() {
+			u.Addr = ip
+			return u, nil
+		}
+	}
+	return u, fmt.Errorf("uplink %s has no IPv4 address: give it one", u.Name)
+}
