@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package egress
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+func config() Config {
+	return Config{
+		Subnets:    []netip.Prefix{netip.MustParsePrefix("10.18.0.0/26"), netip.MustParsePrefix("fc00::/120")},
+		Overlay:    []netip.Prefix{netip.MustParsePrefix("10.18.0.0/16"), netip.MustParsePrefix("10.30.0.0/16")},
+		TunnelPort: 50103,
+	}
+}
+
+func handles(t *testing.T) []uint64 {
+	t.Helper()
+	conn, err := nftables.New()
+	require.NoError(t, err)
+	table := &nftables.Table{Name: TableName, Family: nftables.TableFamilyINet}
+	rules, err := conn.GetRules(table, &nftables.Chain{Name: chainName, Table: table})
+	require.NoError(t, err)
+	var out []uint64
+	for _, r := range rules {
+		out = append(out, r.Handle)
+	}
+	return out
+}
+
+func TestEnsureIsIdempotent(t *testing.T) {
+	newNetNS(t)
+	require.NoError(t, Ensure(config()))
+	first := handles(t)
+	require.Len(t, first, 6)
+	require.NoError(t, Ensure(config()))
+	require.Equal(t, first, handles(t), "a right table is left alone")
+
+	changed := config()
+	changed.Subnets = changed.Subnets[:1]
+	require.NoError(t, Ensure(changed))
+	require.Len(t, handles(t), 4)
+
+	conn, err := nftables.New()
+	require.NoError(t, err)
+	conn.FlushTable(&nftables.Table{Name: TableName, Family: nftables.TableFamilyINet})
+	require.NoError(t, conn.Flush())
+	require.NoError(t, Ensure(changed))
+	require.Len(t, handles(t), 4, "a table that someone emptied is filled again")
+
+	require.NoError(t, Remove())
+	require.NoError(t, Remove())
+	tables, err := conn.ListTables()
+	require.NoError(t, err)
+	require.Empty(t, tables)
+}
+
+// A container, its host and the outside, joined by two veths; the host is the namespace of the test.
+func TestContainersReachTheOutsideAsTheirHost(t *testing.T) {
+	host := newNetNS(t)
+	inside := namespaceWith(t, host, "c0", "10.18.0.1/26", "10.18.0.2/26", true)
+	outside := namespaceWith(t, host, "u0", "192.0.2.1/24", "192.0.2.2/24", false)
+	require.NoError(t, Ensure(config()))
+
+	var udp net.PacketConn
+	var tcp net.Listener
+	var err error
+	within(t, host, outside, func() {
+		udp, err = net.ListenPacket("udp4", "192.0.2.2:7")
+		require.NoError(t, err)
+		tcp, err = net.Listen("tcp4", "192.0.2.2:7")
+		require.NoError(t, err)
+	})
+	defer func() { _ = udp.Close(); _ = tcp.Close() }()
+
+	within(t, host, inside, func() {
+		c, err := net.DialUDP("udp4", &net.UDPAddr{Port: 50103}, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 7})
+		require.NoError(t, err)
+		defer func() { _ = c.Close() }()
+		_, err = c.Write([]byte("x"))
+		require.NoError(t, err)
+	})
+	require.NoError(t, udp.SetReadDeadline(time.Now().Add(5*time.Second)))
+	_, from, err := udp.ReadFrom(make([]byte, 16))
+	require.NoError(t, err)
+	addr := from.(*net.UDPAddr).AddrPort()
+	require.Equal(t, "192.0.2.1", addr.Addr().String())
+	require.NotEqual(t, uint16(50103), addr.Port(), "the tunnel's port is never given to a masqueraded flow")
+
+	within(t, host, inside, func() {
+		c, err := net.DialTimeout("tcp4", "192.0.2.2:7", 5*time.Second)
+		require.NoError(t, err)
+		_ = c.Close()
+	})
+	conn, err := tcp.Accept()
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	require.Equal(t, "192.0.2.1", conn.RemoteAddr().(*net.TCPAddr).IP.String())
+}
+
+func newNetNS(t *testing.T) netns.NsHandle {
+	t.Helper()
+	runtime.LockOSThread()
+	before, err := netns.Get()
+	require.NoError(t, err)
+	ns, err := netns.New()
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if netns.Set(before) == nil {
+			runtime.UnlockOSThread()
+		}
+		_ = before.Close()
+		_ = ns.Close()
+	})
+	return ns
+}
+
+// namespaceWith makes a namespace that a veth joins to host.
+func namespaceWith(t *testing.T, host netns.NsHandle, name, hostAddr, addr string, router bool) netns.NsHandle {
+	t.Helper()
+	ns, err := netns.New()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ns.Close() })
+	require.NoError(t, netns.Set(host))
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(ns))}))
+	set := func(name, addr string) {
+		l, err := netlink.LinkByName(name)
+		require.NoError(t, err)
+		a, err := netlink.ParseAddr(addr)
+		require.NoError(t, err)
+		require.NoError(t, netlink.AddrAdd(l, a))
+		require.NoError(t, netlink.LinkSetUp(l))
+	}
+	set(name, hostAddr)
+	within(t, host, ns, func() {
+		set("eth0", addr)
+		if router {
+			ip, _, err := net.ParseCIDR(hostAddr)
+			require.NoError(t, err)
+			require.NoError(t, netlink.RouteAdd(&netlink.Route{Gw: ip}))
+		}
+	})
+	forward(t, name)
+	return ns
+}
+
+func within(t *testing.T, host, ns netns.NsHandle, f func()) {
+	t.Helper()
+	require.NoError(t, netns.Set(ns))
+	defer func() { require.NoError(t, netns.Set(host)) }()
+	f()
+}
+
+func forward(t *testing.T, name string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/forwarding", []byte("1"), 0))
+}
