@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package output_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
+)
+
+type row struct {
+	Name string `json:"name"`
+	Note string `json:"note"`
+}
+
+func TestList(t *testing.T) {
+	columns := []output.Column[row]{
+		{Name: "NAME", Value: func(r row) string { return r.Name }},
+		{Name: "NOTE", Wide: true, Value: func(r row) string { return r.Note }},
+	}
+	rows := []row{{"a", ""}, {"longer\x1b[2J\n", "x"}}
+	for f, want := range map[output.Format]string{
+		output.Plain: "NAME\na\nlonger [2J\n",
+		output.Wide:  "NAME         NOTE\na            -\nlonger [2J   x\n",
+		output.JSON:  "[\n  {\n    \"name\": \"a\",\n    \"note\": \"\"\n  },\n  {\n    \"name\": \"longer\\u001b[2J\\n\",\n    \"note\": \"x\"\n  }\n]\n",
+		output.YAML:  "- name: a\n  note: \"\"\n- name: \"longer\\e[2J\\n\"\n  note: x\n",
+	} {
+		var out, note bytes.Buffer
+		require.NoError(t, output.List(&out, &note, f, rows, columns))
+		assert.Equal(t, want, out.String(), f)
+		assert.Empty(t, note.String())
+	}
+	var out, note bytes.Buffer
+	require.NoError(t, output.List(&out, &note, output.Plain, nil, columns))
+	assert.Empty(t, out.String())
+	assert.Equal(t, "nothing found\n", note.String())
+	require.NoError(t, output.List(&out, &note, output.JSON, nil, columns))
+	assert.Equal(t, "[]\n", out.String())
+}
+
+func TestParse(t *testing.T) {
+	for _, f := range output.Formats() {
+		got, err := output.Parse(string(f))
+		require.NoError(t, err)
+		assert.Equal(t, f, got)
+	}
+	_, err := output.Parse("xml")
+	assert.ErrorIs(t, err, output.ErrFormat)
+}
