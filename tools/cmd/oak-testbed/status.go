@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oakestra/oakestra-ebpf/tools/testbed"
+)
+
+func statusCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "show hosts, addresses, processes, sockets and logs",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "table" && format != "json" {
+				return fmt.Errorf("output format %q: want table or json: %w", format, errUsage)
+			}
+			t, err := testbed.Open()
+			if err != nil {
+				return err
+			}
+			s, err := t.Status()
+			if err != nil {
+				return err
+			}
+			if format == "json" {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(s)
+			}
+			return table(cmd.OutOrStdout(), s)
+		},
+	}
+	cmd.Flags().StringVarP(&format, "output", "o", "table", "table or json")
+	return cmd
+}
+
+func table(w io.Writer, s testbed.Status) error {
+	_, err := fmt.Fprintf(w, "API       %s  (%s / %s)\nregistry  %s\nlogs      %s\n", s.API.URL, s.API.Username, s.API.Password, s.Registry, s.Logs)
+	if err != nil {
+		return err
+	}
+	for _, c := range s.Cuts {
+		to := c.B
+		if to == "" {
+			to = "everything"
+		}
+		if _, err := fmt.Fprintf(w, "cut       %s from %s\n", c.A, to); err != nil {
+			return err
+		}
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(tw, "\nHOST\tADDRESS\tNETNS\tCOMPONENT\tPID\tSTATE\tSOCKET") // errors show at Flush
+	rows := append([]testbed.HostStatus{{Host: testbed.Host{Name: testbed.Machine}, Components: s.Machine}}, s.Hosts...)
+	for _, h := range rows {
+		name, address, ns := h.Name, h.Address, h.NetNS
+		for _, c := range h.Components {
+			_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", name, address, ns, c.Name, c.PID, c.State, c.Socket)
+			name, address, ns = "", "", ""
+		}
+		if len(h.Components) == 0 {
+			_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t\t\t\t\n", name, address, ns)
+		}
+	}
+	return tw.Flush()
+}

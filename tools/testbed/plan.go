@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testbed
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
+)
+
+// Role is what a host is for.
+type Role string
+
+// The roles of hosts.
+const (
+	RoleRoot    Role = "root"
+	RoleCluster Role = "cluster"
+	RoleWorker  Role = "worker"
+)
+
+// Machine is the name under which components that run in the machine's own namespace are known: the registry and Postgres.
+const Machine = "machine"
+
+// rootHost is the name of the host of the root orchestrator and of its database.
+const rootHost = "root"
+
+// MaxClusters and MaxWorkers bound a testbed; both follow from how addresses are given out.
+const (
+	MaxClusters = 99
+	MaxWorkers  = 200
+)
+
+// Host is one host of the testbed.
+type Host struct {
+	Name string `json:"name"`
+	// NetNS is the name of the network namespace, as "ip netns" shows it.
+	NetNS   string `json:"netns"`
+	Address string `json:"address"`
+	Role    Role   `json:"role"`
+	// Cluster is the host of the cluster orchestrator that a worker belongs to.
+	Cluster string `json:"cluster,omitempty"`
+}
+
+// plan returns the hosts of a testbed with so many clusters of so many workers each.
+func plan(clusters, workers int) ([]Host, error) {
+	if clusters < 0 || clusters > MaxClusters || workers < 0 || workers > MaxWorkers {
+		return nil, fmt.Errorf("plan the testbed: want 0 to %d clusters and 0 to %d workers each, got %d and %d",
+			MaxClusters, MaxWorkers, clusters, workers)
+	}
+	hosts := []Host{newHost(rootHost, RoleRoot, "", 0, 2)}
+	for c := 1; c <= clusters; c++ {
+		cluster := fmt.Sprintf("c%d", c)
+		hosts = append(hosts, newHost(cluster, RoleCluster, "", c, 1))
+		for w := 1; w <= workers; w++ {
+			hosts = append(hosts, newHost(fmt.Sprintf("%s-w%d", cluster, w), RoleWorker, cluster, c, 10+w))
+		}
+	}
+	return hosts, nil
+}
+
+func newHost(name string, role Role, cluster string, third, fourth int) Host {
+	a := underlay.Network.Addr().As4()
+	a[2], a[3] = byte(third), byte(fourth)
+	return Host{Name: name, NetNS: underlay.NetNS(name), Address: netip.AddrFrom4(a).String(), Role: role, Cluster: cluster}
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testbed
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
+)
+
+// Ports of the programs; their defaults.
+const (
+	rootPort     = "10000"
+	clusterPort  = "10100"
+	mqttPort     = "10003"
+	registryPort = "5000"
+	tunnelPort   = "50103"
+)
+
+// Program names, which are those of their components.
+const (
+	progRoot       = "root-orchestrator"
+	progCluster    = "cluster-orchestrator"
+	progEngine     = "NodeEngine"
+	progNet        = "NetManager"
+	progContainerd = "containerd"
+	progPostgres   = "postgres"
+	progRegistry   = "registry"
+)
+
+// programs lists what has to be in the folder of programs.
+func programs() []string { return []string{progRoot, progCluster, progEngine, progNet} }
+
+// registryAddress is where the registry listens: the machine's own address, reachable from every host.
+func registryAddress() string {
+	return net.JoinHostPort(underlay.MachineAddress.String(), registryPort)
+}
+
+// component fills in what all components have in common. Path is relative to the folder of programs.
+func (t *Testbed) component(name, host, path string, args ...string) Component {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(t.state.Bin, path)
+	}
+	c := Component{Name: name, Host: host}
+	c.Spec = proc.Spec{Path: path, Args: args, Env: env(t.state.Dir, host), Log: t.layout().log(c.String())}
+	if host != Machine {
+		c.Spec.Host = host
+	}
+	return c
+}
+
+func (t *Testbed) registry(self string) Component {
+	c := t.component(progRegistry, Machine, self, "registry", "--listen", registryAddress())
+	c.Ready = Probe{URL: "http://" + registryAddress() + "/v2/"}
+	c.Socket = registryAddress()
+	return c
+}
+
+func (t *Testbed) root(h Host) Component {
+	c := t.component(progRoot, h.Name, progRoot,
+		"--listen", ":"+rootPort, "--allow-plain",
+		"--database", databaseURL(rootHost),
+		"--admin-password-file", t.layout().passwordFile())
+	c.Ready = Probe{URL: "http://" + net.JoinHostPort(h.Address, rootPort) + "/readyz"}
+	c.Socket = net.JoinHostPort(h.Address, rootPort)
+	return c
+}
+
+func (t *Testbed) cluster(h Host, root Host) Component {
+	c := t.component(progCluster, h.Name, progCluster,
+		"--listen", ":"+clusterPort, "--mqtt-listen", ":"+mqttPort,
+		"--database", databaseURL(h.Name),
+		"--root-url", "https://"+net.JoinHostPort(root.Address, rootPort),
+		"--join-token-file", t.layout().disk(h.Name, "join-token"),
+		"--name", h.Name, "--location", "48.26,11.67,1000",
+		"--state-dir", t.layout().disk(h.Name, progCluster), "--allow-plain")
+	c.Ready = Probe{URL: "http://" + net.JoinHostPort(h.Address, clusterPort) + "/readyz"}
+	c.Socket = net.JoinHostPort(h.Address, clusterPort)
+	return c
+}
+
+func (t *Testbed) netManager(h Host) Component {
+	c := t.component(progNet, h.Name, progNet,
+		"--state-dir", t.layout().disk(h.Name, progNet),
+		"--socket", NetManagerSocket(h.Name),
+		"--bpffs", bpffs, "--uplink", underlay.Uplink, "--tunnel-port", tunnelPort, "--name", h.Name)
+	c.Ready = Probe{Socket: NetManagerSocket(h.Name)}
+	c.Socket = NetManagerSocket(h.Name)
+	return c
+}
+
+func (t *Testbed) nodeEngine(h Host, cluster Host) Component {
+	c := t.component(progEngine, h.Name, progEngine,
+		"-a", cluster.Address, "-p", clusterPort,
+		"--join-token-file", t.layout().disk(h.Name, "join-token"),
+		"--state-dir", t.layout().disk(h.Name, progEngine), "--run-dir", run(h.Name, progEngine),
+		"--containerd", ContainerdSocket(h.Name), "--containerd-namespace", containerdNS,
+		"--netmanager", NetManagerSocket(h.Name),
+		"--insecure-registry", registryAddress(), "--name", h.Name)
+	return c
+}
+
+// databaseURL returns the URL of one database of the testbed's Postgres, by its Unix socket, which every host can reach.
+func databaseURL(name string) string {
+	return fmt.Sprintf("postgres:///%s?host=%s&user=postgres", name, postgresRun)
+}
