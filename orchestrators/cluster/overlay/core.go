@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Bounds of what one worker may declare; what is over them is left out and logged.
+const (
+	MaxEndpoints = 4096
+	MaxInterest  = 4096
+	MaxOuter     = 16
+)
+
+// Core holds the facts and derives messages from them. It is not safe for concurrent use.
+//
+// A worker is in relation with another if it wants a service that runs there, or runs a service that is wanted there; both
+// then learn of each other as peers.
+type Core struct {
+	epoch    uint64
+	revision uint64
+	// graceEnd is until when a service may be held back because a worker has not yet told what it has.
+	graceEnd time.Time
+
+	workers   map[string]*worker
+	services  map[string]*service
+	addresses map[netip.Addr]string
+	// wanted says which workers want an address, whether a service has it or not.
+	wanted map[netip.Addr]set
+
+	dirtyPeers    set
+	dirtyServices set
+}
+
+type set map[string]struct{}
+
+func (s set) add(k string) { s[k] = struct{}{} }
+
+func (s set) has(k string) bool {
+	_, ok := s[k]
+	return ok
+}
+
+// worker is what is known of, and what was told to, one worker.
+type worker struct {
+	id      string
+	subnets []netip.Prefix
+	// settled is true once the worker has told its endpoints in this process's life.
+	settled   bool
+	publicKey []byte
+	outer     []netip.AddrPort
+	endpoints map[wire.InstanceKey]wire.NetEndpoint
+	// heard are the stamps of the last messages of each kind.
+	heardEndpoints, heardInterest wire.Stamp
+	interest                      []netip.Addr
+	wants                         set // services
+
+	peersSent  sent
+	routesSent map[string]sent
+	answers    map[netip.Addr]wire.ResolvedAddress
+}
+
+// sent remembers what a worker was last told on a topic.
+type sent struct {
+	stamp wire.Stamp
+	print string
+}
+
+type service struct {
+	Service
+	interested set
+	// floor is the highest generation of each instance that ever was a route: no lower one becomes one again.
+	floor map[int]wire.Generation
+}
+
+// NewCore returns an empty core that stamps its messages with epoch. Until graceEnd a service is held back while a worker
+// that could have an instance of it has not been heard of.
+func NewCore(epoch uint64, graceEnd time.Time) *Core {
+	return &Core{
+		epoch: epoch, graceEnd: graceEnd,
+		workers: map[string]*worker{}, services: map[string]*service{},
+		addresses: map[netip.Addr]string{}, wanted: map[netip.Addr]set{},
+		dirtyPeers: set{}, dirtyServices: set{},
+	}
+}
+
+// SetWorker makes a worker known, or changes its subnets.
+func (c *Core) SetWorker(id string, subnets []netip.Prefix) {
+	w := c.workers[id]
+	if w == nil {
+		w = &worker{id: id, endpoints: map[wire.InstanceKey]wire.NetEndpoint{}, wants: set{},
+			routesSent: map[string]sent{}, answers: map[netip.Addr]wire.ResolvedAddress{}}
+		c.workers[id] = w
+	}
+	w.subnets = subnets
+	c.touch(w)
+}
+
+// SetEpoch has everything sent anew under a higher epoch.
+func (c *Core) SetEpoch(epoch uint64) {
+	if epoch <= c.epoch {
+		return
+	}
+	c.epoch, c.revision = epoch, 0
+	for id, w := range c.workers {
+		w.peersSent, w.routesSent = sent{}, map[string]sent{}
+		c.dirtyPeers.add(id)
+		for s := range w.wants {
+			c.dirtyServices.add(s)
+		}
+	}
+}
+
+// Settle marks all services for another look, since a grace period has ended.
+func (c *Core) Settle() {
+	for id := range c.services {
+		c.dirtyServices.add(id)
+	}
+}
+
+// Dirty reports whether [Core.Flush] has anything to look at.
+func (c *Core) Dirty() bool { return len(c.dirtyPeers)+len(c.dirtyServices) > 0 }
+
+func (c *Core) next() wire.Stamp {
+	c.revision++
+	return wire.Stamp{Epoch: c.epoch, Revision: c.revision}
+}
+
+// touch marks for another look all that w is in relation with, w itself and the services it runs.
+func (c *Core) touch(w *worker) {
+	c.dirtyPeers.add(w.id)
+	for id := range c.peersOf(w) {
+		c.dirtyPeers.add(id)
+	}
+	for key := range w.endpoints {
+		c.dirtyServices.add(key.ServiceID)
+	}
+}

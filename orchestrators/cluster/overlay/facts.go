@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"net/netip"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Service is what the cluster knows of a service: all copies that it has placed.
+type Service struct {
+	ID        string
+	JobName   string
+	Addresses []wire.ServiceAddress
+	Ports     []wire.Port
+	Copies    []Copy
+}
+
+// Copy is one generation of an instance on one worker.
+type Copy struct {
+	Number       int
+	Generation   wire.Generation
+	Worker       string
+	State        wire.State
+	InstanceIP   netip.Addr
+	InstanceIPv6 netip.Addr
+	// Load is the processor use over the limit, 0 to 1. It goes along with other changes and causes none.
+	Load float64
+	// Stopping copies have a tombstone: they are still sources, but no longer routes.
+	Stopping bool
+}
+
+// Message is to be published for one worker.
+type Message struct {
+	Worker string
+	// Name is the topic below nodes/{worker}/.
+	Name    string
+	Payload any
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Spacing of what is not urgent. What facts changed by is gathered for a moment, since an endpoint and the state of its
+// instance come from two programs; then at least minSpacing passes, and as long as the last update takes at maxRate, so that
+// updates never fill the network of an edge.
+const (
+	gather     = 5 * time.Millisecond
+	minSpacing = 100 * time.Millisecond
+	maxRate    = 20 << 20 // bytes a second
+)
+
+// Plane is a [Core] for concurrent use that publishes what comes out of it.
+type Plane struct {
+	mu      sync.Mutex
+	core    *Core
+	publish func(Message) (bytes int)
+	wake    chan struct{}
+}
+
+// NewPlane returns a plane over core. publish is called with a lock held, one message after another: it must not block, nor
+// call back.
+func NewPlane(core *Core, publish func(Message) (bytes int)) *Plane {
+	return &Plane{core: core, publish: publish, wake: make(chan struct{}, 1)}
+}
+
+// Do runs f on the core. The messages that f returns are published at once; what facts changed by follows spaced.
+func (p *Plane) Do(f func(*Core) []Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range f(p.core) {
+		p.publish(m)
+	}
+	if p.core.Dirty() {
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Run publishes changes until ctx ends, and looks at everything once more when the grace period of the core ends.
+func (p *Plane) Run(ctx context.Context) {
+	p.mu.Lock()
+	grace := time.NewTimer(time.Until(p.core.graceEnd))
+	p.mu.Unlock()
+	defer grace.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-grace.C:
+			p.Do(func(c *Core) []Message { c.Settle(); return nil })
+			continue
+		case <-p.wake:
+		}
+		if !pause(ctx, gather) {
+			return
+		}
+		if !pause(ctx, max(minSpacing-gather, time.Duration(p.flush())*time.Second/maxRate)) {
+			return
+		}
+	}
+}
+
+func (p *Plane) flush() (bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.core.Flush(time.Now()) {
+		bytes += p.publish(m)
+	}
+	return bytes
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
