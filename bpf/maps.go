@@ -34,6 +34,7 @@ type Maps struct {
 	MissRate  Table[uint32, uint64]      `ebpf:"miss_rate"`
 	Drops     Table[uint32, []Counter]   `ebpf:"drops"`
 	Stats     Table[uint32, []Counter]   `ebpf:"stats"`
+	Scratch   Table[uint32, []Scratch]   `ebpf:"scratch"`
 	Events    *ebpf.Map                  `ebpf:"events"`
 }
 

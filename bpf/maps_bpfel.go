@@ -132,7 +132,7 @@ const (
 	mapsOakDropOAK_DROP_TUNNEL_DEVICE     mapsOakDrop = 30
 	mapsOakDropOAK_DROP_OUTER_FRAGMENT    mapsOakDrop = 31
 	mapsOakDropOAK_DROP_HELLO_FULL        mapsOakDrop = 32
-	mapsOakDropOAK_DROP_TTL               mapsOakDrop = 33
+	mapsOakDropOAK_DROP_BROADCAST         mapsOakDrop = 33
 	mapsOakDropOAK_DROP_MAX               mapsOakDrop = 34
 )
 
@@ -230,6 +230,14 @@ type mapsOakPrefix struct {
 	Mask mapsOakAddr
 }
 
+type mapsOakScratch struct {
+	_      structs.HostLayout
+	FwdKey mapsOakCtKey
+	RevKey mapsOakCtKey
+	Fwd    mapsOakCt
+	Rev    mapsOakCt
+}
+
 type mapsOakService struct {
 	_        structs.HostLayout
 	Count    uint32
@@ -294,6 +302,7 @@ const (
 	mapsMapPeerStats        = "peer_stats"
 	mapsMapPeers            = "peers"
 	mapsMapPending          = "pending"
+	mapsMapScratch          = "scratch"
 	mapsMapServices         = "services"
 	mapsMapSources          = "sources"
 	mapsMapStats            = "stats"
@@ -371,6 +380,7 @@ type mapsMapSpecs struct {
 	PeerStats *ebpf.MapSpec `ebpf:"peer_stats"`
 	Peers     *ebpf.MapSpec `ebpf:"peers"`
 	Pending   *ebpf.MapSpec `ebpf:"pending"`
+	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
 	Services  *ebpf.MapSpec `ebpf:"services"`
 	Sources   *ebpf.MapSpec `ebpf:"sources"`
 	Stats     *ebpf.MapSpec `ebpf:"stats"`
@@ -426,6 +436,7 @@ type mapsMaps struct {
 	PeerStats *ebpf.Map `ebpf:"peer_stats"`
 	Peers     *ebpf.Map `ebpf:"peers"`
 	Pending   *ebpf.Map `ebpf:"pending"`
+	Scratch   *ebpf.Map `ebpf:"scratch"`
 	Services  *ebpf.Map `ebpf:"services"`
 	Sources   *ebpf.Map `ebpf:"sources"`
 	Stats     *ebpf.Map `ebpf:"stats"`
@@ -449,6 +460,7 @@ func (m *mapsMaps) Close() error {
 		m.PeerStats,
 		m.Peers,
 		m.Pending,
+		m.Scratch,
 		m.Services,
 		m.Sources,
 		m.Stats,

@@ -47,23 +47,56 @@ func (t Table[K, V]) Delete(key K) error {
 	return nil
 }
 
+// batchEntries is how many entries one system call reads; it has to hold the longest chain of a hash bucket.
+const batchEntries = 4096
+
 // All yields every entry. One that programs change meanwhile may be missed or come twice. The error, if any, is in *errp once
 // the sequence has ended; errp may be nil.
 func (t Table[K, V]) All(errp *error) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		var key K
-		var value V
-		it := t.m.Iterate()
-		for it.Next(&key, &value) {
-			if !yield(key, value) {
-				return
-			}
+		var err error
+		switch t.m.Type() {
+		case ebpf.Hash, ebpf.LRUHash:
+			err = t.batches(yield)
+		default:
+			err = t.entries(yield)
 		}
-		// An iteration that programs keep changing is aborted: what was seen is as good as it gets.
-		if err := it.Err(); err != nil && errp != nil && !errors.Is(err, ebpf.ErrIterationAborted) {
+		if err != nil && errp != nil {
 			*errp = fmt.Errorf("list map %s: %w", t.name(), err)
 		}
 	}
+}
+
+func (t Table[K, V]) batches(yield func(K, V) bool) error {
+	size := min(batchEntries, int(t.m.MaxEntries()))
+	keys, values := make([]K, size), make([]V, size)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := t.m.BatchLookup(&cursor, keys, values, nil)
+		for i := range n {
+			if !yield(keys[i], values[i]) {
+				return nil
+			}
+		}
+		switch {
+		case errors.Is(err, ebpf.ErrKeyNotExist):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func (t Table[K, V]) entries(yield func(K, V) bool) error {
+	var key K
+	var value V
+	it := t.m.Iterate()
+	for it.Next(&key, &value) {
+		if !yield(key, value) {
+			return nil
+		}
+	}
+	return it.Err()
 }
 
 func (t Table[K, V]) name() string {

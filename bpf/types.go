@@ -25,6 +25,7 @@ type (
 	Pending   = mapsOakPending
 	Hello     = mapsOakHello
 	Counter   = mapsOakCounter
+	Scratch   = mapsOakScratch
 )
 
 // Indices of the two-element arrays that hold one value a family.

@@ -59,6 +59,10 @@ OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_counter, OAK_DROP_MAX, 0) d
 /* P: other packets by enum oak_stat. */
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_counter, OAK_STAT_MAX, 0) stats SEC(".maps");
 
+/* P: where a flow's two entries are made, since they do not fit the stack. A program on one processor is never interrupted by
+ * another of its kind: all of them run in softirq context. */
+OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_scratch, 1, 0) scratch SEC(".maps");
+
 /* P → M: hello packets. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

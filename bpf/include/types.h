@@ -188,6 +188,14 @@ struct oak_ct {
 	__u32 last_ack; /* of TCP, network order */
 };
 
+/* Room for the two directions of a flow that is being opened. */
+struct oak_scratch {
+	struct oak_ct_key fwd_key;
+	struct oak_ct_key rev_key;
+	struct oak_ct fwd;
+	struct oak_ct rev;
+};
+
 /* A service address whose first packets are held by NetManager. Key: struct oak_addr. */
 struct oak_pending {
 	__u64 first;
@@ -260,7 +268,7 @@ enum oak_drop {
 	OAK_DROP_TUNNEL_DEVICE,    /* reached the tunnel's kernel device, which never delivers */
 	OAK_DROP_OUTER_FRAGMENT,
 	OAK_DROP_HELLO_FULL,       /* NetManager does not keep up with hello packets */
-	OAK_DROP_TTL,
+	OAK_DROP_BROADCAST,        /* out of a container: to everybody or to a group */
 	OAK_DROP_MAX,
 };
 

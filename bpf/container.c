@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//go:build ignore
+
+/*
+ * What a container sends: tc ingress on the host side of its veth.
+ */
+#include "include/service.h"
+
+/* oak_to_host lets through what is not for the overlay: to the worker's own stack, and by it to the outside. */
+static __always_inline int oak_to_host(struct __sk_buff *skb, struct oak_config *cfg, __be32 dst)
+{
+	__u8 first = bpf_ntohl(dst) >> 24;
+
+	if (oak_in4(&cfg->workers4, dst) && dst != oak_addr_get4(&cfg->gateway4))
+		return oak_dropped(skb, OAK_DROP_NAMESPACE_IP);
+	if (first >= 224 || first == 0)
+		return oak_dropped(skb, OAK_DROP_BROADCAST);
+	oak_stat(skb, OAK_STAT_TO_STACK);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int oak_container(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	struct oak_endpoint *ep = bpf_map_lookup_elem(&endpoints, &ifindex);
+	struct oak_config *cfg = oak_cfg();
+	struct oak_pkt p = {};
+	__be32 dst;
+	int reason;
+
+	if (!ep || !cfg)
+		return oak_dropped(skb, OAK_DROP_NO_ENDPOINT);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return oak_dropped(skb, OAK_DROP_FAMILY);
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return oak_dropped(skb, OAK_DROP_NOT_IP);
+	oak_pull(skb, ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr));
+	reason = oak_parse_ip4(skb, ETH_HLEN, &p);
+	if (reason)
+		return oak_dropped(skb, reason);
+	if (!oak_addr_eq(&p.key.src, &ep->ns[OAK_V4]))
+		return oak_dropped(skb, OAK_DROP_SPOOFED_SOURCE);
+	dst = oak_addr_get4(&p.key.dst);
+	if (!oak_in4(&cfg->services4, dst))
+		return oak_to_host(skb, cfg, dst);
+	oak_stat(skb, OAK_STAT_FROM_CONTAINER);
+	reason = oak_parse_l4(skb, &p);
+	if (reason)
+		return oak_dropped(skb, reason);
+	return oak_from_container(skb, ep, &p, 0);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

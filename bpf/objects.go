@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+// Programs are all programs. They share their maps by name.
+type Programs struct {
+	// Container is for tc ingress on the host side of a container's veth.
+	Container *ebpf.Program
+	// UplinkIn and UplinkOut are for tc ingress and egress of an uplink.
+	UplinkIn, UplinkOut *ebpf.Program
+	// Reinject is for tc ingress of oak-up0, Sink for that of oak-up1.
+	Reinject, Sink *ebpf.Program
+	// Guard is for tc ingress of the tunnel's kernel device.
+	Guard *ebpf.Program
+}
+
+// Close closes all programs; where they are attached they stay.
+func (p *Programs) Close() {
+	for _, prog := range []*ebpf.Program{p.Container, p.UplinkIn, p.UplinkOut, p.Reinject, p.Sink, p.Guard} {
+		_ = prog.Close() // of a nil program too
+	}
+}
+
+// Load loads every program and all maps. With pinPath, maps are pinned there by name, and those already there are used; a pinned
+// map of another shape is an error. With an empty pinPath nothing is pinned.
+func Load(pinPath string) (*Programs, *Maps, error) {
+	spec, err := loadMaps()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read object maps: %w", err)
+	}
+	all, err := newCollection(spec, pinPath, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("create maps: %w", err)
+	}
+	defer all.Close()
+	progs, err := loadPrograms(all.Maps)
+	if err != nil {
+		return nil, nil, err
+	}
+	maps, err := MapsOf(all)
+	if err != nil {
+		progs.Close()
+		return nil, nil, err
+	}
+	return progs, maps, nil
+}
+
+func loadPrograms(maps map[string]*ebpf.Map) (*Programs, error) {
+	p := &Programs{}
+	for _, object := range []struct {
+		name string
+		load func() (*ebpf.CollectionSpec, error)
+		into map[string]**ebpf.Program
+	}{
+		{"container", loadContainer, map[string]**ebpf.Program{"oak_container": &p.Container}},
+		{"uplink", loadUplink, map[string]**ebpf.Program{"oak_uplink_in": &p.UplinkIn, "oak_uplink_out": &p.UplinkOut}},
+		{"upcall", loadUpcall, map[string]**ebpf.Program{"oak_reinject": &p.Reinject}},
+		{"guard", loadGuard, map[string]**ebpf.Program{"oak_guard": &p.Guard, "oak_sink": &p.Sink}},
+	} {
+		spec, err := object.load()
+		if err != nil {
+			p.Close()
+			return nil, fmt.Errorf("read object %s: %w", object.name, err)
+		}
+		c, err := newCollection(spec, "", maps)
+		if err != nil {
+			p.Close()
+			return nil, fmt.Errorf("load program %s: %w", object.name, err)
+		}
+		for name, at := range object.into {
+			*at = c.DetachProgram(name)
+		}
+		c.Close()
+	}
+	return p, nil
+}
+
+func newCollection(spec *ebpf.CollectionSpec, pinPath string, maps map[string]*ebpf.Map) (*ebpf.Collection, error) {
+	replacements := make(map[string]*ebpf.Map)
+	for name, m := range spec.Maps {
+		if pinPath == "" {
+			m.Pinning = ebpf.PinNone
+		}
+		if shared, ok := maps[name]; ok {
+			replacements[name] = shared
+		}
+	}
+	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		Maps:            ebpf.MapOptions{PinPath: pinPath},
+		MapReplacements: replacements,
+	})
+}
+
+// Version names the shape of all maps: 8 hexadecimal digits of a hash over their kinds, sizes and the layout of their keys and
+// values. Programs and tools of one version can share pinned maps.
+func Version() (string, error) {
+	spec, err := loadMaps()
+	if err != nil {
+		return "", fmt.Errorf("read object maps: %w", err)
+	}
+	var lines []string
+	for name, m := range spec.Maps {
+		line := fmt.Sprintf("%s %s %d %d %d %d", name, m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags)
+		for _, t := range []btf.Type{m.Key, m.Value} {
+			if s, ok := btf.UnderlyingType(t).(*btf.Struct); ok {
+				line += layout(s)
+			}
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:4]), nil
+}
+
+// layout describes where a struct's members lie.
+func layout(s *btf.Struct) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, " %s{", s.Name)
+	for _, m := range s.Members {
+		fmt.Fprintf(&b, "%s@%d", m.Name, m.Offset)
+		t := btf.UnderlyingType(m.Type)
+		if inner, ok := t.(*btf.Struct); ok {
+			b.WriteString(layout(inner))
+		} else if size, err := btf.Sizeof(t); err == nil {
+			fmt.Fprintf(&b, ":%d", size)
+		}
+		b.WriteByte(';')
+	}
+	b.WriteByte('}')
+	return b.String()
+}
