@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package addresses
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+const blockPool = "worker-subnets"
+
+// LeaseBlock leases a block of worker subnets to a cluster: the one that has been free longest after its quarantine, or
+// else the lowest that was never used. It fails with a [FullError].
+func LeaseBlock(ctx context.Context, tx pgx.Tx, r wire.Ranges, clusterID string) error {
+	next, err := lockPool(ctx, tx, blockPool)
+	if err != nil {
+		return err
+	}
+	tag, err := tx.Exec(ctx, `UPDATE subnet_block SET cluster_id = $1, leased_at = now(), released_at = NULL
+		WHERE id = (SELECT id FROM subnet_block WHERE released_at <= now() - $2::interval ORDER BY released_at, index LIMIT 1)`,
+		clusterID, Quarantine)
+	if err != nil {
+		return fmt.Errorf("reuse block of worker subnets: %w", err)
+	}
+	if tag.RowsAffected() == 1 {
+		return nil
+	}
+	if _, err := blockSubnets(r, next); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO subnet_block (index, cluster_id) VALUES ($1, $2)`, next, clusterID); err != nil {
+		return fmt.Errorf("lease block of worker subnets: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `UPDATE pool SET next = $2 WHERE name = $1`, blockPool, next+1); err != nil {
+		return fmt.Errorf("advance pool %s: %w", blockPool, err)
+	}
+	return nil
+}
+
+// ReleaseBlocks puts all blocks of a cluster into quarantine.
+func ReleaseBlocks(ctx context.Context, tx pgx.Tx, clusterID string) error {
+	_, err := tx.Exec(ctx, `UPDATE subnet_block SET cluster_id = NULL, released_at = now() WHERE cluster_id = $1`, clusterID)
+	if err != nil {
+		return fmt.Errorf("release worker subnets of cluster %s: %w", clusterID, err)
+	}
+	return nil
+}
+
+// Blocks returns the blocks leased to a cluster, oldest first.
+func Blocks(ctx context.Context, tx pgx.Tx, r wire.Ranges, clusterID string) ([]wire.SubnetBlock, error) {
+	rows, err := tx.Query(ctx, `SELECT id, index FROM subnet_block WHERE cluster_id = $1 ORDER BY leased_at, id`, clusterID)
+	if err != nil {
+		return nil, fmt.Errorf("list worker subnets: %w", err)
+	}
+	type leased struct{ ID, Index int64 }
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[leased])
+	if err != nil {
+		return nil, fmt.Errorf("list worker subnets: %w", err)
+	}
+	blocks := make([]wire.SubnetBlock, 0, len(list))
+	for _, l := range list {
+		b, err := blockSubnets(r, l.Index)
+		if err != nil {
+			return nil, err
+		}
+		b.ID = l.ID
+		blocks = append(blocks, b)
+	}
+	return blocks, nil
+}
+
+var errIndex = errors.New("index of block is out of range")
+
+// blockSubnets returns the subnets of the block with the given index.
+func blockSubnets(r wire.Ranges, index int64) (wire.SubnetBlock, error) {
+	if index < 0 || index > 1<<24 {
+		return wire.SubnetBlock{}, errIndex
+	}
+	b := wire.SubnetBlock{V4: make([]netip.Prefix, 0, semantic.BlockSubnets), V6: make([]netip.Prefix, 0, semantic.BlockSubnets)}
+	for i := range semantic.BlockSubnets {
+		n := uint32(index)*semantic.BlockSubnets + uint32(i)
+		v4, ok := semantic.Subnet(r.WorkersV4, semantic.WorkerBitsV4, n)
+		if !ok {
+			return wire.SubnetBlock{}, &FullError{Pool: blockPool, Key: KeyWorkersV4, Range: r.WorkersV4}
+		}
+		v6, ok := semantic.Subnet(r.WorkersV6, semantic.WorkerBitsV6, n)
+		if !ok {
+			return wire.SubnetBlock{}, &FullError{Pool: blockPool, Key: KeyWorkersV6, Range: r.WorkersV6}
+		}
+		b.V4, b.V6 = append(b.V4, v4), append(b.V6, v6)
+	}
+	return b, nil
+}
