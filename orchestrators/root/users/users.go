@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package users
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+// The roles of the reference. Only Admin means something yet: it may do everything in every organisation.
+const (
+	RoleAdmin                  = "Admin"
+	RoleOrganizationAdmin      = "Organization_Admin"
+	RoleApplicationProvider    = "Application_Provider"
+	RoleInfrastructureProvider = "Infrastructure_Provider"
+)
+
+// Names of the organisation and the account that exist from the start.
+const (
+	RootOrganization = "root"
+	AdminName        = "Admin"
+)
+
+// Errors of this package. Their texts are for the user.
+var (
+	ErrCredentials  = errors.New("wrong user name or password")
+	ErrOrganization = errors.New("no such organization")
+	ErrToken        = errors.New("token is invalid, expired or revoked: log in again")
+	ErrExists       = errors.New("a user of this name exists already in the organization")
+	ErrNotFound     = errors.New("no such user")
+	ErrWeak         = fmt.Errorf("password must have %d to %d bytes", MinPassword, MaxPassword)
+)
+
+// Account is a user.
+type Account struct {
+	ID             string
+	Name           string
+	OrganizationID string
+	Organization   string
+	Email          string
+	Roles          []string
+}
+
+// Store keeps accounts and logins in Postgres.
+type Store struct {
+	pool   *pgxpool.Pool
+	hasher hasher
+	key    []byte
+	// decoy is verified when there is no such user, so that the time tells nothing.
+	decoy string
+}
+
+// Open returns the store, creating the signing key and the organisation root at first use.
+func Open(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
+	s := &Store{pool: pool, hasher: make(hasher, maxHashing)}
+	var err error
+	if s.decoy, err = s.hasher.hash(ctx, RandomPassword()); err != nil {
+		return nil, fmt.Errorf("prepare password check: %w", err)
+	}
+	err = store.InTx(ctx, pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO signing_key (secret) VALUES ($1) ON CONFLICT DO NOTHING`, newSigningKey())
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO organization (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, pki.NewID(), RootOrganization)
+		if err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT secret FROM signing_key`).Scan(&s.key)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open user store: %w", err)
+	}
+	return s, nil
+}
+
+// EnsureAdmin creates the account Admin of the organisation root with the password unless there is one; it reports whether
+// it did so. The password of an existing account is left alone.
+func (s *Store) EnsureAdmin(ctx context.Context, password string) (created bool, err error) {
+	_, err = s.Create(ctx, Account{Name: AdminName, Organization: RootOrganization, Roles: []string{RoleAdmin}}, password)
+	if errors.Is(err, ErrExists) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Create stores a new account in the organisation that a names (root if none), which is created if need be.
+func (s *Store) Create(ctx context.Context, a Account, password string) (Account, error) {
+	if len(password) < MinPassword || len(password) > MaxPassword {
+		return Account{}, ErrWeak
+	}
+	if a.Organization == "" {
+		a.Organization = RootOrganization
+	}
+	if a.Roles == nil {
+		a.Roles = []string{}
+	}
+	hash, err := s.hasher.hash(ctx, password)
+	if err != nil {
+		return Account{}, fmt.Errorf("hash password: %w", err)
+	}
+	a.ID = pki.NewID()
+	err = store.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO organization (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, pki.NewID(), a.Organization)
+		if err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, `SELECT id, name FROM organization WHERE lower(name) = lower($1)`, a.Organization).
+			Scan(&a.OrganizationID, &a.Organization)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO account (id, organization_id, name, email, password, roles) VALUES ($1, $2, $3, $4, $5, $6)`,
+			a.ID, a.OrganizationID, a.Name, a.Email, hash, a.Roles)
+		return err
+	})
+	if store.IsUniqueViolation(err, "account_name") {
+		return Account{}, ErrExists
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("create user %s: %w", a.Name, err)
+	}
+	return a, nil
+}
+
+const selectAccount = `SELECT a.id, a.name, o.id, o.name, a.email, a.roles FROM account a JOIN organization o ON o.id = a.organization_id`
+
+// List returns all accounts by organisation and name.
+func (s *Store) List(ctx context.Context) ([]Account, error) {
+	rows, err := s.pool.Query(ctx, selectAccount+` ORDER BY o.name, a.name`)
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Account])
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return list, nil
+}
+
+// ChangePassword sets a new password if old is the present one, and ends all logins of the account.
+func (s *Store) ChangePassword(ctx context.Context, accountID, old, fresh string) error {
+	if len(fresh) < MinPassword || len(fresh) > MaxPassword {
+		return ErrWeak
+	}
+	var stored string
+	err := s.pool.QueryRow(ctx, `SELECT password FROM account WHERE id = $1`, accountID).Scan(&stored)
+	if err != nil {
+		return notFound(err, "look up user")
+	}
+	ok, err := s.hasher.verify(ctx, old, stored)
+	if err != nil {
+		return fmt.Errorf("check password: %w", err)
+	}
+	if !ok {
+		return ErrCredentials
+	}
+	hash, err := s.hasher.hash(ctx, fresh)
+	if err != nil {
+		return fmt.Errorf("hash password: %w", err)
+	}
+	return store.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE account SET password = $2 WHERE id = $1`, accountID, hash); err != nil {
+			return fmt.Errorf("store password: %w", err)
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM session WHERE account_id = $1`, accountID); err != nil {
+			return fmt.Errorf("end logins: %w", err)
+		}
+		return nil
+	})
+}
+
+// Delete removes an account and ends its logins. Its applications stay, to be managed by an administrator.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	tag, err := s.pool.Exec(ctx, `DELETE FROM account WHERE lower(name) = lower($1)`, name)
+	if err != nil {
+		return fmt.Errorf("delete user %s: %w", name, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+func notFound(err error, doing string) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrNotFound
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
