@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/tools/oak/config"
+)
+
+// The exit codes of oak.
+const (
+	ExitOK       = 0
+	ExitError    = 1
+	ExitUsage    = 2
+	ExitNotFound = 3
+	ExitTimedOut = 4
+	ExitAuth     = 5
+)
+
+const exitCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 timed out waiting, 5 not logged in or not allowed.`
+
+// coded is an error with an exit code of its own.
+type coded struct {
+	code int
+	err  error
+}
+
+func (e *coded) Error() string { return e.err.Error() }
+func (e *coded) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &coded{ExitUsage, fmt.Errorf(format, args...)}
+}
+
+func notFoundf(format string, args ...any) error {
+	return &coded{ExitNotFound, fmt.Errorf(format, args...)}
+}
+
+// codeOf returns the exit code for an error.
+func codeOf(err error) int {
+	var c *coded
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &c):
+		return c.code
+	case errors.Is(err, client.ErrURL), errors.Is(err, config.ErrKey):
+		return ExitUsage
+	case client.HasStatus(err, http.StatusUnauthorized, http.StatusForbidden):
+		return ExitAuth
+	case client.HasStatus(err, http.StatusNotFound):
+		return ExitNotFound
+	}
+	return ExitError
+}
+
+// explain makes of an error what a person needs: what failed, why, and the way out.
+func explain(err error) string {
+	text := err.Error()
+	var refused *client.Error
+	var authority x509.UnknownAuthorityError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &refused):
+		// Only the reason: the request is of interest to nobody but the server's log, save where the server gave none.
+		what := strings.TrimSuffix(text, refused.Error())
+		text = what + refusal(refused)
+	case errors.As(err, &authority):
+		text += "\nRoot's certificate is of its own authority: give --ca-file or --ca-hash (keep it with `oak config set`)."
+	case errors.As(err, &record):
+		text += "\nIs this plain http? Try http:// in --url."
+	case errors.Is(err, context.Canceled):
+		text = "interrupted"
+	case client.IsUnreachable(err):
+		text += "\nIs root-orchestrator running there? Set its address with --url, OAK_URL or `oak config set url URL`."
+	}
+	return text
+}
+
+// refusal tells a server's refusal, with the path of what it refused.
+func refusal(e *client.Error) string {
+	switch {
+	case len(e.Faults) > 0:
+		lines := []string{"the server refused it:"}
+		for _, f := range e.Faults {
+			lines = append(lines, "  "+f.Path+": "+f.Reason)
+		}
+		return strings.Join(lines, "\n")
+	case e.Path != "":
+		return fmt.Sprintf("the server refused it:\n  %s: %s", e.Path, e.Detail)
+	case e.Status == http.StatusUnauthorized:
+		return e.Detail + "\nLog in with `oak login`."
+	case e.Code == "":
+		return e.Error() // no server of ours: a proxy, or another program at that address
+	}
+	return e.Detail
+}

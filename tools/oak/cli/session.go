@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/tools/oak/config"
+)
+
+// configFile returns the path of the configuration file.
+func (p *program) configFile() (string, error) {
+	if p.configPath != "" {
+		return p.configPath, nil
+	}
+	return config.DefaultPath()
+}
+
+// load returns the configuration with what flags and environment say in its place, and the path of the file.
+func (p *program) load() (config.Config, string, error) {
+	path, err := p.configFile()
+	if err != nil {
+		return config.Config{}, "", err
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		return config.Config{}, "", err
+	}
+	kept := cmp.Or(c.URL, config.DefaultURL)
+	c.URL = strings.TrimRight(cmp.Or(p.url, kept), "/")
+	if c.URL != strings.TrimRight(kept, "/") || p.username != "" && c.Username != p.username {
+		c.Token, c.RefreshToken = "", "" // they belong to another root or another user
+	}
+	c.Username = cmp.Or(p.username, c.Username)
+	c.Organization = cmp.Or(p.organization, c.Organization)
+	c.CAFile, c.CAHash = cmp.Or(p.caFile, c.CAFile), cmp.Or(p.caHash, c.CAHash)
+	return c, path, nil
+}
+
+// session returns a client that is logged in: with the kept tokens, or else with name and password of the environment.
+func (p *program) session(ctx context.Context) (*client.Client, error) {
+	c, path, err := p.load()
+	if err != nil {
+		return nil, err
+	}
+	password := p.Getenv(envPassword)
+	if c.Token == "" && (c.Username == "" || password == "") {
+		return nil, &coded{ExitAuth, fmt.Errorf("not logged in at %s: run `oak login --url %s --username NAME`, or set OAK_USERNAME and OAK_PASSWORD", c.URL, c.URL)}
+	}
+	keep := func(string, string) {}
+	if c.Token != "" {
+		keep = func(token, refresh string) { p.keepTokens(path, token, refresh) }
+	}
+	cl, err := p.connect(c, keep)
+	if err != nil || c.Token != "" {
+		return cl, err
+	}
+	if err := cl.Login(ctx, c.Username, password, c.Organization); err != nil {
+		return nil, fmt.Errorf("log in as %s at %s: %w", c.Username, c.URL, err)
+	}
+	return cl, nil
+}
+
+// keepTokens stores renewed tokens. A failure costs only another login later.
+func (p *program) keepTokens(path, token, refresh string) {
+	c, err := config.Load(path)
+	if err == nil {
+		c.Token, c.RefreshToken = token, refresh
+		err = c.Save(path)
+	}
+	if err != nil {
+		p.note("warning: the renewed login could not be kept: %v", err)
+	}
+}
+
+// connect makes a client for the configuration.
+func (p *program) connect(c config.Config, keep func(token, refresh string)) (*client.Client, error) {
+	t, err := trust(c)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Options{
+		URL: c.URL, TLS: t, Token: c.Token, RefreshToken: c.RefreshToken, OnTokens: keep,
+		Timeout: p.requestTimeout, UserAgent: "oak/" + version(),
+	})
+}
+
+// trust returns the TLS configuration that verifies root, nil for the system's authorities.
+func trust(c config.Config) (*tls.Config, error) {
+	switch {
+	case c.CAHash != "":
+		return pki.PinnedTLS(strings.ToLower(c.CAHash)), nil
+	case c.CAFile == "":
+		return nil, nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read authority: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read authority: %s holds no PEM certificate", c.CAFile)
+	}
+	return &tls.Config{RootCAs: pool, ServerName: pki.ServerName, MinVersion: tls.VersionTLS13}, nil
+}
