@@ -30,6 +30,9 @@ func refuse(req *Request, c *Candidate) (kind Kind, reason string, ok bool) {
 	if len(req.Nodes) > 0 && !slices.Contains(req.Nodes, c.Name) && !slices.Contains(req.Nodes, c.ID) {
 		return Unqualified, "is not among the nodes that the service names (" + strings.Join(req.Nodes, ", ") + ")", false
 	}
+	if c.Unavailable != "" && c.Arch == "" && len(c.Runtimes) == 0 {
+		return Unavailable, c.Unavailable, false // nothing is known of it yet
+	}
 	if len(req.Architectures) > 0 && !slices.Contains(req.Architectures, c.Arch) {
 		return Unqualified, fmt.Sprintf("has architecture %s, the service needs %s",
 			cmp.Or(c.Arch, "unknown"), strings.Join(req.Architectures, " or ")), false

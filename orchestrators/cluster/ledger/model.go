@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Instance is an instance that root has given to this cluster.
+type Instance struct {
+	wire.InstanceKey
+	// Placement is root's; copies of a lower one are leftovers.
+	Placement uint32
+	Spec      wire.InstanceSpec
+	// Wanted is false for an instance that runs here although root's desired state lacks it: it runs on, but is placed nowhere
+	// anew until root says something.
+	Wanted bool
+	// LastMove is the highest move given out under this placement.
+	LastMove uint32
+
+	// status is what the scheduler says while no copy can speak for the instance. It is not stored.
+	status wire.InstanceReport
+}
+
+// Copy is one generation of an instance on one worker. Its existence is the reservation of what it needs.
+type Copy struct {
+	wire.InstanceKey
+	Generation wire.Generation
+	Worker     string
+	Spec       wire.InstanceSpec
+	// Stop is the tombstone.
+	Stop bool
+	// Report is what the worker last said of it.
+	Report wire.InstanceReport
+
+	// gone is set once the worker has nothing of it any more. Only a copy with a tombstone goes.
+	gone bool
+}
+
+// Removal is a tombstone of root's: every copy up to its placement has to stop.
+type Removal struct {
+	wire.InstanceKey
+	Placement uint32
+	// Done is true once nothing of it is left; root is told UNDEPLOYED until it acknowledges.
+	Done bool
+}
+
+// Ledger is the whole of it.
+type Ledger struct {
+	instances map[wire.InstanceKey]*Instance
+	copies    map[wire.InstanceKey][]*Copy // by rising generation
+	removals  map[wire.InstanceKey]*Removal
+	workers   map[string]*Worker
+
+	options Options
+}
+
+// Options are the times by which a cluster judges its workers.
+type Options struct {
+	// Start is when this process began; a worker that was never heard of counts as heard of then.
+	Start time.Time
+	// Grace is how long after Start an instance that finds no place merely waits for workers to report in.
+	Grace time.Duration
+	// Silent is how long a worker may say nothing before it takes nothing new: three intervals of its information.
+	Silent time.Duration
+	// LostAfter is how long a worker has to be gone before its instances are given to others.
+	LostAfter time.Duration
+}
+
+// Times by which workers are judged unless configured.
+const (
+	DefaultGrace     = 10 * time.Second
+	DefaultSilent    = 6 * time.Second
+	DefaultLostAfter = 60 * time.Second
+)
+
+// New returns an empty ledger.
+func New(o Options) *Ledger {
+	return &Ledger{
+		instances: map[wire.InstanceKey]*Instance{}, copies: map[wire.InstanceKey][]*Copy{},
+		removals: map[wire.InstanceKey]*Removal{}, workers: map[string]*Worker{}, options: o,
+	}
+}
+
+// current returns the highest copy without a tombstone, or nil.
+func (l *Ledger) current(key wire.InstanceKey) *Copy {
+	copies := l.copies[key]
+	for i := len(copies) - 1; i >= 0; i-- {
+		if !copies[i].Stop {
+			return copies[i]
+		}
+	}
+	return nil
+}
+
+// find returns the copy of exactly that generation, or nil.
+func (l *Ledger) find(key wire.InstanceKey, g wire.Generation) *Copy {
+	for _, c := range l.copies[key] {
+		if c.Generation == g {
+			return c
+		}
+	}
+	return nil
+}

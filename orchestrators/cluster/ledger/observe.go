@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Seen is what a worker's report of its instances was news for.
+type Seen struct {
+	// Changed are the copies whose state or detail has changed, to be stored when there is time.
+	Changed []CopyID
+	// Services are those of Changed.
+	Services []string
+	// Settled says that a copy with a tombstone is gone, or that all of a worker is known now, so that there is something to
+	// decide.
+	Settled bool
+	// Unclaimed are instances that run there although no copy is placed there.
+	Unclaimed []wire.WorkerInstance
+}
+
+// SeeInstances takes in the states of a worker's instances.
+func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
+	var seen Seen
+	w := l.workers[id]
+	if w == nil || m.Compare(w.instances) < 0 {
+		return seen
+	}
+	w.instances = m.Stamp
+	w.hear(now)
+	services := map[string]struct{}{}
+	told := map[CopyID]struct{}{}
+	unknown := false
+	for _, wi := range m.Instances {
+		c := l.find(wi.InstanceKey, wi.Generation)
+		if c == nil || c.Worker != id {
+			unknown = unknown || wi.State != wire.StateUndeployed
+			if wi.State != wire.StateUndeployed && wi.Spec != nil && wi.Unclaimed {
+				seen.Unclaimed = append(seen.Unclaimed, wi)
+			}
+			continue
+		}
+		cid := CopyID{wi.InstanceKey, wi.Generation}
+		told[cid] = struct{}{}
+		if wi.State == wire.StateUndeployed {
+			if c.Stop && !c.gone {
+				c.gone, seen.Settled = true, true
+			}
+			continue // without a tombstone it has not been told yet what to run: a state of the past
+		}
+		if c.Report.State != wi.State || c.Report.Detail != wi.Detail {
+			seen.Changed = append(seen.Changed, cid)
+			services[wi.ServiceID] = struct{}{}
+		}
+		c.Report = wi.InstanceReport
+		if c.Report.Since.IsZero() {
+			c.Report.Since = now
+		}
+	}
+	if m.Full && l.settleAbsent(w, m.Applied, told) {
+		seen.Settled = true
+	}
+	if !w.settled && ((m.Full && !unknown) || (!w.desired.IsZero() && m.Applied.Compare(w.desired) >= 0)) {
+		w.settled, seen.Settled = true, true
+	}
+	seen.Services = slices.Sorted(maps.Keys(services))
+	return seen
+}
+
+// NoteDesired notes the stamp under which a worker's desired state was published.
+func (l *Ledger) NoteDesired(id string, s wire.Stamp) {
+	if w := l.workers[id]; w != nil {
+		w.desired = s
+	}
+}
+
+// settleAbsent marks as gone each copy with a tombstone that a worker's full list lacks although the worker has applied the
+// newest desired state: it has nothing of it.
+func (l *Ledger) settleAbsent(w *Worker, applied wire.Stamp, told map[CopyID]struct{}) (settled bool) {
+	if w.desired.IsZero() || applied.Compare(w.desired) < 0 {
+		return false
+	}
+	for _, list := range l.copies {
+		for _, c := range list {
+			if _, ok := told[CopyID{c.InstanceKey, c.Generation}]; !ok && c.Worker == w.ID && c.Stop && !c.gone {
+				c.gone, settled = true, true
+			}
+		}
+	}
+	return settled
+}
+
+// Adopt decides what becomes of instances that run on a worker although no copy is placed there, such as after rows were lost.
+// Nothing is stopped: each becomes a copy of its own generation there. held are those that a person has to look at.
+func (l *Ledger) Adopt(worker string, unclaimed []wire.WorkerInstance) (ch Changes, held []wire.InstanceReport) {
+	ch = newChanges()
+	for _, wi := range unclaimed {
+		if wi.Spec == nil || l.find(wi.InstanceKey, wi.Generation) != nil {
+			continue
+		}
+		c := Copy{InstanceKey: wi.InstanceKey, Generation: wi.Generation, Worker: worker, Spec: *wi.Spec, Report: wi.InstanceReport}
+		instance := l.instances[wi.InstanceKey]
+		removal := l.removals[wi.InstanceKey]
+		switch {
+		case removal != nil && removal.Placement >= wi.Generation.Placement:
+			c.Stop = true
+			ch.Removals[wi.InstanceKey] = Removal{InstanceKey: wi.InstanceKey, Placement: removal.Placement}
+		case instance == nil:
+			ch.Instances[wi.InstanceKey] = Instance{InstanceKey: wi.InstanceKey, Placement: wi.Generation.Placement, Spec: *wi.Spec,
+				LastMove: wi.Generation.Move}
+		case wi.Generation.Placement > instance.Placement || l.fencesLive(worker, wi.Generation, wi.InstanceKey):
+			held = append(held, wi.InstanceReport)
+			continue
+		case wi.Generation.Placement == instance.Placement && wi.Generation.Move > instance.LastMove:
+			raised := *instance
+			raised.LastMove = wi.Generation.Move
+			ch.Instances[wi.InstanceKey] = raised
+		}
+		ch.Copies[CopyID{wi.InstanceKey, wi.Generation}] = c
+	}
+	return ch, held
+}
+
+// fencesLive reports whether adopting the generation would take the place of a copy that runs elsewhere: no worker may take an
+// instance over by saying that it has a higher generation.
+func (l *Ledger) fencesLive(worker string, g wire.Generation, key wire.InstanceKey) bool {
+	c := l.current(key)
+	return c != nil && c.Worker != worker && c.Report.State == wire.StateRunning && g.Compare(c.Generation) > 0
+}
+
+func (l *Ledger) keys() []wire.InstanceKey {
+	return slices.SortedFunc(maps.Keys(l.copies), wire.InstanceKey.Compare)
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

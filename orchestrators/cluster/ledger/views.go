@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import "github.com/oakestra/oakestra-ebpf/control/wire"
+
+// CopiesOf returns all copies of all instances of a service, and the specification of the newest of its instances; ok is false if
+// there is nothing left of the service.
+func (l *Ledger) CopiesOf(service string) (copies []Copy, spec wire.InstanceSpec, ok bool) {
+	var newest uint64
+	take := func(s *wire.InstanceSpec, g wire.Generation) {
+		if !ok || g.Packed() > newest {
+			spec, newest = *s, g.Packed()
+		}
+		ok = true
+	}
+	for _, key := range l.keys() {
+		if key.ServiceID == service {
+			for _, c := range l.copies[key] {
+				copies = append(copies, *c)
+				take(&c.Spec, c.Generation)
+			}
+		}
+	}
+	for key, i := range l.instances {
+		if key.ServiceID == service {
+			take(&i.Spec, wire.Generation{Placement: i.Placement, Move: i.LastMove})
+		}
+	}
+	return copies, spec, ok
+}
+
+// Copy returns one copy.
+func (l *Ledger) Copy(id CopyID) (Copy, bool) {
+	if c := l.find(id.InstanceKey, id.Generation); c != nil {
+		return *c, true
+	}
+	return Copy{}, false
+}
+
+// Copies returns all copies, in order.
+func (l *Ledger) Copies() (all []Copy) {
+	for _, key := range l.keys() {
+		for _, c := range l.copies[key] {
+			all = append(all, *c)
+		}
+	}
+	return all
+}
