@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package peer
+
+import (
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Config is what a [Greeter] needs.
+type Config struct {
+	// Maps are the dataplane's; the greeter alone writes peers, peer_addrs and sources.
+	Maps *bpf.Maps
+	// WorkerID is this worker's id: 24 hexadecimal digits.
+	WorkerID string
+	// Key is this worker's X25519 key.
+	Key *ecdh.PrivateKey
+	// Start is higher than at any earlier start of this worker's NetManager, and kept on disk.
+	Start uint64
+	// Port is the UDP port of the tunnel.
+	Port uint16
+	// Uplink tells the interface, address and MTU that packets to other workers leave by; an invalid address if there is none
+	// now. It is asked often and has to be quick.
+	Uplink func() (ifindex int, addr netip.Addr, mtu int)
+	// InUse counts what conntrack still needs, by peer index, Instance IP of a source and service address; it is asked only
+	// when a list lacks something. Nil: nothing is needed.
+	InUse func() (peers map[uint32]int, sources, vips map[bpf.Addr]int, err error)
+	Log   *slog.Logger
+}
+
+// Bounds of what one peer may cost.
+const (
+	maxOuter = 4 // addresses that one peer is greeted at
+
+	// Answers to one peer a second, and at once: a greeting needs two, an attacker that replays cannot get more.
+	answerRate  = 20
+	answerBurst = 40
+)
+
+// Greeter keeps the maps of other workers and greets them. Its methods may be called from several goroutines.
+type Greeter struct {
+	cfg    Config
+	log    *slog.Logger
+	id     [12]byte
+	socket sender
+	kick   chan struct{}
+	now    func() time.Time
+
+	mu       sync.Mutex
+	held     wire.Stamp // of the list that was applied last
+	listed   bool       // a list was applied since the start
+	byID     map[[12]byte]*record
+	indices  indices
+	sources  map[bpf.Addr]*source
+	watchers []func(workerID string)
+	onSource []func(netip.Addr)
+	changed  []string     // ids to tell the watchers of, once mu is free
+	learned  []netip.Addr // sources to tell of, once mu is free
+	uplink   uplink
+}
+
+type uplink struct {
+	ifindex int
+	addr    netip.Addr
+	mtu     int
+}
+
+// New returns a greeter that goes on from what the maps hold: peers keep their indices and, if they were met, stay met. Its raw
+// socket belongs to the network namespace of the calling thread.
+func New(cfg Config) (*Greeter, error) {
+	id, err := bpf.ParseID(cfg.WorkerID)
+	if err != nil {
+		return nil, fmt.Errorf("read own worker id: %w", err)
+	}
+	if cfg.Maps == nil || cfg.Key == nil || cfg.Uplink == nil || cfg.Port == 0 || cfg.Start == 0 {
+		return nil, errors.New("make a greeter: maps, key, uplink, port and start counter are all needed")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Greeter{
+		cfg: cfg, log: cfg.Log, id: id, now: time.Now,
+		kick:    make(chan struct{}, 1),
+		byID:    map[[12]byte]*record{},
+		indices: indices{used: map[uint32]bool{}, next: 1},
+		sources: map[bpf.Addr]*source{},
+	}
+	if err := g.recover(); err != nil {
+		return nil, err
+	}
+	socket, err := openRawSocket()
+	if err != nil {
+		return nil, err
+	}
+	g.socket = socket
+	return g, nil
+}
+
+// Close closes the socket. The maps stay as they are, so that traffic goes on.
+func (g *Greeter) Close() error { return g.socket.close() }
+
+// Subscribe has f called with the id of each worker that became known, was met, or is gone. It is called without locks held and
+// may call the greeter.
+func (g *Greeter) Subscribe(f func(workerID string)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.watchers = append(g.watchers, f)
+}
+
+// SubscribeSources has f called with each Instance IP that became known as a source of a peer.
+func (g *Greeter) SubscribeSources(f func(netip.Addr)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.onSource = append(g.onSource, f)
+}
+
+// Index returns the index in the map peers of a worker, 0 if it is unknown, and whether its address is known.
+func (g *Greeter) Index(workerID string) (index uint32, met bool) {
+	id, err := bpf.ParseID(workerID)
+	if err != nil {
+		return 0, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.byID[id]; p != nil {
+		return p.index, p.met()
+	}
+	return 0, false
+}
+
+// Held returns the stamp of the list that was applied last.
+func (g *Greeter) Held() wire.Stamp {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.held
+}
+
+// unlock frees mu and then tells the subscribers what changed under it.
+func (g *Greeter) unlock() {
+	changed, learned := g.changed, g.learned
+	watchers, onSource := g.watchers, g.onSource
+	g.changed, g.learned = nil, nil
+	g.mu.Unlock()
+	for _, id := range changed {
+		for _, f := range watchers {
+			f(id)
+		}
+	}
+	for _, a := range learned {
+		for _, f := range onSource {
+			f(a)
+		}
+	}
+}
+
+// wake has Run look at its timers again.
+func (g *Greeter) wake() {
+	select {
+	case g.kick <- struct{}{}:
+	default:
+	}
+}
+
+func newAnswerLimit() *rate.Limiter { return rate.NewLimiter(answerRate, answerBurst) }

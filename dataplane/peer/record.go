@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package peer
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+)
+
+// record is one other worker.
+type record struct {
+	id     [12]byte
+	index  uint32
+	kernel bpf.Peer // as the map has it
+	wanted bool     // the latest list has it, or none was seen yet
+
+	public []byte
+	key    []byte // of the pair; nil until a list told the public key
+	outer  []netip.AddrPort
+
+	accepted  position // highest that was accepted from it
+	sequence  uint64   // of our latest hello to it
+	asked     [32]challenge
+	confirmed time.Time // when its address was last confirmed
+	answers   *rate.Limiter
+
+	next    time.Time // when to greet again
+	attempt int       // greetings since its last answer
+}
+
+// challenge is a hello of ours that an answer may quote.
+type challenge struct {
+	sequence uint64
+	to       netip.AddrPort
+	at       time.Time
+}
+
+func (r *record) met() bool { return r.kernel.State == bpf.PeerUp }
+
+// address is where it was met.
+func (r *record) address() netip.AddrPort {
+	if !r.met() {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(r.kernel.Outer.Netip(), r.kernel.Port)
+}
+
+// targets are the addresses to greet: where it was met, and while it does not answer wherever it may be.
+func (r *record) targets() []netip.AddrPort {
+	to := make([]netip.AddrPort, 0, maxOuter+1)
+	if r.met() {
+		to = append(to, r.address())
+		if r.attempt < 2 {
+			return to
+		}
+	}
+	for _, a := range r.outer {
+		if !slices.Contains(to, a) {
+			to = append(to, a)
+		}
+	}
+	return to
+}
+
+func (r *record) remember(to netip.AddrPort, now time.Time) {
+	r.asked[r.sequence%uint64(len(r.asked))] = challenge{r.sequence, to, now}
+}
+
+// answeredBy reports whether a hello from an address quotes a recent one of ours that went to that very address.
+func (r *record) answeredBy(sequence uint64, from netip.AddrPort, now time.Time) bool {
+	c := r.asked[sequence%uint64(len(r.asked))]
+	return sequence != 0 && c.sequence == sequence && c.to == from && now.Sub(c.at) <= challengeLife
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package peer
+
+import (
+	"fmt"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+)
+
+// recover takes over what an earlier NetManager has left in the maps. The maps are the truth; no file is asked.
+func (g *Greeter) recover() error {
+	var err error
+	for index, value := range g.cfg.Maps.Peers.All(&err) {
+		if value.State == bpf.PeerFree || index == 0 {
+			continue
+		}
+		g.indices.claim(index)
+		if g.byID[value.Id] != nil || value.Id == g.id {
+			continue // never written by us: the index stays taken, and the record unused
+		}
+		g.byID[value.Id] = &record{id: value.Id, index: index, kernel: value, wanted: true, answers: newAnswerLimit()}
+	}
+	if err != nil {
+		return fmt.Errorf("recover peers: %w", err)
+	}
+	for addr, value := range g.cfg.Maps.Sources.All(&err) {
+		g.sources[addr] = &source{kernel: value, wanted: true}
+	}
+	if err != nil {
+		return fmt.Errorf("recover sources: %w", err)
+	}
+	return g.repairAddresses()
+}
+
+// repairAddresses makes peer_addrs agree with the peers, had the last NetManager died between two writes.
+func (g *Greeter) repairAddresses() error {
+	owners := map[bpf.Addr]uint32{}
+	for _, p := range g.byID {
+		if p.met() {
+			owners[p.kernel.Outer] = p.index
+		}
+	}
+	var err error
+	var wrong []bpf.Addr
+	for addr, index := range g.cfg.Maps.PeerAddrs.All(&err) {
+		if owners[addr] == index {
+			delete(owners, addr)
+		} else if owners[addr] == 0 {
+			wrong = append(wrong, addr)
+		}
+	}
+	for _, addr := range wrong {
+		if err == nil {
+			err = g.cfg.Maps.PeerAddrs.Delete(addr)
+		}
+	}
+	for addr, index := range owners {
+		if err == nil {
+			err = g.cfg.Maps.PeerAddrs.Put(addr, index)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("repair the addresses of peers: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package peer
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+)
+
+// PeerStatus is one other worker as this one sees it.
+type PeerStatus struct {
+	WorkerID string
+	// Index is its place in the map peers.
+	Index uint32
+	// Met says that packets can go there: it has answered at Address.
+	Met     bool
+	Address netip.AddrPort
+	// MTU of the way to it, in bytes; 0 while unknown.
+	MTU int
+	// Listed says that the cluster's latest list has it; else it is kept for flows or routes only.
+	Listed bool
+	// Confirmed is when it last answered; zero if not since the start.
+	Confirmed time.Time
+	// Unanswered counts the greetings since its last answer.
+	Unanswered int
+}
+
+// Peers lists all known workers by index.
+func (g *Greeter) Peers() []PeerStatus {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]PeerStatus, 0, len(g.byID))
+	for _, p := range g.byID {
+		out = append(out, PeerStatus{
+			WorkerID: bpf.FormatID(p.id), Index: p.index,
+			Met: p.met(), Address: p.address(), MTU: int(p.kernel.Mtu),
+			Listed: p.wanted, Confirmed: p.confirmed, Unanswered: p.attempt,
+		})
+	}
+	slices.SortFunc(out, func(a, b PeerStatus) int { return cmp.Compare(a.Index, b.Index) })
+	return out
+}
