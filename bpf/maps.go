@@ -136,7 +136,9 @@ func (m *Maps) Names() []string {
 
 // DropReasons returns the names of the drop reasons, such as "spoofed_source", by their number. They are read from the type
 // information of the compiled object, so that they cannot differ from what the programs count.
-func DropReasons() (map[uint32]string, error) { return enumNames("oak_drop", "OAK_DROP_", "none", "max") }
+func DropReasons() (map[uint32]string, error) {
+	return enumNames("oak_drop", "OAK_DROP_", "none", "max")
+}
 
 // StatNames returns the names of the other counters by their number.
 func StatNames() (map[uint32]string, error) { return enumNames("oak_stat", "OAK_STAT_", "max") }

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+)
+
+// DefaultBPFFS is where distributions mount the BPF file system.
+const DefaultBPFFS = "/sys/fs/bpf"
+
+// ErrRunning is returned by [Open] while another NetManager holds the same worker's datapath.
+var ErrRunning = errors.New("another NetManager holds this worker's datapath")
+
+// Options say where a worker's datapath is pinned.
+type Options struct {
+	// BPFFS is the mount point of a BPF file system; [DefaultBPFFS] if empty.
+	BPFFS string
+	// Worker names the folder of pins, so that several workers can share a machine.
+	Worker string
+	// LockDir holds the lock that keeps a second NetManager out; /run/oakestra if empty.
+	LockDir string
+	Log     *slog.Logger
+}
+
+// Datapath is the loaded datapath of one worker.
+type Datapath struct {
+	dir   string // <bpffs>/oakestra/<worker>
+	maps  *bpf.Maps
+	progs *bpf.Programs
+	hooks hooks
+	lock  *os.File
+	log   *slog.Logger
+}
+
+// WorkerDir returns the folder that holds all pins of a worker.
+func WorkerDir(bpffs, worker string) string {
+	if bpffs == "" {
+		bpffs = DefaultBPFFS
+	}
+	return filepath.Join(bpffs, "oakestra", worker)
+}
+
+// MapDir returns the folder that holds the pinned maps of this build's version.
+func MapDir(bpffs, worker string) (string, error) {
+	version, err := bpf.Version()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(WorkerDir(bpffs, worker), "v"+version, bpf.MapDir), nil
+}
+
+// Open loads the programs over the worker's pinned maps, which it creates if there are none, and gives every link that is pinned
+// already the new program: one atomic replacement each, without a packet lost. It returns [ErrRunning] if another NetManager is at
+// work.
+func Open(_ context.Context, o Options) (*Datapath, error) {
+	lock, err := takeLock(o)
+	if err != nil {
+		return nil, err
+	}
+	d, err := open(o)
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	d.lock = lock
+	return d, nil
+}
+
+func open(o Options) (*Datapath, error) {
+	if o.BPFFS == "" {
+		o.BPFFS = DefaultBPFFS
+	}
+	if err := checkBPFFS(o.BPFFS); err != nil {
+		return nil, err
+	}
+	// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; later ones ignore this.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise the limit of locked memory: %w", err)
+	}
+	mapDir, err := MapDir(o.BPFFS, o.Worker)
+	if err != nil {
+		return nil, err
+	}
+	d := &Datapath{dir: WorkerDir(o.BPFFS, o.Worker), log: o.Log}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(mapDir, 0o700); err != nil {
+		return nil, fmt.Errorf("create folder of pinned maps: %w", err)
+	}
+	if d.progs, d.maps, err = bpf.Load(mapDir); err != nil {
+		return nil, fmt.Errorf("load datapath over %s: %w", mapDir, err)
+	}
+	d.hooks = newHooks(filepath.Join(d.dir, "links"), d.log)
+	if err := d.hooks.upgrade(d.programs()); err != nil {
+		d.closeObjects()
+		return nil, err
+	}
+	d.dropOldVersions(filepath.Dir(mapDir))
+	return d, nil
+}
+
+// checkBPFFS refuses a folder that is no BPF file system: pins made there would fail one by one with a less telling error.
+func checkBPFFS(path string) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err != nil {
+		return fmt.Errorf("inspect BPF file system %s: %w", path, err)
+	}
+	if fs.Type != unix.BPF_FS_MAGIC {
+		return fmt.Errorf("%s is no BPF file system: mount one with `mount -t bpf bpf %s`", path, path)
+	}
+	return nil
+}
+
+func takeLock(o Options) (*os.File, error) {
+	dir := o.LockDir
+	if dir == "" {
+		dir = "/run/oakestra"
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create lock folder: %w", err)
+	}
+	path := filepath.Join(dir, "netmanager-"+o.Worker+".lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: worker %q, lock %s: stop the other one, or give this one another --name", ErrRunning, o.Worker, path)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// dropOldVersions removes pinned maps of other shapes. Their links have been given programs over the new maps by now; flows in the
+// old ones are lost, which a later version of this package has to avoid by looking them up in both.
+func (d *Datapath) dropOldVersions(current string) {
+	old, _ := filepath.Glob(filepath.Join(d.dir, "v*"))
+	for _, dir := range old {
+		if dir == current {
+			continue
+		}
+		d.log.Warn("pinned maps of another version are dropped: flows open before this start are lost", "dir", dir)
+		if err := os.RemoveAll(dir); err != nil {
+			d.log.Warn("remove pinned maps", "dir", dir, "error", err)
+		}
+	}
+}
+
+// Maps returns the worker's maps.
+func (d *Datapath) Maps() *bpf.Maps { return d.maps }
+
+// Dir returns the folder of all pins of the worker.
+func (d *Datapath) Dir() string { return d.dir }
+
+// Close lets go of programs and maps. What is attached stays attached, what is pinned stays pinned.
+func (d *Datapath) Close() error {
+	d.closeObjects()
+	if d.lock != nil {
+		return d.lock.Close()
+	}
+	return nil
+}
+
+func (d *Datapath) closeObjects() {
+	d.progs.Close()
+	_ = d.maps.Close()
+}
+
+// Remove detaches every program of the worker and removes all its pins: the datapath is gone.
+func (d *Datapath) Remove() error {
+	if err := d.hooks.removeAll(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(d.dir); err != nil {
+		return fmt.Errorf("remove pins of the worker: %w", err)
+	}
+	return nil
+}

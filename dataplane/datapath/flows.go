@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+)
+
+// How long a flow without a packet in either direction is kept.
+const (
+	// EstablishedTCP is RFC 5382's least, 2 h 4 min.
+	EstablishedTCP = 2*time.Hour + 4*time.Minute
+	// EstablishedUDP is above RFC 4787's least of 2 min.
+	EstablishedUDP = 3 * time.Minute
+	// HalfOpen is for flows that only one side has taken part in, and for those that have ended.
+	HalfOpen = time.Minute
+)
+
+// Uses counts what conntrack entries still need: by peer index, by source address of peers' instances and by service address.
+type Uses struct {
+	Peers   map[uint32]int
+	Sources map[bpf.Addr]int
+	VIPs    map[bpf.Addr]int
+	// Backends counts by backend index.
+	Backends map[uint32]int
+}
+
+func monotonic() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0 // cannot fail; nothing is expired then
+	}
+	return time.Duration(ts.Nano())
+}
+
+// reverseKey returns the key of the other direction.
+func reverseKey(k bpf.FlowKey, f bpf.Flow) bpf.FlowKey {
+	return bpf.FlowKey{Src: f.Rsrc, Dst: f.Rdst, Sport: f.Rsport, Dport: f.Rdport, Proto: k.Proto}
+}
+
+func timeout(k bpf.FlowKey, f bpf.Flow) time.Duration {
+	switch {
+	case f.Flags&bpf.FlowEstablished == 0:
+		return HalfOpen
+	case k.Proto == unix.IPPROTO_TCP:
+		return EstablishedTCP
+	default:
+		return EstablishedUDP
+	}
+}
+
+// Sweep removes flows that were idle in both directions for longer than their time-out. It is to be called every few seconds; while
+// nobody does, flows that end by FIN or RST still leave the map of established ones by themselves.
+func (d *Datapath) Sweep(ctx context.Context) error {
+	return sweep(ctx, d.maps, monotonic())
+}
+
+func sweep(ctx context.Context, m *bpf.Maps, now time.Duration) error {
+	var errs []error
+	for _, table := range []bpf.Table[bpf.FlowKey, bpf.Flow]{m.Flows, m.NewFlows} {
+		var err error
+		for key, flow := range table.All(&err) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			limit := timeout(key, flow)
+			if now-time.Duration(flow.LastSeen) < limit {
+				continue
+			}
+			reverse, ok, rerr := table.Lookup(reverseKey(key, flow))
+			if rerr == nil && ok && now-time.Duration(reverse.LastSeen) < limit {
+				continue
+			}
+			errs = append(errs, table.Delete(key), table.Delete(reverseKey(key, flow)))
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// PurgeEndpoint removes every flow to or from the namespace addresses of an endpoint that is gone.
+func (d *Datapath) PurgeEndpoint(addrs ...netip.Addr) error {
+	gone := make(map[bpf.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		if a.IsValid() {
+			gone[bpf.AddrFrom(a)] = true
+		}
+	}
+	var errs []error
+	for _, table := range []bpf.Table[bpf.FlowKey, bpf.Flow]{d.maps.Flows, d.maps.NewFlows} {
+		var err error
+		for key, flow := range table.All(&err) {
+			if gone[key.Src] || gone[key.Dst] || gone[flow.Src] || gone[flow.Dst] {
+				errs = append(errs, table.Delete(key), table.Delete(reverseKey(key, flow)))
+			}
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// FlowUses returns what the flows of now still need.
+func (d *Datapath) FlowUses() (Uses, error) {
+	u := Uses{Peers: map[uint32]int{}, Sources: map[bpf.Addr]int{}, VIPs: map[bpf.Addr]int{}, Backends: map[uint32]int{}}
+	var errs []error
+	for _, table := range []bpf.Table[bpf.FlowKey, bpf.Flow]{d.maps.Flows, d.maps.NewFlows} {
+		var err error
+		for key, flow := range table.All(&err) {
+			if flow.Peer != 0 {
+				u.Peers[flow.Peer]++
+			}
+			if flow.Flags&bpf.FlowReply != 0 {
+				continue // its forward direction speaks for both
+			}
+			if flow.Flags&bpf.FlowRemote != 0 {
+				u.Sources[key.Src]++
+			} else {
+				u.VIPs[key.Dst]++
+				u.Backends[flow.Backend]++
+			}
+		}
+		errs = append(errs, err)
+	}
+	return u, errors.Join(errs...)
+}

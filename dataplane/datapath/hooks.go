@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+)
+
+// hooks attaches programs to the tc hooks of interfaces: by tcx links, pinned, where the kernel has them (6.6), by clsact filters
+// else. An attachment is known by its kind and interface.
+type hooks struct {
+	dir string // of pinned links
+	tcx bool
+	log *slog.Logger
+}
+
+func newHooks(dir string, log *slog.Logger) hooks {
+	return hooks{dir: dir, tcx: haveTCX(), log: log}
+}
+
+// haveTCX reports whether the kernel has tcx links. There is no program type of their own to probe for, so the one other thing
+// that came with the same version is: a link to no interface is refused as such, not as an unknown kind.
+func haveTCX() bool {
+	if err := features.HaveProgramType(ebpf.SchedCLS); err != nil {
+		return false
+	}
+	prog, err := ebpf.NewProgram(noop())
+	if err != nil {
+		return false
+	}
+	defer prog.Close()
+	l, err := link.AttachTCX(link.TCXOptions{Interface: probeIfindex, Program: prog, Attach: ebpf.AttachTCXIngress})
+	if err == nil {
+		_ = l.Close()
+	}
+	return !errors.Is(err, ebpf.ErrNotSupported)
+}
+
+func direction(kind string) ebpf.AttachType {
+	if kind == kindUplinkOut {
+		return ebpf.AttachTCXEgress
+	}
+	return ebpf.AttachTCXIngress
+}
+
+func (h *hooks) pin(kind string, ifindex int) string {
+	return filepath.Join(h.dir, kind+"-"+strconv.Itoa(ifindex))
+}
+
+// attach makes sure that the interface has this program on the kind's hook.
+func (h *hooks) attach(kind string, ifindex int, prog *ebpf.Program) error {
+	if !h.tcx {
+		return attachFilter(kind, ifindex, prog)
+	}
+	if err := os.MkdirAll(h.dir, 0o700); err != nil {
+		return fmt.Errorf("create folder of pinned links: %w", err)
+	}
+	path := h.pin(kind, ifindex)
+	if l, err := link.LoadPinnedLink(path, nil); err == nil {
+		defer l.Close()
+		if attachedTo(l, ifindex) {
+			return updateLink(l, prog)
+		}
+		// The interface is gone and its number was given away again.
+		if err := l.Unpin(); err != nil {
+			return fmt.Errorf("remove stale link: %w", err)
+		}
+	}
+	l, err := link.AttachTCX(link.TCXOptions{
+		Interface: ifindex,
+		Program:   prog,
+		Attach:    direction(kind),
+		// Before whatever a person or another program has put there.
+		Anchor: link.Head(),
+	})
+	if err != nil {
+		return fmt.Errorf("create link: %w", err)
+	}
+	defer l.Close()
+	if err := l.Pin(path); err != nil {
+		return fmt.Errorf("pin link: %w", err)
+	}
+	return nil
+}
+
+// attachedTo reports whether the link still hangs on the interface: the kernel gives a link whose interface is gone number 0.
+func attachedTo(l link.Link, ifindex int) bool {
+	info, err := l.Info()
+	if err != nil {
+		return false
+	}
+	tcx := info.TCX()
+	return tcx != nil && int(tcx.Ifindex) == ifindex
+}
+
+func updateLink(l link.Link, prog *ebpf.Program) error {
+	if err := l.Update(prog); err != nil {
+		return fmt.Errorf("replace the link's program: %w", err)
+	}
+	return nil
+}
+
+// detach removes one attachment, if there is one.
+func (h *hooks) detach(kind string, ifindex int) error {
+	if !h.tcx {
+		return detachFilter(kind, ifindex)
+	}
+	l, err := link.LoadPinnedLink(h.pin(kind, ifindex), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open link: %w", err)
+	}
+	defer l.Close()
+	if err := l.Unpin(); err != nil {
+		return fmt.Errorf("unpin link: %w", err)
+	}
+	return nil
+}
+
+// each calls f for every pinned link.
+func (h *hooks) each(f func(kind string, ifindex int, l link.Link) error) error {
+	entries, err := os.ReadDir(h.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list pinned links: %w", err)
+	}
+	for _, entry := range entries {
+		kind, number, ok := strings.Cut(entry.Name(), "-")
+		ifindex, err := strconv.Atoi(number)
+		if !ok || err != nil {
+			continue
+		}
+		l, err := link.LoadPinnedLink(filepath.Join(h.dir, entry.Name()), nil)
+		if err != nil {
+			return fmt.Errorf("open link %s: %w", entry.Name(), err)
+		}
+		err = f(kind, ifindex, l)
+		_ = l.Close()
+		if err != nil {
+			return fmt.Errorf("link %s: %w", entry.Name(), err)
+		}
+	}
+	return nil
+}
+
+// upgrade gives every pinned link the program of its kind, and removes links whose interface is gone.
+func (h *hooks) upgrade(programs map[string]*ebpf.Program) error {
+	if !h.tcx {
+		return nil // filters are replaced as their interfaces are attached again
+	}
+	return h.each(func(kind string, ifindex int, l link.Link) error {
+		prog, ok := programs[kind]
+		if _, err := netlink.LinkByIndex(ifindex); !ok || err != nil || !attachedTo(l, ifindex) {
+			h.log.Info("removing a link without an interface", "kind", kind, "ifindex", ifindex)
+			return l.Unpin()
+		}
+		return updateLink(l, prog)
+	})
+}
+
+func (h *hooks) removeAll() error {
+	return h.each(func(_ string, _ int, l link.Link) error { return l.Unpin() })
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+const vip = "10.30.0.100"
+
+// listen starts a TCP server in the box that answers every connection with its name and the caller's address, then echoes.
+func (b *box) listen(t *testing.T, name string) {
+	t.Helper()
+	within(t, b.ns, func() error {
+		l, err := net.Listen("tcp4", ":80")
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer c.Close()
+					host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+					fmt.Fprintf(c, "%s %s\n", name, host)
+					_, _ = io.Copy(c, c)
+				}()
+			}
+		}()
+		return nil
+	})
+}
+
+// ask opens a connection and returns the first line of the answer.
+func (b *box) ask(t *testing.T, address string) (string, error) {
+	t.Helper()
+	var line string
+	var failed error
+	within(t, b.ns, func() error {
+		c, err := net.DialTimeout("tcp4", address+":80", 2*time.Second)
+		if err != nil {
+			failed = err
+			return nil
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+		buf := make([]byte, 128)
+		n, err := c.Read(buf)
+		line, failed = strings.TrimSpace(string(buf[:n])), err
+		return nil
+	})
+	return line, failed
+}
+
+func TestRoundRobinLocalAndRemote(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.workers[0], w.workers[1]
+	client, local, far1, far2 := a.box(), a.box(), b.box(), b.box()
+	local.listen(t, "local")
+	far1.listen(t, "far1")
+	far2.listen(t, "far2")
+	a.serve(1, vip, local, far1, far2)
+	b.admit(client)
+	got := map[string]int{}
+	for range 30 {
+		line, err := client.ask(t, vip)
+		if err != nil {
+			t.Fatalf("ask: %v\nw1 drops %v\nw2 drops %v", err, a.drops(), b.drops())
+		}
+		name, peer, _ := strings.Cut(line, " ")
+		got[name]++
+		if peer != client.inst.String() {
+			t.Errorf("server sees %s as its peer, want the client's Instance IP %s", peer, client.inst)
+		}
+	}
+	for _, name := range []string{"local", "far1", "far2"} {
+		if got[name] != 10 {
+			t.Errorf("%s got %d of 30 connections, want 10", name, got[name])
+		}
+	}
+	if d := a.drops(); len(d) != 0 {
+		t.Errorf("w1 dropped %v", d)
+	}
+	if d := b.drops(); len(d) != 0 {
+		t.Errorf("w2 dropped %v", d)
+	}
+}
+
+func TestBulkBothWays(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.workers[0], w.workers[1]
+	client, far := a.box(), b.box()
+	far.listen(t, "far")
+	a.serve(1, vip, far)
+	b.admit(client)
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	want := sha256.Sum256(data)
+	within(t, client.ns, func() error {
+		c, err := net.DialTimeout("tcp4", vip+":80", 2*time.Second)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		greeting := make([]byte, len("far ")+len(client.inst.String())+1)
+		if _, err := io.ReadFull(c, greeting); err != nil {
+			return err
+		}
+		go func() { _, _ = c.Write(data) }()
+		h := sha256.New()
+		start := time.Now()
+		if _, err := io.CopyN(h, c, int64(len(data))); err != nil {
+			return fmt.Errorf("read back: %w (drops %v, %v)", err, a.drops(), b.drops())
+		}
+		t.Logf("16 MiB there and back in %v", time.Since(start))
+		if got := h.Sum(nil); !bytes.Equal(got, want[:]) {
+			return fmt.Errorf("data came back as %s, want %s", hex.EncodeToString(got), hex.EncodeToString(want[:]))
+		}
+		return nil
+	})
+}
+
+func TestPing(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.workers[0], w.workers[1]
+	client, local, far := a.box(), a.box(), b.box()
+	a.serve(1, vip, far)
+	a.serve(2, "10.30.0.101", local)
+	b.admit(client)
+	b.serve(1, "10.30.0.102", client)
+	a.admit(far)
+	for _, c := range []struct {
+		from *box
+		to   string
+	}{{client, vip}, {client, "10.30.0.101"}, {client, far.inst.String()}, {far, client.inst.String()}} {
+		within(t, c.from.ns, func() error {
+			out, err := exec.CommandContext(t.Context(), "ping", "-c3", "-i0.01", "-W1", c.to).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("ping %s: %w\n%s\ndrops %v %v", c.to, err, out, a.drops(), b.drops())
+			}
+			return nil
+		})
+	}
+}

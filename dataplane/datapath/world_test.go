@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath_test
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
+)
+
+const tunnelPort = 50103
+
+// world is two workers joined by a cable, each with its datapath, whose maps the test fills by hand.
+type world struct {
+	t       *testing.T
+	bpffs   string
+	workers [2]*worker
+}
+
+type worker struct {
+	w       *world
+	name    string
+	ns      netns.NsHandle
+	outer   netip.Addr
+	subnet  netip.Prefix
+	uplink  int
+	dp      *datapath.Datapath
+	options datapath.Options
+	boxes   int
+	backend uint32
+}
+
+// box is a container's network namespace.
+type box struct {
+	w      *worker
+	ns     netns.NsHandle
+	nsIP   netip.Addr
+	inst   netip.Addr
+	tag    uint32
+	host   int // ifindex
+	number uint32
+}
+
+// within runs f on a thread of its own that lives in the namespace and dies after it.
+func within(t testing.TB, ns netns.NsHandle, f func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread is thrown away with its namespace
+		if err := netns.Set(ns); err != nil {
+			done <- err
+			return
+		}
+		done <- f()
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newNS(t testing.TB) netns.NsHandle {
+	t.Helper()
+	made := make(chan netns.NsHandle, 1)
+	go func() {
+		runtime.LockOSThread()
+		ns, err := netns.New()
+		if err != nil {
+			t.Error(err)
+		}
+		made <- ns
+	}()
+	ns := <-made
+	t.Cleanup(func() { _ = ns.Close() })
+	within(t, ns, func() error {
+		// The overlay drops IPv6 so far, and counts it: its neighbour discovery would be noise in the counters.
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644); err != nil {
+			return err
+		}
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetUp(lo)
+	})
+	return ns
+}
+
+func mountBPFFS(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatalf("mount a BPF file system: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: namespaces and BPF")
+	}
+	w := &world{t: t, bpffs: mountBPFFS(t)}
+	for i := range w.workers {
+		w.workers[i] = &worker{
+			w: w, name: fmt.Sprintf("w%d", i+1), ns: newNS(t),
+			outer:  netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}),
+			subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 18, 0, byte(64 * i)}), 26),
+		}
+	}
+	w.cable()
+	for _, wk := range w.workers {
+		wk.start()
+	}
+	for i, wk := range w.workers {
+		wk.meet(w.workers[1-i])
+	}
+	return w
+}
+
+// cable joins the two workers' uplinks.
+func (w *world) cable() {
+	a, b := w.workers[0], w.workers[1]
+	within(w.t, a.ns, func() error {
+		veth := &netlink.Veth{
+			LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(b.ns)),
+		}
+		return netlink.LinkAdd(veth)
+	})
+	for _, wk := range w.workers {
+		within(w.t, wk.ns, func() error {
+			l, err := netlink.LinkByName("eth0")
+			if err != nil {
+				return err
+			}
+			wk.uplink = l.Attrs().Index
+			if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(wk.outer, 24))}); err != nil {
+				return err
+			}
+			return netlink.LinkSetUp(l)
+		})
+	}
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// start opens the worker's datapath, as NetManager does at every start.
+func (wk *worker) start() {
+	wk.options = datapath.Options{BPFFS: wk.w.bpffs, Worker: wk.name, LockDir: filepath.Join(wk.w.t.TempDir(), "lock")}
+	within(wk.w.t, wk.ns, func() error {
+		var err error
+		if wk.dp, err = datapath.Open(wk.w.t.Context(), wk.options); err != nil {
+			return err
+		}
+		return wk.dp.AttachUplink(wk.uplink)
+	})
+	wk.w.t.Cleanup(func() { _ = wk.dp.Close() })
+	wk.must(wk.dp.Maps().Config.Put(0, bpf.Config{
+		Services4:  bpf.PrefixFrom(mustPrefix("10.30.0.0/16")),
+		Workers4:   bpf.PrefixFrom(mustPrefix("10.18.0.0/16")),
+		Gateway4:   bpf.AddrFrom(wk.subnet.Addr().Next()),
+		TunnelPort: tunnelPort,
+		Mtu:        1444,
+	}))
+}
+
+func (wk *worker) must(err error) {
+	wk.w.t.Helper()
+	if err != nil {
+		wk.w.t.Fatal(err)
+	}
+}
+
+// meet writes what a hello would have taught.
+func (wk *worker) meet(other *worker) {
+	m := wk.dp.Maps()
+	wk.must(m.Peers.Put(1, bpf.Peer{
+		Outer: bpf.AddrFrom(other.outer), Local: bpf.AddrFrom(wk.outer), Ifindex: uint32(wk.uplink),
+		Port: tunnelPort, Mtu: 1500, State: bpf.PeerUp,
+	}))
+	wk.must(m.PeerAddrs.Put(bpf.AddrFrom(other.outer), 1))
+}
+
+// box attaches a container to the worker.
+func (wk *worker) box() *box {
+	wk.boxes++
+	n := wk.boxes
+	base := wk.subnet.Addr().As4()
+	base[3] += byte(n + 1)
+	b := &box{
+		w: wk, ns: newNS(wk.w.t), nsIP: netip.AddrFrom4(base), number: uint32(n),
+		inst: netip.AddrFrom4([4]byte{10, 30, wk.name[1], byte(n)}),
+		tag:  uint32(wk.name[1])<<8 | uint32(n),
+	}
+	gateway := wk.subnet.Addr().Next()
+	var hostMAC net.HardwareAddr
+	within(wk.w.t, wk.ns, func() error {
+		veth := &netlink.Veth{
+			LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprintf("oak%d", n)}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(b.ns)),
+		}
+		if err := netlink.LinkAdd(veth); err != nil {
+			return err
+		}
+		l, err := netlink.LinkByName(veth.Name)
+		if err != nil {
+			return err
+		}
+		b.host, hostMAC = l.Attrs().Index, l.Attrs().HardwareAddr
+		if err := netlink.LinkSetUp(l); err != nil {
+			return err
+		}
+		return wk.dp.AttachContainer(b.host)
+	})
+	within(wk.w.t, b.ns, func() error { return configureBox(b, gateway, hostMAC) })
+	m := wk.dp.Maps()
+	ep := bpf.Endpoint{Generation: 1, Ifindex: uint32(b.host), Tag: b.tag, Number: uint32(n)}
+	ep.Ns[bpf.V4], ep.Inst[bpf.V4] = bpf.AddrFrom(b.nsIP), bpf.AddrFrom(b.inst)
+	wk.must(m.Endpoints.Put(uint32(b.host), ep))
+	wk.must(m.Local.Put(bpf.AddrFrom(b.nsIP), uint32(b.host)))
+	return b
+}
+
+func configureBox(b *box, gateway netip.Addr, hostMAC net.HardwareAddr) error {
+	l, err := netlink.LinkByName("eth0")
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetMTU(l, 1444); err != nil {
+		return err
+	}
+	if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(b.nsIP, 32))}); err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(l); err != nil {
+		return err
+	}
+	index := l.Attrs().Index
+	if err := netlink.NeighAdd(&netlink.Neigh{
+		LinkIndex: index, IP: gateway.AsSlice(), HardwareAddr: hostMAC, State: netlink.NUD_PERMANENT,
+	}); err != nil {
+		return err
+	}
+	return netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK)})
+}
+
+// serve makes boxes the instances of a service with this address, as this worker sees it.
+func (wk *worker) serve(service uint32, address string, boxes ...*box) {
+	m := wk.dp.Maps()
+	s := bpf.Service{Count: uint32(len(boxes))}
+	for i, b := range boxes {
+		wk.backend++
+		backend := bpf.Backend{Generation: 1, Service: service, Number: b.number, Tag: b.tag}
+		backend.Ns[bpf.V4], backend.Inst[bpf.V4] = bpf.AddrFrom(b.nsIP), bpf.AddrFrom(b.inst)
+		if b.w == wk {
+			backend.Ifindex = uint32(b.host)
+		} else {
+			backend.Peer = 1
+		}
+		wk.must(m.Backends.Put(wk.backend, backend))
+		s.Backends[i] = wk.backend
+		wk.must(m.VIPs.Put(bpf.AddrFrom(b.inst), bpf.VIP{Service: service, Backend: wk.backend, Policy: bpf.PolicyInstance}))
+	}
+	wk.must(m.Services.Put(service, s))
+	wk.must(m.VIPs.Put(bpf.AddrFrom(netip.MustParseAddr(address)), bpf.VIP{Service: service, Policy: bpf.PolicyRoundRobin}))
+}
+
+// admit tells the worker where the caller lives.
+func (wk *worker) admit(caller *box) {
+	wk.must(wk.dp.Maps().Sources.Put(bpf.AddrFrom(caller.inst), bpf.Source{Peer: 1, Generation: 1}))
+}
+
+// drops returns the worker's drop counters by reason, without those that are 0.
+func (wk *worker) drops() map[string]uint64 {
+	names, err := bpf.DropReasons()
+	wk.must(err)
+	out := map[string]uint64{}
+	for n, name := range names {
+		perCPU, _, err := wk.dp.Maps().Drops.Lookup(n)
+		wk.must(err)
+		for _, c := range perCPU {
+			if c.Packets > 0 {
+				out[name] += c.Packets
+			}
+		}
+	}
+	return out
+}
