@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# "make help" explains every target.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BIN     := bin
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+# Programs, and the sample workloads of the demo and the end-to-end tests.
+PROGRAMS := $(wildcard orchestrators/cmd/* nodeengine/cmd/* dataplane/cmd/* tools/cmd/*)
+SAMPLES  := tools/images/hello-server tools/images/hello-client
+
+# Packages whose tests share what the machine has once: network namespaces, BPF, cgroups. They run one after the other.
+ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/e2e/...
+
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+export CGO_ENABLED := 0
+
+##@ Build
+
+.PHONY: build
+build: ## build all programs into bin/, the sample workloads into bin/images/
+	@mkdir -p $(BIN)
+	go build $(GOFLAGS_BUILD) -o $(BIN)/ $(addprefix ./,$(PROGRAMS))
+	@for s in $(SAMPLES); do \
+		go build $(GOFLAGS_BUILD) -o $(BIN)/images/$${s##*/}/ ./$$s; \
+	done
+
+.PHONY: generate
+generate: deps ## make everything that is generated anew: BPF objects and their Go bindings
+	go generate ./...
+
+.PHONY: images
+images: ## build container images of all programs with docker
+	@for p in root-orchestrator cluster-orchestrator NodeEngine NetManager oak; do \
+		tag=oakestra/$$(echo $$p | tr A-Z a-z):$(VERSION); echo "image $$tag"; \
+		docker build -q --build-arg VERSION=$(VERSION) --target $$p -t $$tag .; \
+	done
+
+##@ Test
+
+.PHONY: test
+test: test-unit test-root ## run all tests; needs root
+
+.PHONY: test-unit
+test-unit: deps ## run the tests of pure logic, of stores on a real Postgres, of tiers with a real broker
+	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/e2e)(/|$$)')
+
+.PHONY: test-root
+test-root: deps build ## run the tests of BPF programs, datapath, containers, and end to end on the testbed
+	go test -p 1 -timeout 15m $(ROOT_PACKAGES)
+
+.PHONY: lint
+lint: ## run gofmt, go vet and golangci-lint
+	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "gofmt: run gofmt -w on:" $$files; exit 1; fi
+	go vet ./...
+	go run $(GOLANGCI) run ./...
+
+##@ Try
+
+.PHONY: up
+up: deps build ## start a testbed with one root, one cluster and two workers, and leave it running
+	@$(BIN)/oak-testbed up
+
+.PHONY: down
+down: ## take the testbed down and remove whatever it, or one that broke off, has left
+	@[ -x $(BIN)/oak-testbed ] || $(MAKE) --no-print-directory build
+	@$(BIN)/oak-testbed down
+
+.PHONY: demo
+demo: deps build ## from nothing to an application that answers over the eBPF overlay, shown step by step
+	@$(BIN)/oak-testbed demo
+
+##@ Care
+
+.PHONY: deps
+deps: ## install the system packages that the others need; INSTALL=no only checks
+	@tools/install/deps.sh
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN) dist
+
+.PHONY: help
+help: ## explain the targets
+	@awk 'BEGIN { FS = ":.*## "; print "make TARGET" } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,88 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian packages that building, testing and running the testbed take, and says which. With INSTALL=no it only
+# checks: it exits 1 and prints what is missing. Services of the packages are neither started nor, if they run, touched.
+set -eu
+
+# Package, and what it is for.
+packages='
+bpftool                 looking into the kernel while debugging
+ca-certificates         pulling images and Go modules over TLS
+clang                   compiling the BPF programs (make generate)
+containerd              running containers
+iproute2                looking at hosts and links
+iputils-ping            trying connections by hand
+libbpf-dev              headers of the BPF programs
+linux-libc-dev          headers of the BPF programs
+llvm                    stripping the BPF objects
+nftables                cutting links of the testbed, masquerading
+postgresql              the database of the orchestrators
+runc                    running containers
+'
+
+# 1.26.6 is what go.mod asks for; an older go command fetches that toolchain by itself, but has to know how (1.21).
+go_least=1.21
+
+missing=''
+for p in $(printf '%s' "$packages" | awk 'NF { print $1 }'); do
+	status=$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)
+	[ "$status" = installed ] || missing="$missing $p"
+done
+
+if ! command -v go >/dev/null 2>&1; then
+	echo "deps: no go command: install Go $go_least or later, see https://go.dev/dl" >&2
+	exit 1
+fi
+
+if [ -z "$missing" ]; then
+	echo "deps: all system packages are there"
+	exit 0
+fi
+
+echo "deps: missing system packages:"
+for p in $missing; do
+	printf '%s' "$packages" | awk -v p="$p" '$1 == p { name = $1; $1 = ""; printf "  %-18s%s\n", name, $0 }'
+done
+if [ "${INSTALL:-yes}" = no ]; then
+	echo "deps: not installed, as INSTALL=no asks; to do it: apt-get install$missing" >&2
+	exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+	echo "deps: installing takes root; as root: apt-get install$missing" >&2
+	exit 1
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "deps: this is not Debian: install what these packages hold by hand" >&2
+	exit 1
+fi
+
+# The testbed has a Postgres of its own; Debian's would make and start another one.
+conf=/etc/postgresql-common/createcluster.conf
+case "$missing" in *postgresql*)
+	if [ ! -e "$conf" ]; then
+		mkdir -p "$(dirname "$conf")"
+		printf '# Written by make deps: packages make no database cluster by themselves.\ncreate_main_cluster = false\n' >"$conf"
+	fi
+	;;
+esac
+
+# Keeps packages from starting services, for as long as this script runs.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	trap 'rm -f "$policy"' EXIT
+	trap 'exit 1' INT TERM HUP
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+echo "deps: installing them (log: $log)"
+# shellcheck disable=SC2086 # a list of words
+if ! { apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold $missing; } >"$log" 2>&1 </dev/null; then
+	tail -n 20 "$log" >&2
+	echo "deps: apt-get failed, see $log: is there a network, and does /etc/apt/sources.list name Debian's main?" >&2
+	exit 1
+fi
+rm -f "$log"
+echo "deps: installed$missing"
