@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package endpoint
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/dataplane/device"
+)
+
+// quarantine is how long a freed address rests while others are free. It is no more than tidiness: tags see to it that a
+// stale route reaches no new owner.
+const quarantine = 10 * time.Minute
+
+// freed is an address that an endpoint has given back.
+type freed struct {
+	Address netip.Addr `json:"address"`
+	At      time.Time  `json:"at"`
+}
+
+// allocate returns the lowest free IPv4 address of the subnets that does not rest, or else the one that has rested longest.
+// The network, its gateway and its broadcast address are never given.
+func allocate(subnets []netip.Prefix, taken func(netip.Addr) bool, resting []freed, now time.Time) (netip.Addr, error) {
+	since := make(map[netip.Addr]time.Time, len(resting))
+	for _, f := range resting {
+		if now.Sub(f.At) < quarantine {
+			since[f.Address] = f.At
+		}
+	}
+	var oldest netip.Addr
+	for _, p := range subnets {
+		if !p.Addr().Is4() {
+			continue
+		}
+		p = p.Masked()
+		gateway := device.Gateway(p)
+		// The last address is the broadcast's: stop when the next one is outside.
+		for a := p.Addr().Next(); p.Contains(a) && p.Contains(a.Next()); a = a.Next() {
+			if a == gateway || taken(a) {
+				continue
+			}
+			at, rests := since[a]
+			if !rests {
+				return a, nil
+			}
+			if !oldest.IsValid() || at.Before(since[oldest]) {
+				oldest = a
+			}
+		}
+	}
+	if !oldest.IsValid() {
+		return netip.Addr{}, fmt.Errorf("%w in %s: detach an instance, or have the cluster lease this worker another subnet", ErrFull, join(subnets))
+	}
+	return oldest, nil
+}
+
+// rested forgets what has rested long enough.
+func rested(list []freed, now time.Time) []freed {
+	kept := list[:0]
+	for _, f := range list {
+		if now.Sub(f.At) < quarantine {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+func join(subnets []netip.Prefix) string {
+	var b strings.Builder
+	for i, p := range subnets {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(p.String())
+	}
+	return b.String()
+}

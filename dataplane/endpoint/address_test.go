@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package endpoint
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestAllocateGivesEveryAddressOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bits := rapid.IntRange(24, 32).Draw(t, "bits")
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 18, 3, rapid.Byte().Draw(t, "last")}), bits).Masked()
+		used := map[netip.Addr]bool{}
+		for {
+			a, err := allocate([]netip.Prefix{p}, func(a netip.Addr) bool { return used[a] }, nil, time.Now())
+			if err != nil {
+				if want := max(1<<(32-bits)-3, 0); len(used) != want {
+					t.Fatalf("%s: gave %d addresses, want %d", p, len(used), want)
+				}
+				return
+			}
+			if used[a] || !p.Contains(a) || a == p.Addr() || a == p.Addr().Next() || !p.Contains(a.Next()) {
+				t.Fatalf("%s: gave %s", p, a)
+			}
+			used[a] = true
+		}
+	})
+}
+
+func TestFreedAddressesRest(t *testing.T) {
+	now := time.Now()
+	p := []netip.Prefix{netip.MustParsePrefix("10.18.0.0/29")} // .2 to .6
+	addr := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 18, 0, i}) }
+	none := func(netip.Addr) bool { return false }
+	resting := []freed{{addr(2), now.Add(-time.Minute)}, {addr(3), now.Add(-2 * quarantine)}}
+	a, err := allocate(p, none, resting, now)
+	require.NoError(t, err)
+	require.Equal(t, addr(3), a, "it has rested long enough")
+
+	resting = nil
+	for i := byte(2); i < 7; i++ {
+		resting = append(resting, freed{addr(i), now.Add(-time.Duration(i) * time.Minute)})
+	}
+	a, err = allocate(p, none, resting, now)
+	require.NoError(t, err)
+	require.Equal(t, addr(6), a, "the one that has rested longest, rather than none")
+
+	_, err = allocate(p, func(netip.Addr) bool { return true }, nil, now)
+	require.ErrorIs(t, err, ErrFull)
+	require.ErrorContains(t, err, "10.18.0.0/29")
+}
+
+func TestTags(t *testing.T) {
+	seen := map[uint32]bool{}
+	for range 100 {
+		tag := newTag()
+		require.NotZero(t, tag)
+		require.Less(t, tag, uint32(1<<24))
+		seen[tag] = true
+	}
+	require.Greater(t, len(seen), 95)
+}

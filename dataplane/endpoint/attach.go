@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Attach attaches a network namespace. It returns once the namespace can send and be reached on this worker. The same
+// generation again changes nothing, save that what is broken is mended; a higher one takes the endpoint over, and keeps its
+// address if it is in the same namespace; a lower one is refused with [ErrStale].
+func (s *Set) Attach(ctx context.Context, want wire.LocalAttach) (wire.LocalEndpoint, error) {
+	s.op.Lock()
+	e, changed, err := s.attach(ctx, want)
+	s.op.Unlock()
+	if changed {
+		s.changed()
+	}
+	if err != nil {
+		return wire.LocalEndpoint{}, fmt.Errorf("attach instance %s: %w", want.InstanceKey, err)
+	}
+	return e.LocalEndpoint, nil
+}
+
+func (s *Set) attach(ctx context.Context, want wire.LocalAttach) (e *entry, changed bool, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, false, err
+	}
+	if err := check(want); err != nil {
+		return nil, false, err
+	}
+	if !s.network.Gateway.IsValid() {
+		return nil, false, ErrNotReady
+	}
+	ns, err := openNamespace(want.NetNS)
+	if err != nil {
+		return nil, false, err
+	}
+	defer ns.close()
+
+	old := s.get(want.InstanceKey)
+	if old != nil && old.Generation.Compare(want.Generation) > 0 {
+		return nil, false, fmt.Errorf("%w: asked for %s, have %s", ErrStale, want.Generation, old.Generation)
+	}
+	if e, err = s.plan(old, want, ns); err != nil {
+		return nil, false, err
+	}
+	if old != nil && e.sameAs(old) {
+		// plug mends what is broken and leaves the rest; a copy, since others may be reading the old entry.
+		if err := s.plug(e, ns); err != nil {
+			return nil, false, err
+		}
+		s.put(e)
+		if e.ifindex == old.ifindex {
+			return e, false, nil
+		}
+		return e, true, s.cfg.Datapath.PurgeEndpoint(e.addresses()...)
+	}
+	return e, true, s.replace(old, e, ns)
+}
+
+// replace brings e up, on disk first, and then takes down what of old it does not use.
+func (s *Set) replace(old, e *entry, ns namespace) error {
+	if err := s.save(e); err != nil {
+		return err
+	}
+	if err := s.plug(e, ns); err != nil {
+		if old == nil || old.Interface != e.Interface {
+			err = errors.Join(err, s.unplug(e))
+		}
+		return errors.Join(err, s.save())
+	}
+	s.put(e)
+	switch {
+	case old == nil:
+	case old.Interface == e.Interface:
+		// The flows so far are those of a dead copy.
+		if err := s.cfg.Datapath.PurgeEndpoint(old.addresses()...); err != nil {
+			return err
+		}
+	default:
+		if err := s.unplug(old); err != nil {
+			s.log.Warn("cannot take the older copy of an endpoint down", "instance", old.InstanceKey, "generation", old.Generation, "error", err)
+		}
+		if old.NamespaceIP != e.NamespaceIP {
+			s.freed = append(s.freed, freed{old.NamespaceIP, time.Now()})
+		}
+	}
+	s.log.Info("attached an instance", "instance", e.InstanceKey, "generation", e.Generation, "job", e.JobName,
+		"namespace_ip", e.NamespaceIP, "instance_ip", e.InstanceIP, "interface", e.Interface)
+	return s.save()
+}
+
+// plan says what the endpoint is to be. Address and tag belong to a generation; a higher one in the same namespace keeps
+// the address, since the namespace has it.
+func (s *Set) plan(old *entry, want wire.LocalAttach, ns namespace) (*entry, error) {
+	e := &entry{record: record{Namespace: ns.id}}
+	e.LocalAttach = want
+	e.Gateway = s.network.Gateway
+	same := old != nil && old.Namespace == ns.id
+	switch {
+	case old != nil && (same || old.Generation == want.Generation):
+		e.NamespaceIP, e.Interface, e.Tag = old.NamespaceIP, old.Interface, old.Tag
+		e.ifindex, e.mac, e.hostMAC = old.ifindex, old.mac, old.hostMAC
+		if old.Generation != want.Generation {
+			e.Tag = newTag()
+		}
+		return e, nil
+	case len(s.all()) >= int(s.cfg.Maps.Endpoints.Map().MaxEntries()):
+		return nil, fmt.Errorf("%w: this worker has %d endpoints, which is all that its programs can hold", ErrFull, len(s.all()))
+	}
+	ip, err := allocate(s.network.Subnets, s.taken, s.freed, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	e.NamespaceIP, e.Interface, e.Tag = ip, interfaceName(want.InstanceKey, want.Generation), newTag()
+	return e, nil
+}
+
+func (s *Set) taken(a netip.Addr) bool {
+	for _, e := range s.all() {
+		if e.NamespaceIP == a {
+			return true
+		}
+	}
+	return false
+}
+
+// sameAs reports whether e differs from old in nothing that is stored.
+func (e *entry) sameAs(old *entry) bool {
+	if len(e.Addresses) != len(old.Addresses) {
+		return false
+	}
+	for i := range e.Addresses {
+		if e.Addresses[i] != old.Addresses[i] {
+			return false
+		}
+	}
+	return e.InstanceKey == old.InstanceKey && e.Generation == old.Generation && e.JobName == old.JobName && e.NetNS == old.NetNS &&
+		e.Namespace == old.Namespace && e.InstanceIP == old.InstanceIP && e.InstanceIPv6 == old.InstanceIPv6 &&
+		e.Gateway == old.Gateway && e.NamespaceIP == old.NamespaceIP && e.Tag == old.Tag && e.Interface == old.Interface
+}
+
+// check refuses what can never be attached.
+func check(want wire.LocalAttach) error {
+	if _, err := bpf.ParseID(want.ServiceID); err != nil {
+		return fmt.Errorf("%w: service_id: %w", ErrInvalid, err)
+	}
+	switch {
+	case want.Number < 0 || want.Number > math.MaxInt32:
+		return fmt.Errorf("%w: instance_number %d is out of range", ErrInvalid, want.Number)
+	case want.Generation == wire.Generation{}:
+		return fmt.Errorf("%w: generation is missing", ErrInvalid)
+	case !want.InstanceIP.Is4():
+		return fmt.Errorf("%w: instance_ip is not an IPv4 address", ErrInvalid)
+	case want.InstanceIPv6.IsValid() && (!want.InstanceIPv6.Is6() || want.InstanceIPv6.Is4In6()):
+		return fmt.Errorf("%w: instance_ipv6 is not an IPv6 address", ErrInvalid)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package endpoint
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/dataplane/device"
+)
+
+// findVeth returns nil if the endpoint's device does not exist.
+func findVeth(name string) (netlink.Link, error) {
+	l, err := netlink.LinkByName(name)
+	if isGone(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for device %s: %w", name, err)
+	}
+	return l, nil
+}
+
+func isGone(err error) bool {
+	var notFound netlink.LinkNotFoundError
+	return errors.As(err, &notFound) || errors.Is(err, unix.ENODEV)
+}
+
+// createVeth makes a pair whose other end is eth0 inside ns; both are down.
+func createVeth(name string, mtu int, ns namespace) (netlink.Link, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	attrs.MTU = mtu
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: innerName, PeerNamespace: netlink.NsFd(int(ns.handle))}
+	if err := netlink.LinkAdd(veth); err != nil {
+		if errors.Is(err, unix.EEXIST) {
+			return nil, fmt.Errorf("%w: the network namespace has a device %s already, which is not this worker's", ErrInvalid, innerName)
+		}
+		return nil, fmt.Errorf("create veth %s: %w", name, err)
+	}
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("find veth %s: %w", name, err)
+	}
+	return l, nil
+}
+
+func deleteVeth(name string) error {
+	l, err := findVeth(name)
+	if err != nil || l == nil {
+		return err
+	}
+	if err := netlink.LinkDel(l); err != nil && !isGone(err) {
+		return fmt.Errorf("delete veth %s: %w", name, err)
+	}
+	return nil
+}
+
+// settleHost makes the host side ready and sets it up. Only now can a packet pass, and only through the program.
+func settleHost(e *entry, l netlink.Link, mtu int) error {
+	name := l.Attrs().Name
+	if l.Attrs().Alias != e.alias() {
+		if err := netlink.LinkSetAlias(l, e.alias()); err != nil {
+			return fmt.Errorf("describe device %s: %w", name, err)
+		}
+	}
+	if err := device.DisableIPv6(name); err != nil {
+		return err
+	}
+	if err := device.EnableForwarding(name); err != nil {
+		return err
+	}
+	if err := setMTUAndUp(&netlink.Handle{}, l, mtu); err != nil {
+		return err
+	}
+	if e.mac == [6]byte{} {
+		return fmt.Errorf("the hardware address inside %s is not known: detach the instance and attach it anew", name)
+	}
+	if err := ensureNeighbour(&netlink.Handle{}, l.Attrs().Index, e.NamespaceIP.AsSlice(), e.mac[:]); err != nil {
+		return err
+	}
+	return ensureRoute(&netlink.Handle{}, netlink.Route{
+		LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK,
+		Dst: &net.IPNet{IP: e.NamespaceIP.AsSlice(), Mask: net.CIDRMask(32, 32)},
+	})
+}

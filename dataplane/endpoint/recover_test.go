@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package endpoint
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+)
+
+func TestRestartKeepsEndpointsWithoutTouchingThem(t *testing.T) {
+	w := newWorker(t)
+	path := container(t, "a")
+	got, err := w.Attach(context.Background(), request(0, 1, path))
+	require.NoError(t, err)
+
+	updates := make(chan netlink.LinkUpdate, 64)
+	routes := make(chan netlink.RouteUpdate, 64)
+	done := make(chan struct{})
+	defer close(done)
+	require.NoError(t, netlink.LinkSubscribe(updates, done))
+	require.NoError(t, netlink.RouteSubscribe(routes, done))
+
+	w.restart(t)
+	requireOneEndpoint(t, w, got)
+	again, err := w.Attach(context.Background(), request(0, 1, path))
+	require.NoError(t, err)
+	require.Equal(t, got, again)
+	require.Empty(t, w.kernel.purged)
+	require.NotContains(t, w.kernel.order, "detach")
+
+	// A route of the test's own comes after all that the restart could have caused.
+	lo, err := netlink.LinkByName("lo")
+	require.NoError(t, err)
+	require.NoError(t, netlink.LinkSetUp(lo))
+	u := <-updates
+	require.Equal(t, "lo", u.Link.Attrs().Name, "the restart changed a device")
+	for {
+		r := <-routes
+		require.NotEqual(t, unix.RTM_DELROUTE, int(r.Type))
+		if r.LinkIndex == lo.Attrs().Index {
+			break
+		}
+		require.Failf(t, "the restart changed a route", "%v", r)
+	}
+}
+
+func TestVanishedNamespaceIsDroppedAtStart(t *testing.T) {
+	w := newWorker(t)
+	path := container(t, "a")
+	got, err := w.Attach(context.Background(), request(0, 1, path))
+	require.NoError(t, err)
+	l, err := netlink.LinkByName(got.Interface)
+	require.NoError(t, err)
+	require.NoError(t, netlink.LinkDel(l))
+	w.restart(t)
+	require.Empty(t, w.List())
+	requireMaps(t, w, 0)
+	require.Empty(t, w.kernel.attached)
+}
+
+func TestVanishedNamespaceIsDroppedByCheck(t *testing.T) {
+	w := newWorker(t)
+	a := container(t, "a")
+	got, err := w.Attach(context.Background(), request(0, 1, a))
+	require.NoError(t, err)
+	kept, err := w.Attach(context.Background(), request(1, 1, container(t, "b")))
+	require.NoError(t, err)
+	endContainer(t, a)
+	deadline := time.Now().Add(10 * time.Second)
+	for { // in this goroutine, which is in the host's namespace
+		if _, err := netlink.LinkByName(got.Interface); err != nil {
+			break
+		}
+		require.True(t, time.Now().Before(deadline), "the kernel takes the device down with the namespace")
+		time.Sleep(10 * time.Millisecond)
+	}
+	before := w.changes
+	require.NoError(t, w.Check())
+	require.Equal(t, before+1, w.changes)
+	requireOneEndpoint(t, w, kept)
+	require.NoError(t, w.Check())
+	require.Equal(t, before+1, w.changes)
+}
+
+func TestPathGoneButNamespaceAliveIsKept(t *testing.T) {
+	w := newWorker(t)
+	path := container(t, "a")
+	got, err := w.Attach(context.Background(), request(0, 1, path))
+	require.NoError(t, err)
+	ns, err := openNamespace(path)
+	require.NoError(t, err)
+	defer ns.close()
+	endContainer(t, path)
+	w.restart(t)
+	requireOneEndpoint(t, w, got)
+}
+
+func TestLeftoversAreRemoved(t *testing.T) {
+	w := newWorker(t)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "oak-c0123456789"
+	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "foreign"}))
+	require.NoError(t, w.maps.Endpoints.Put(4242, bpf.Endpoint{Ifindex: 4242}))
+	w.restart(t)
+	_, err := netlink.LinkByName("oak-c0123456789")
+	require.Error(t, err)
+	requireMaps(t, w, 0)
+}
+
+func TestNewMTUReachesEndpoints(t *testing.T) {
+	w := newWorker(t)
+	path := container(t, "a")
+	got, err := w.Attach(context.Background(), request(0, 1, path))
+	require.NoError(t, err)
+	n := network()
+	n.MTU = 1300
+	require.NoError(t, w.Configure(n))
+	host, err := netlink.LinkByName(got.Interface)
+	require.NoError(t, err)
+	require.Equal(t, 1300, host.Attrs().MTU)
+	ns, err := openNamespace(path)
+	require.NoError(t, err)
+	defer ns.close()
+	inner, err := ns.inner(host)
+	require.NoError(t, err)
+	require.Equal(t, 1300, inner.Attrs().MTU)
+}
