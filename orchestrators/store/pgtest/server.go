@@ -90,8 +90,8 @@ func (s *Server) Resume() error {
 	if s.fsync {
 		fsync = "on"
 	}
-	options := fmt.Sprintf("-c listen_addresses='' -k %s -c fsync=%s -c synchronous_commit=%s -c max_connections=200 -c shared_buffers=32MB",
-		s.dir, fsync, fsync)
+	options := fmt.Sprintf("-c listen_addresses='' -k %s -c fsync=%s -c max_connections=200 -c shared_buffers=32MB",
+		s.dir, fsync)
 	return s.run("pg_ctl", "start", "-D", s.data(), "-w", "-t", "30", "-l", filepath.Join(s.dir, "log"), "-o", options)
 }
 
