@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -116,7 +117,14 @@ type connectionError struct {
 	err  error
 }
 
-func (e *connectionError) Error() string { return fmt.Sprintf("reach %s: %v", e.base, e.err) }
+func (e *connectionError) Error() string {
+	reason := e.err
+	var request *url.Error
+	if errors.As(reason, &request) { // it would repeat the address
+		reason = request.Err
+	}
+	return fmt.Sprintf("reach %s: %v", e.base, reason)
+}
 func (e *connectionError) Unwrap() error { return e.err }
 
 // IsUnreachable reports whether err means that no answer came: nothing listens, the name is unknown, TLS fails, or the

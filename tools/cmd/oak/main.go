@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Oak is the command line of Oakestra: it deploys applications through root's REST API and shows what runs.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/oakestra/oakestra-ebpf/tools/oak/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := cli.Main(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
+)
+
+func (p *program) clusterCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "cluster", Aliases: []string{"cl"}, Short: "Look at clusters"}
+	cmd.AddCommand(p.clusterList(), p.clusterInfo())
+	group(cmd)
+	return cmd
+}
+
+func (p *program) clusterList() *cobra.Command {
+	var active bool
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls", "l"}, Short: "List clusters", Args: between(0, 0),
+	}
+	cmd.Flags().BoolVar(&active, "active", false, "only those that have reported lately")
+	watched(cmd, func(ctx context.Context, w io.Writer) error {
+		c, err := p.session(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		all, err := c.Clusters(ctx)
+		if err != nil {
+			return fmt.Errorf("list clusters: %w", err)
+		}
+		var shown []client.Cluster
+		for _, k := range all {
+			if k.Active || !active {
+				shown = append(shown, k)
+			}
+		}
+		return p.printClusters(w, shown)
+	}, p)
+	return cmd
+}
+
+func (p *program) printClusters(w io.Writer, clusters []client.Cluster) error {
+	return output.List(w, p.Err, p.outputFormat(), clusters, []output.Column[client.Cluster]{
+		{Name: "ID", Value: func(k client.Cluster) string { return string(k.ID) }},
+		{Name: "NAME", Value: func(k client.Cluster) string { return k.Name }},
+		{Name: "STATUS", Value: status},
+		{Name: "WORKERS", Value: func(k client.Cluster) string { return strconv.Itoa(workers(k)) }},
+		{Name: "CPU", Value: func(k client.Cluster) string { return fmt.Sprintf("%.0f%%", k.Aggregate.CPUPercent) }},
+		{Name: "MEMORY", Value: func(k client.Cluster) string { return fmt.Sprintf("%.0f%%", k.Aggregate.MemoryPercent) }},
+		{Name: "ADDONS", Wide: true, Value: func(k client.Cluster) string { return strings.Join(k.Aggregate.Addons, ",") }},
+		{Name: "VOLUMES", Wide: true, Value: func(k client.Cluster) string { return strings.Join(k.Aggregate.VolumeDrivers, ",") }},
+		{Name: "LAST-REPORT", Wide: true, Value: func(k client.Cluster) string { return when(k.LastReport) }},
+		{Name: "LOCATION", Value: func(k client.Cluster) string { return k.Location }},
+	})
+}
+
+func (p *program) clusterInfo() *cobra.Command {
+	return &cobra.Command{
+		Use: "info ID|NAME", Aliases: []string{"i"}, Short: "Show one cluster and what its workers have", Args: between(1, 1),
+		ValidArgsFunction: p.complete(clusterNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := p.session(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			k, err := findCluster(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			if f := p.outputFormat(); f == output.JSON || f == output.YAML {
+				return output.Value(p.Out, f, k)
+			}
+			if err := p.printClusters(p.Out, []client.Cluster{*k}); err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintln(p.Out)
+			return p.printWorkers(p.Out, groups([]client.Cluster{*k}))
+		},
+	}
+}
+
+// workerGroup is a line of `oak worker list`: what a cluster tells of its workers of one architecture and runtime.
+type workerGroup struct {
+	Cluster string `json:"cluster"`
+	wire.AggregateGroup
+}
+
+func (p *program) workerCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "worker", Aliases: []string{"w"}, Short: "Look at workers, as far as clusters tell of them"}
+	var cluster string
+	list := &cobra.Command{
+		Use: "list", Aliases: []string{"ls", "l"}, Short: "List what the workers of each cluster have", Args: between(0, 0),
+		Long: `List the workers of each cluster, summed by architecture and runtime; a worker with several runtimes counts in several
+lines. Names and addresses of workers stay in their cluster. LARGEST is the largest free slot of a single worker.`,
+	}
+	list.Flags().StringVar(&cluster, "cluster", "", "only those of this cluster, by id or name")
+	watched(list, func(ctx context.Context, w io.Writer) error {
+		c, err := p.session(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if cluster != "" {
+			k, err := findCluster(ctx, c, cluster)
+			if err != nil {
+				return err
+			}
+			return p.printWorkers(w, groups([]client.Cluster{*k}))
+		}
+		all, err := c.Clusters(ctx)
+		if err != nil {
+			return fmt.Errorf("list clusters: %w", err)
+		}
+		return p.printWorkers(w, groups(all))
+	}, p)
+	cmd.AddCommand(list)
+	group(cmd)
+	return cmd
+}
+
+func groups(clusters []client.Cluster) []workerGroup {
+	var out []workerGroup
+	for _, k := range clusters {
+		for _, g := range k.Aggregate.Groups {
+			out = append(out, workerGroup{k.Name, g})
+		}
+	}
+	return out
+}
+
+func (p *program) printWorkers(w io.Writer, rows []workerGroup) error {
+	return output.List(w, p.Err, p.outputFormat(), rows, []output.Column[workerGroup]{
+		{Name: "CLUSTER", Value: func(g workerGroup) string { return g.Cluster }},
+		{Name: "ARCH", Value: func(g workerGroup) string { return g.Architecture }},
+		{Name: "RUNTIME", Value: func(g workerGroup) string { return g.Runtime }},
+		{Name: "WORKERS", Value: func(g workerGroup) string { return strconv.Itoa(g.Workers) }},
+		{Name: "VCPUS FREE", Value: func(g workerGroup) string { return fmt.Sprintf("%g of %g", g.Free.VCPUs, g.Capacity.VCPUs) }},
+		{Name: "MEMORY FREE", Value: func(g workerGroup) string {
+			return mebibytes(g.Free.MemoryMB) + " of " + mebibytes(g.Capacity.MemoryMB)
+		}},
+		{Name: "STORAGE FREE", Wide: true, Value: func(g workerGroup) string {
+			return mebibytes(g.Free.StorageMB) + " of " + mebibytes(g.Capacity.StorageMB)
+		}},
+		{Name: "GPUS FREE", Wide: true, Value: func(g workerGroup) string { return fmt.Sprintf("%d of %d", g.Free.GPUs, g.Capacity.GPUs) }},
+		{Name: "LARGEST", Value: func(g workerGroup) string {
+			return fmt.Sprintf("%g vCPUs, %s", g.Largest.VCPUs, mebibytes(g.Largest.MemoryMB))
+		}},
+	})
+}
+
+func status(k client.Cluster) string {
+	if k.Active {
+		return "active"
+	}
+	return "inactive since " + when(k.LastReport)
+}
+
+// workers counts a cluster's workers. One with several runtimes is in several groups, so the largest runtime of each
+// architecture counts: a lower bound, exact where all workers of an architecture share a runtime.
+func workers(k client.Cluster) int {
+	most := map[string]int{}
+	for _, g := range k.Aggregate.Groups {
+		most[g.Architecture] = max(most[g.Architecture], g.Workers)
+	}
+	sum := 0
+	for _, n := range most {
+		sum += n
+	}
+	return sum
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "ever"
+	}
+	return t.Local().Format(time.DateTime)
+}

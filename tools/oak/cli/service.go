@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
+)
+
+func (p *program) serviceCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "service", Aliases: []string{"s", "svc"}, Short: "Look at services, deploy, scale and undeploy them"}
+	cmd.AddCommand(p.serviceList(), p.serviceShow(), p.serviceInspect(), p.serviceDeploy(), p.serviceUndeploy(), p.serviceScale())
+	group(cmd)
+	return cmd
+}
+
+func (p *program) serviceList() *cobra.Command {
+	var app string
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls", "l"}, Short: "List services", Args: between(0, 0),
+	}
+	cmd.Flags().StringVarP(&app, "app", "a", "", "only those of this application, by id or name")
+	watched(cmd, func(ctx context.Context, w io.Writer) error {
+		c, err := p.session(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		services, err := allServices(ctx, c, app)
+		if err != nil {
+			return err
+		}
+		return p.printServices(w, services)
+	}, p)
+	return cmd
+}
+
+func (p *program) printServices(w io.Writer, services []client.Service) error {
+	return output.List(w, p.Err, p.outputFormat(), services, []output.Column[client.Service]{
+		{Name: "ID", Value: func(s client.Service) string { return string(s.ID) }},
+		{Name: "SERVICE", Value: jobName},
+		{Name: "STATUS", Value: func(s client.Service) string { return string(s.Status) }},
+		{Name: "RUNNING", Value: func(s client.Service) string { return fmt.Sprintf("%d/%d", running(s), len(live(s))) }},
+		{Name: "ADDRESS", Value: func(s client.Service) string { return s.RoundRobin }},
+		{Name: "ADDRESS-V6", Wide: true, Value: func(s client.Service) string { return s.RoundRobinV6 }},
+		{Name: "PORTS", Wide: true, Value: func(s client.Service) string { return s.Port }},
+		{Name: "VCPUS", Wide: true, Value: func(s client.Service) string { return strconv.Itoa(s.VCPUs) }},
+		{Name: "MEMORY", Wide: true, Value: func(s client.Service) string { return mebibytes(int64(s.MemoryMB)) }},
+		{Name: "IMAGE", Value: func(s client.Service) string { return s.Image }},
+		{Name: "DETAIL", Wide: true, Value: func(s client.Service) string { return s.StatusDetail }},
+	})
+}
+
+func (p *program) printInstances(w io.Writer, s client.Service, clusters map[client.ID]string) error {
+	return output.List(w, p.Err, p.outputFormat(), s.Instances, []output.Column[client.Instance]{
+		{Name: "INSTANCE", Value: func(i client.Instance) string { return strconv.Itoa(i.Number) }},
+		{Name: "STATUS", Value: func(i client.Instance) string { return string(i.Status) }},
+		{Name: "CLUSTER", Value: func(i client.Instance) string {
+			if name := clusters[i.ClusterID]; name != "" {
+				return name
+			}
+			return string(i.ClusterID)
+		}},
+		{Name: "ADDRESS", Value: func(i client.Instance) string { return i.InstanceIP }},
+		{Name: "ADDRESS-V6", Wide: true, Value: func(i client.Instance) string { return i.InstanceIPv6 }},
+		{Name: "CPU", Value: func(i client.Instance) string { return fmt.Sprintf("%.1f%%", i.CPUPercent) }},
+		{Name: "MEMORY", Value: func(i client.Instance) string { return fmt.Sprintf("%.1f MiB", i.MemoryBytes/(1<<20)) }},
+		{Name: "RESTARTS", Wide: true, Value: func(i client.Instance) string { return strconv.Itoa(i.Restarts) }},
+		{Name: "DETAIL", Value: func(i client.Instance) string { return i.StatusDetail }},
+	})
+}
+
+func (p *program) serviceShow() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "show [ID|NAME]", Short: "Show one service and its instances; without a name, list all", Args: between(0, 1),
+		ValidArgsFunction: p.complete(serviceNames),
+	}
+	var app string
+	cmd.Flags().StringVarP(&app, "app", "a", "", "without a name: only those of this application")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		c, err := p.session(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if len(args) == 0 {
+			services, err := allServices(ctx, c, app)
+			if err != nil {
+				return err
+			}
+			return p.printServices(p.Out, services)
+		}
+		s, err := findService(ctx, c, args[0])
+		if err != nil {
+			return err
+		}
+		if f := p.outputFormat(); f == output.JSON || f == output.YAML {
+			return output.Value(p.Out, f, s)
+		}
+		if err := p.printServices(p.Out, []client.Service{*s}); err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintln(p.Out)
+		// Names of clusters are a courtesy: without the right to see them, ids do.
+		names := map[client.ID]string{}
+		if clusters, err := c.Clusters(ctx); err == nil {
+			for _, k := range clusters {
+				names[k.ID] = k.Name
+			}
+		}
+		return p.printInstances(p.Out, *s, names)
+	}
+	return cmd
+}
+
+func (p *program) serviceInspect() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "inspect ID|NAME", Aliases: []string{"i"}, Short: "Print all that root knows of a service, as JSON or YAML", Args: between(1, 1),
+		ValidArgsFunction: p.complete(serviceNames),
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		c, err := p.session(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		s, err := findService(ctx, c, args[0])
+		if err != nil {
+			return err
+		}
+		raw, err := c.RawService(ctx, s.ID)
+		if err != nil {
+			return fmt.Errorf("inspect service %s: %w", args[0], err)
+		}
+		return output.Value(p.Out, p.outputFormat(), raw)
+	}
+	return cmd
+}
+
+// jobName returns the full name of a service, also where the server leaves it out.
+func jobName(s client.Service) string {
+	if s.JobName != "" {
+		return s.JobName
+	}
+	return strings.Trim(semantic.JobName(s.AppName, s.AppNS, s.Name, s.Namespace), ".")
+}
+
+// live returns the instances that are not undeployed.
+func live(s client.Service) []client.Instance {
+	var out []client.Instance
+	for _, i := range s.Instances {
+		if i.Status != wire.StateUndeployed {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// settled reports whether an instance is where a deployment wants it.
+func settled(i client.Instance) bool {
+	return i.Status == wire.StateRunning || i.Status == wire.StateCompleted
+}
+
+func running(s client.Service) int {
+	n := 0
+	for _, i := range live(s) {
+		if settled(i) {
+			n++
+		}
+	}
+	return n
+}
+
+// mebibytes writes an amount of memory given in units of 2^20 bytes.
+func mebibytes(n int64) string {
+	if n >= 10*1024 {
+		return fmt.Sprintf("%.1f GiB", float64(n)/1024)
+	}
+	return fmt.Sprintf("%d MiB", n)
+}
