@@ -147,7 +147,10 @@ func (t *Testbed) start(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return t.step("workers joined", func() error { return t.joinWorkers(ctx) })
+	if err := t.step("workers joined", func() error { return t.joinWorkers(ctx) }); err != nil {
+		return err
+	}
+	return t.step("root knows all workers", func() error { return t.awaitRoot(ctx) })
 }
 
 // launch starts one component and waits until it answers.

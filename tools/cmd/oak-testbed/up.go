@@ -86,14 +86,14 @@ The testbed is up after %.1f s: %d clusters, %d workers.
 What to type next:
 
   export PATH=%s:$PATH
-  oak config set url %s && oak login -u %s -p %s
-  oak cluster ls                                the clusters that root knows
+  OAK_PASSWORD=%s oak login --url %s --username %s
+  oak cluster list                              the clusters that root knows
   oak-testbed status                            hosts, addresses, processes, logs
   oak-testbed exec c1-w1 -- ip addr             look around on a host
   oak-testbed logs NetManager@c1-w1 -f          follow a log
   oak-testbed fault restart NodeEngine@c1-w1    break something
   oak-testbed down                              end it all
 `, took.Seconds(), len(t.Hosts(testbed.RoleCluster)), len(t.Hosts(testbed.RoleWorker)),
-		api.URL, api.Username, api.Password, t.Registry(), rel, api.URL, api.Username, api.Password)
+		api.URL, api.Username, api.Password, t.Registry(), rel, api.Password, api.URL, api.Username)
 	return err
 }

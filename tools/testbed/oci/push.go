@@ -5,6 +5,7 @@ package oci
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -21,7 +22,8 @@ func Push(ctx context.Context, registry, image, dir string, cmd []string) (strin
 	if err != nil {
 		return "", err
 	}
-	if err := remote.Write(ref, img, remote.WithContext(ctx)); err != nil {
+	direct := &http.Transport{DisableKeepAlives: true} // never through the proxy of the user's shell
+	if err := remote.Write(ref, img, remote.WithContext(ctx), remote.WithTransport(direct)); err != nil {
 		return "", fmt.Errorf("push image %s: %w", ref, err)
 	}
 	return ref.Name(), nil
