@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
+)
+
+// reopen does what a new NetManager does after the old one was killed.
+func (wk *worker) reopen(t *testing.T) {
+	t.Helper()
+	within(t, wk.ns, func() error {
+		if err := wk.dp.Close(); err != nil {
+			return err
+		}
+		var err error
+		if wk.dp, err = datapath.Open(t.Context(), wk.options); err != nil {
+			return err
+		}
+		return wk.dp.AttachUplink(wk.uplink)
+	})
+}
+
+func TestRestartBreaksNoFlow(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.workers[0], w.workers[1]
+	client, far := a.box(), b.box()
+	far.listen(t, "far")
+	a.serve(1, vip, far)
+	b.admit(client)
+	var conn net.Conn
+	within(t, client.ns, func() error {
+		var err error
+		conn, err = net.DialTimeout("tcp4", vip+":80", 2*time.Second)
+		return err
+	})
+	defer conn.Close()
+	greeting := make([]byte, len("far ")+len(client.inst.String())+1)
+	if _, err := io.ReadFull(conn, greeting); err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	longest := make(chan time.Duration, 1)
+	go func() {
+		var worst time.Duration
+		for !stop.Load() {
+			start := time.Now()
+			_ = conn.SetDeadline(start.Add(2 * time.Second))
+			if _, err := conn.Write([]byte("ping")); err != nil {
+				break
+			}
+			if _, err := io.ReadFull(conn, greeting[:4]); err != nil {
+				t.Errorf("the flow broke: %v", err)
+				break
+			}
+			worst = max(worst, time.Since(start))
+		}
+		longest <- worst
+	}()
+	for range 5 {
+		a.reopen(t)
+		b.reopen(t)
+		for range 5 {
+			if _, err := client.ask(t, vip); err != nil {
+				t.Errorf("a new connection after the restart: %v", err)
+			}
+		}
+	}
+	stop.Store(true)
+	// A lost packet costs TCP's least retransmission time-out, 200 ms.
+	if worst := <-longest; worst > 150*time.Millisecond {
+		t.Errorf("the longest request took %v", worst)
+	}
+	if d := a.drops(); len(d) != 0 {
+		t.Errorf("w1 dropped %v", d)
+	}
+}
+
+func TestSecondNetManagerIsRefused(t *testing.T) {
+	w := newWorld(t)
+	within(t, w.workers[0].ns, func() error {
+		_, err := datapath.Open(t.Context(), w.workers[0].options)
+		if !errors.Is(err, datapath.ErrRunning) {
+			return fmt.Errorf("a second Open returned %v, want ErrRunning", err)
+		}
+		return nil
+	})
+}
+
+func (wk *worker) flows(t *testing.T) (established, fresh int) {
+	t.Helper()
+	var err error
+	for range wk.dp.Maps().Flows.All(&err) {
+		established++
+	}
+	for range wk.dp.Maps().NewFlows.All(&err) {
+		fresh++
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return established, fresh
+}
+
+// TestFlowsMoveBetweenMaps follows a TCP flow: new until both sides took part, established while it lives, then on its way out.
+func TestFlowsMoveBetweenMaps(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.workers[0], w.workers[1]
+	client, far := a.box(), b.box()
+	far.listen(t, "far")
+	a.serve(1, vip, far)
+	b.admit(client)
+	var conn net.Conn
+	within(t, client.ns, func() error {
+		var err error
+		conn, err = net.DialTimeout("tcp4", vip+":80", 2*time.Second)
+		return err
+	})
+	buf := make([]byte, 64)
+	if _, err := conn.Read(buf); err != nil {
+		t.Fatal(err)
+	}
+	for _, wk := range w.workers {
+		if established, fresh := wk.flows(t); established != 2 || fresh != 0 {
+			t.Errorf("%s: %d established and %d new entries of one open connection, want 2 and 0", wk.name, established, fresh)
+		}
+	}
+	uses, err := b.dp.FlowUses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uses.Sources[bpf.AddrFrom(client.inst)] != 1 || uses.Peers[1] != 2 {
+		t.Errorf("uses of w2 are %+v, want one of the client's address and two of the peer", uses)
+	}
+	_ = conn.Close()
+	for _, wk := range w.workers {
+		eventually(t, "the end of the flow", func() bool {
+			established, fresh := wk.flows(t)
+			return established == 0 && fresh == 2
+		})
+	}
+	if err := a.dp.PurgeEndpoint(client.nsIP); err != nil {
+		t.Fatal(err)
+	}
+	if established, fresh := a.flows(t); established+fresh != 0 {
+		t.Errorf("%d entries are left after the endpoint was purged", established+fresh)
+	}
+}
