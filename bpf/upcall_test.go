@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// marked gives a frame the Ethernet header by which programs and NetManager tell each other where it came from.
+func marked(frame []byte, peer, tag uint32) []byte {
+	copy(frame, []byte{2, 0x6f, 0, 0, 0, 0, 2, 0x6f, 0x61, byte(tag >> 16), byte(tag >> 8), byte(tag)})
+	binary.BigEndian.PutUint32(frame[2:], peer)
+	return frame
+}
+
+func TestReinject(t *testing.T) {
+	stranger := netip.MustParseAddr("10.30.9.9")
+	for _, c := range []struct {
+		name, reason string
+		frame        []byte
+		want         packet
+	}{
+		{"a container's packet, now known", "", marked(tcp(client, vipLocal, 1, 2, flagSYN).frame(), 0, 0), tcp(clientInst, server, 1, 2, flagSYN)},
+		{"a container's packet, still unknown", "unresolved", marked(tcp(client, vipUnknown, 1, 2, flagSYN).frame(), 0, 0), packet{}},
+		{"of a container that is gone", "no_endpoint", marked(tcp(farServer, vipLocal, 1, 2, flagSYN).frame(), 0, 0), packet{}},
+		{"a peer's packet, its source now known", "", marked(tcp(farClient, server, 1, 2, flagSYN).frame(), 1, serverTag), tcp(farClient, server, 1, 2, flagSYN)},
+		{"a peer's packet, its source still unknown", "bad_source", marked(tcp(stranger, server, 1, 2, flagSYN).frame(), 1, serverTag), packet{}},
+		{"a peer's packet with a wrong tag", "bad_tag", marked(tcp(farClient, server, 1, 2, flagSYN).frame(), 1, 5), packet{}},
+		{"for delivery as it is", "", marked(packet{src: gateway, dst: client, proto: unix.IPPROTO_ICMP, icmp: 3}.frame(), 0xffffffff, 0),
+			packet{src: gateway, dst: client, proto: unix.IPPROTO_ICMP, icmp: 3}},
+		{"for delivery to nobody", "no_endpoint", marked(tcp(gateway, outside, 1, 2, flagRST).frame(), 0xffffffff, 0), packet{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKernel(t)
+			verdict, out := k.run(k.progs.Reinject, c.frame)
+			if c.reason != "" {
+				if got := k.drops(); verdict != verdictDrop || got[c.reason] != 1 {
+					t.Errorf("verdict %#x, drops %v; want %s", verdict, got, c.reason)
+				}
+				return
+			}
+			if verdict != verdictRedirect {
+				t.Fatalf("verdict %#x, drops %v", verdict, k.drops())
+			}
+			same(t, out, c.want)
+		})
+	}
+}
+
+// TestHeldPacketsKeepTheirOrder follows one address from unknown to known: no packet passes those that are held.
+func TestHeldPacketsKeepTheirOrder(t *testing.T) {
+	k := newKernel(t)
+	k.beat()
+	p := packet{src: client, dst: vipUnknown, proto: unix.IPPROTO_UDP, sport: 5, dport: 6}
+	upcalled := func() bool {
+		k.t.Helper()
+		verdict, out := k.run(k.progs.Container, p.frame())
+		if verdict != verdictRedirect {
+			t.Fatalf("verdict %#x, drops %v", verdict, k.drops())
+		}
+		return out[1] == 0x6f
+	}
+	if !upcalled() || !upcalled() {
+		t.Fatal("an unknown destination was not handed up")
+	}
+	k.service(6, vipUnknown, 1)
+	if !upcalled() {
+		t.Error("a packet overtook those that are held")
+	}
+	for range 2 {
+		k.run(k.progs.Reinject, marked(p.frame(), 0, 0))
+	}
+	if !upcalled() {
+		t.Error("a packet overtook the last held one, although its flow is known by now")
+	}
+	for range 2 {
+		k.run(k.progs.Reinject, marked(p.frame(), 0, 0))
+	}
+	// The settling time passes.
+	pending, _, err := k.maps.Pending.Lookup(AddrFrom(vipUnknown))
+	must(t, err)
+	pending.LastDown -= 3e6
+	must(t, k.maps.Pending.Put(AddrFrom(vipUnknown), pending))
+	if upcalled() {
+		t.Error("a packet was handed up although all held ones have come back")
+	}
+	if _, ok, _ := k.maps.Pending.Lookup(AddrFrom(vipUnknown)); ok {
+		t.Error("the address is still marked as held")
+	}
+}
+
+func TestGuardAndSink(t *testing.T) {
+	k := newKernel(t)
+	p := tcp(outside, selfOuter, 1, 2, flagSYN).frame()
+	if verdict, _ := k.run(k.progs.Guard, p); verdict != verdictDrop || k.drops()["tunnel_device"] != 1 {
+		t.Errorf("guard: verdict %#x, drops %v", verdict, k.drops())
+	}
+	if verdict, _ := k.run(k.progs.Sink, p); verdict != verdictDrop {
+		t.Errorf("sink: verdict %#x, want a drop", verdict)
+	}
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+)
+
+func TestUplinkDecapsulates(t *testing.T) {
+	k := newKernel(t)
+	in := tcp(farClient, server, 4000, 80, flagSYN)
+	verdict, out := k.run(k.progs.UplinkIn, tunnelled(peerOuter, serverTag, in.ip()))
+	if verdict != verdictRedirect {
+		t.Fatalf("verdict %#x, drops %v", verdict, k.drops())
+	}
+	same(t, out, in)
+	// The answer goes back to the peer with the same tag, untranslated.
+	k.endpoint(loopback, server, serverInst, serverTag)
+	answer := tcp(server, farClient, 80, 4000, flagSYN|flagACK)
+	verdict, out = k.run(k.progs.Container, answer.frame())
+	if verdict != verdictRedirect || string(out[50:]) != string(answer.ip()) {
+		t.Errorf("answer: verdict %#x\n% x\nwant a redirect of\n% x", verdict, out[50:], answer.ip())
+	}
+	if got, want := out[42:50], []byte{0x0c, 0, 0, 1, 0xab, 0xcd, 0xef, 0}; string(got) != string(want) {
+		t.Errorf("tunnel header of the answer % x, want % x", got, want)
+	}
+}
+
+func TestUplinkDrops(t *testing.T) {
+	ok := tcp(farClient, server, 1, 2, flagSYN).ip()
+	fragment := tunnelled(peerOuter, serverTag, ok)
+	fragment[20] |= 0x20
+	options := packet{src: peerOuter, dst: selfOuter, proto: unix.IPPROTO_UDP, dport: port, options: []byte{1, 1, 1, 0},
+		payload: string(tunnelled(peerOuter, serverTag, ok)[42:])}.frame()
+	for _, c := range []struct {
+		name, reason string
+		frame        []byte
+	}{
+		{"stranger", "unknown_peer", tunnelled(outside, serverTag, ok)},
+		{"tag", "bad_tag", tunnelled(peerOuter, serverTag^1, ok)},
+		{"tag 0", "bad_tag", tunnelled(peerOuter, 0, ok)},
+		{"source outside the overlay", "bad_source", tunnelled(peerOuter, serverTag, tcp(outside, server, 1, 2, flagSYN).ip())},
+		{"namespace address as source", "bad_source", tunnelled(peerOuter, serverTag, tcp(farServer, server, 1, 2, flagSYN).ip())},
+		{"to the host", "no_endpoint", tunnelled(peerOuter, serverTag, tcp(farClient, selfOuter, 1, 2, flagSYN).ip())},
+		{"to loopback", "no_endpoint", tunnelled(peerOuter, serverTag, tcp(farClient, netip.MustParseAddr("127.0.0.1"), 1, 2, flagSYN).ip())},
+		{"not here", "stale_route", tunnelled(peerOuter, serverTag, tcp(farClient, farServer, 1, 2, flagSYN).ip())},
+		{"middle of a flow", "no_flow", tunnelled(peerOuter, serverTag, tcp(farClient, server, 1, 2, flagACK).ip())},
+		{"outer fragment", "outer_fragment", fragment},
+		{"outer options", "bad_header", options},
+		{"tunnel in tunnel", "bad_source", tunnelled(peerOuter, serverTag,
+			packet{src: peerOuter, dst: server, proto: unix.IPPROTO_UDP, sport: 1, dport: port}.ip())},
+		{"overlay source in the open", "overlay_on_uplink", tcp(farClient, outside, 1, 2, flagSYN).frame()},
+		{"overlay destination in the open", "overlay_on_uplink", tcp(outside, server, 1, 2, flagSYN).frame()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKernel(t)
+			verdict, _ := k.run(k.progs.UplinkIn, c.frame)
+			if got := k.drops(); verdict != verdictDrop || got[c.reason] != 1 || len(got) != 1 {
+				t.Errorf("verdict %#x, drops %v; want a drop for %s alone", verdict, got, c.reason)
+			}
+		})
+	}
+}
+
+func TestUplinkLeavesTheRestToTheStack(t *testing.T) {
+	k := newKernel(t)
+	p := tcp(outside, selfOuter, 1, 22, flagSYN)
+	if verdict, out := k.run(k.progs.UplinkIn, p.frame()); verdict != verdictNext {
+		t.Errorf("verdict %#x for ssh to the host, want the stack's", verdict)
+	} else {
+		same(t, out, p)
+	}
+	if verdict, _ := k.run(k.progs.UplinkOut, tcp(selfOuter, outside, 1, 2, flagSYN).frame()); verdict != verdictNext {
+		t.Errorf("verdict %#x for the host's own packet on its way out, want the stack's", verdict)
+	}
+	if verdict, _ := k.run(k.progs.UplinkOut, tcp(client, outside, 1, 2, flagSYN).frame()); verdict != verdictDrop {
+		t.Errorf("verdict %#x for a container's packet that was not masqueraded, want a drop", verdict)
+	}
+}
+
+func TestUplinkHandsHelloUp(t *testing.T) {
+	k := newKernel(t)
+	reader, err := ringbuf.NewReader(k.maps.Events)
+	must(t, err)
+	defer reader.Close()
+	body := append([]byte{0x0c, 0, 0, 0xfe, 0, 0, 0, 0}, "a hello of somebody"...)
+	frame := packet{src: outside, dst: selfOuter, proto: unix.IPPROTO_UDP, sport: 1234, dport: port, payload: string(body)}.frame()
+	if verdict, _ := k.run(k.progs.UplinkIn, frame); verdict != verdictDrop {
+		t.Errorf("verdict %#x, want that the kernel gets nothing of it", verdict)
+	}
+	reader.SetDeadline(time.Now().Add(time.Second))
+	record, err := reader.Read()
+	must(t, err)
+	if got := string(record.RawSample[40 : 40+19]); got != "a hello of somebody" {
+		t.Errorf("NetManager gets %q", got)
+	}
+	if d := k.drops(); len(d) != 0 {
+		t.Errorf("drops %v, want none", d)
+	}
+}
+
+// TestUplinkNeverPassesTheTunnelPort throws any bytes at the tunnel port: whatever they are, the kernel's device gets none, and nothing
+// is delivered that does not carry a tag of this worker.
+func TestUplinkNeverPassesTheTunnelPort(t *testing.T) {
+	k := newKernel(t)
+	rapid.Check(t, func(r *rapid.T) {
+		body := rapid.SliceOfN(rapid.Byte(), 0, 80).Draw(r, "body")
+		if rapid.Bool().Draw(r, "with a good header") {
+			body = append([]byte{0x0c, 0, 0, rapid.SampledFrom([]byte{1, 2, 0xfe, 0}).Draw(r, "next"), 0xab, 0xcd, 0xef, 0}, body...)
+		}
+		from := rapid.SampledFrom([]netip.Addr{peerOuter, outside}).Draw(r, "from")
+		frame := packet{src: from, dst: selfOuter, proto: unix.IPPROTO_UDP, sport: 1, dport: port, payload: string(body)}.frame()
+		if verdict, _ := k.run(k.progs.UplinkIn, frame); verdict != verdictDrop {
+			r.Fatalf("verdict %#x for % x", verdict, body)
+		}
+	})
+}
+
+// TestTranslationIsItsOwnInverse opens flows with any ports and payload through the tunnel; what comes back reaches the client as if
+// from the service, checksums right.
+func TestTranslationIsItsOwnInverse(t *testing.T) {
+	k := newKernel(t)
+	rapid.Check(t, func(r *rapid.T) {
+		proto := rapid.SampledFrom([]uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}).Draw(r, "proto")
+		sport, dport := rapid.Uint16().Draw(r, "sport"), rapid.Uint16().Draw(r, "dport")
+		payload := rapid.StringN(0, 40, 60).Draw(r, "payload")
+		open := packet{src: client, dst: vipRemote, proto: proto, sport: sport, dport: dport, flags: flagSYN, payload: payload}
+		verdict, out := k.run(k.progs.Container, open.frame())
+		want := packet{src: clientInst, dst: farServer, proto: proto, sport: sport, dport: dport, flags: flagSYN, payload: payload}
+		if verdict != verdictRedirect || string(out[50:]) != string(want.ip()) {
+			r.Fatalf("there: verdict %#x\n% x\nwant\n% x\ndrops %v", verdict, out[50:], want.ip(), k.drops())
+		}
+		back := packet{src: farServer, dst: clientInst, proto: proto, sport: dport, dport: sport, flags: flagSYN | flagACK, payload: payload}
+		verdict, out = k.run(k.progs.UplinkIn, tunnelled(peerOuter, farTag, back.ip()))
+		want = packet{src: vipRemote, dst: client, proto: proto, sport: dport, dport: sport, flags: flagSYN | flagACK, payload: payload}
+		if verdict != verdictRedirect || string(out[14:]) != string(want.ip()) {
+			r.Fatalf("back: verdict %#x\n% x\nwant\n% x\ndrops %v", verdict, out[14:], want.ip(), k.drops())
+		}
+	})
+}
