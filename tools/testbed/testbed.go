@@ -103,3 +103,15 @@ func ComponentLog(name string) (string, error) {
 	}
 	return c.Spec.Log, nil
 }
+
+// LogFiles returns where the logs of the named components, COMPONENT@HOST, are in a testbed kept in dir.
+func LogFiles(dir string, components []string) []string {
+	files := make([]string, len(components))
+	for i, c := range components {
+		files[i] = layout{dir}.log(c)
+	}
+	return files
+}
+
+// Components returns all processes that were started, of a testbed that is up or has broken off.
+func Components() ([]Component, error) { return components() }

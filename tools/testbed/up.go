@@ -23,16 +23,11 @@ const lockWait = time.Minute
 // cleared away first; one that is up is left alone, and [ErrUp] returned. After an error what was started stays, for a look
 // at it, until [Down] or the next start.
 func Up(ctx context.Context, o Options) (*Testbed, error) {
-	unlock, err := lock(ctx, lockFile, 0)
+	unlock, err := lockUnused(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if up, err := isUp(); err != nil {
-		return nil, err
-	} else if up {
-		return nil, ErrUp
-	}
 	for _, p := range programs() {
 		if _, err := os.Stat(filepath.Join(o.Bin, p)); err != nil {
 			return nil, fmt.Errorf("find program %s: %w: build it with \"make build\", or name its folder with --bin", p, err)
@@ -59,22 +54,49 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 	return t, nil
 }
 
-// isUp reports whether a testbed is up: complete, wanted, and with at least one process alive.
-func isUp() (bool, error) {
+// lockUnused takes the testbed's lock while no testbed is up. An owner that is about to end its testbed is given time for it.
+func lockUnused(ctx context.Context) (unlock func(), err error) {
+	const patience = 5 * time.Second
+	for deadline := time.Now().Add(patience); ; {
+		if unlock, err = lock(ctx, lockFile, lockWait); err != nil {
+			return nil, err
+		}
+		up, owned, err := isUp()
+		if err == nil && !up {
+			return unlock, nil
+		}
+		unlock()
+		if err != nil {
+			return nil, err
+		}
+		if !owned || time.Now().After(deadline) {
+			return nil, ErrUp
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ErrUp
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// isUp reports whether a testbed is up: complete, wanted, and with at least one process alive; and whether
+// it goes with another process.
+func isUp() (up, owned bool, err error) {
 	s, err := loadState()
 	if err != nil || s == nil || !s.Ready || (s.Owner != nil && s.Owner.State() == proc.Dead) {
-		return false, err
+		return false, false, err
 	}
 	all, err := components()
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	for _, c := range all {
 		if c.Process.State() != proc.Dead {
-			return true, nil
+			return true, s.Owner != nil, nil
 		}
 	}
-	return false, nil
+	return false, false, nil
 }
 
 // step runs f and tells of it.

@@ -56,7 +56,7 @@ func command() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, errUsage) })
-	root.AddCommand(upCommand(), downCommand(), statusCommand(), execCommand(), imageCommand(), faultCommand(), logsCommand(),
+	root.AddCommand(upCommand(), downCommand(), demoCommand(), statusCommand(), execCommand(), imageCommand(), faultCommand(), logsCommand(),
 		registryCommand(), versionCommand())
 	return root
 }

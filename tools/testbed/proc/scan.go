@@ -143,3 +143,18 @@ func inNetNS(pid int, spaces map[string]bool) bool {
 	ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
 	return err == nil && spaces[ns]
 }
+
+// Ancestors returns up to n processes that the caller descends from, the nearest first, without init.
+func Ancestors(n int) []ID {
+	var ids []ID
+	for pid := os.Getppid(); pid > 1 && len(ids) < n; {
+		id, err := Find(pid)
+		s, errStat := readStat(pid)
+		if err != nil || errStat != nil {
+			break
+		}
+		ids = append(ids, id)
+		pid = s.parent
+	}
+	return ids
+}

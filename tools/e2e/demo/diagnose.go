@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/tools/testbed"
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
+)
+
+// complaint matches a line of a log that tells of something wrong: slog's levels in both forms, Go's and Postgres's last words.
+var complaint = regexp.MustCompile(`level=(ERROR|WARN)|"level":"(ERROR|WARN)"|^panic:|^fatal error:|^[a-zA-Z-]+: .*(fail|error|refus|cannot)|FATAL:|PANIC:`)
+
+// diagnose says which step failed, where to read on, and what is the likely cause.
+func (d *demo) diagnose(s step, after time.Duration, err error) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "step %q failed after %.1f s: %v", s.name, after.Seconds(), err)
+	logs := testbed.LogFiles(d.o.Testbed.Dir, s.logs)
+	fmt.Fprintf(&b, "\n  logs:")
+	for _, l := range logs {
+		fmt.Fprintf(&b, "\n    %s", l)
+	}
+	if causes := append(dead(), complaints(logs)...); len(causes) > 0 {
+		fmt.Fprintf(&b, "\n  likely cause:\n    %s", strings.Join(causes, "\n    "))
+	} else {
+		b.WriteString("\n  likely cause: no log complains; what the step itself says above is all there is")
+	}
+	return fmt.Errorf("%s", b.String())
+}
+
+// dead names the components that have ended although nobody has asked them to.
+func dead() []string {
+	all, err := testbed.Components()
+	if err != nil {
+		return nil // no testbed: the step itself says why
+	}
+	var names []string
+	for _, c := range all {
+		if c.Process.State() == proc.Dead {
+			names = append(names, c.String()+" has ended; see "+c.Spec.Log)
+		}
+	}
+	return names
+}
+
+// complaints returns the last two complaints of each log.
+func complaints(logs []string) []string {
+	const each, width = 2, 400
+	var all []string
+	for _, l := range logs {
+		var last []string
+		f, err := os.Open(l)
+		if err != nil {
+			continue // never started
+		}
+		lines := bufio.NewScanner(f)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			if t := lines.Text(); complaint.MatchString(t) {
+				last = append(last[max(0, len(last)-each+1):], t[:min(len(t), width)])
+			}
+		}
+		_ = f.Close()
+		for _, t := range last {
+			all = append(all, l[strings.LastIndexByte(l, '/')+1:]+": "+t)
+		}
+	}
+	return all
+}
