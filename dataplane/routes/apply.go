@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package routes
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Bounds of one message.
+const (
+	maxInstances = 1024 // a service
+	maxAddresses = 64   // a service; three policies in two families need six
+)
+
+// Apply makes the routes of one service what the cluster says. Routes that are not newer than those held change nothing. What cannot be
+// written now, such as an instance on a worker not met yet, is written when it can.
+func (t *Table) Apply(r wire.NetRoutes) error {
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("apply routes: %w", err)
+	}
+	raw, err := bpf.ParseID(r.ServiceID)
+	if err != nil {
+		return fmt.Errorf("apply routes: %w", err)
+	}
+	if len(r.Instances) > maxInstances || len(r.Addresses) > maxAddresses {
+		return fmt.Errorf("apply routes of %s: %d instances and %d addresses are more than the %d and %d that a service may have",
+			r.ServiceID, len(r.Instances), len(r.Addresses), maxInstances, maxAddresses)
+	}
+	t.mu.Lock()
+	defer t.unlock()
+	if err := t.apply(r, raw); err != nil {
+		return fmt.Errorf("apply routes %s of service %s: %w", r.Stamp, r.ServiceID, err)
+	}
+	return nil
+}
+
+func (t *Table) apply(r wire.NetRoutes, raw [12]byte) error {
+	s := t.services[r.ServiceID]
+	if s != nil && s.routes != nil && !r.After(s.routes.Stamp) {
+		return nil
+	}
+	if r.Gone {
+		if s == nil {
+			return nil
+		}
+		t.log.Info("service is gone", "service", s.id)
+		return t.drop(s)
+	}
+	if s == nil {
+		index, err := t.kernel.serviceSlots.take()
+		if err != nil {
+			return err
+		}
+		s = t.addService(r.ServiceID, raw, index)
+	}
+	if s.routes != nil {
+		r.Instances = fence(s.routes, r)
+	}
+	if s.routes == nil || !samePlaces(s.routes.Instances, r.Instances) {
+		s.waited = false
+	}
+	t.sequence++
+	s.routes, s.order = &r, t.sequence
+	return t.program(s)
+}
+
+// fence keeps an instance's newer copy if routes of the same epoch name an older one.
+func fence(held *wire.NetRoutes, r wire.NetRoutes) []wire.RouteInstance {
+	if held.Epoch != r.Epoch {
+		return r.Instances
+	}
+	newest := map[int]wire.RouteInstance{}
+	for _, i := range held.Instances {
+		if have, ok := newest[i.Number]; !ok || i.Generation.Compare(have.Generation) > 0 {
+			newest[i.Number] = i
+		}
+	}
+	out := slices.Clone(r.Instances)
+	for n, i := range out {
+		if have, ok := newest[i.Number]; ok && have.Generation.Compare(i.Generation) > 0 {
+			out[n] = have
+		}
+	}
+	return out
+}
+
+// samePlaces reports whether the same copies of the same instances are on the same workers.
+func samePlaces(a, b []wire.RouteInstance) bool {
+	type place struct {
+		backendKey
+		peer string
+	}
+	places := make(map[place]bool, len(a))
+	for _, i := range a {
+		places[place{backendKey{i.Number, i.Generation}, i.Peer}] = true
+	}
+	for _, i := range b {
+		if !places[place{backendKey{i.Number, i.Generation}, i.Peer}] {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
