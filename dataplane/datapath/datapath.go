@@ -30,7 +30,9 @@ type Options struct {
 	Worker string
 	// LockDir holds the lock that keeps a second NetManager out; /run/oakestra if empty.
 	LockDir string
-	Log     *slog.Logger
+	// NoTCX makes do with clsact filters, as on kernels before 6.6, where tcx links are to be had too.
+	NoTCX bool
+	Log   *slog.Logger
 }
 
 // Datapath is the loaded datapath of one worker.
@@ -102,7 +104,7 @@ func open(o Options) (*Datapath, error) {
 	if d.progs, d.maps, err = bpf.Load(mapDir); err != nil {
 		return nil, fmt.Errorf("load datapath over %s: %w", mapDir, err)
 	}
-	d.hooks = newHooks(filepath.Join(d.dir, "links"), d.log)
+	d.hooks = newHooks(filepath.Join(d.dir, "links"), o.NoTCX, d.log)
 	if err := d.hooks.upgrade(d.programs()); err != nil {
 		d.closeObjects()
 		return nil, err

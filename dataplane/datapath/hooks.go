@@ -25,8 +25,12 @@ type hooks struct {
 	log *slog.Logger
 }
 
-func newHooks(dir string, log *slog.Logger) hooks {
-	return hooks{dir: dir, tcx: haveTCX(), log: log}
+func newHooks(dir string, noTCX bool, log *slog.Logger) hooks {
+	h := hooks{dir: dir, tcx: !noTCX && haveTCX(), log: log}
+	if !h.tcx {
+		log.Info("programs hang on clsact filters: tcx links need Linux 6.6")
+	}
+	return h
 }
 
 // haveTCX reports whether the kernel has tcx links. There is no program type of their own to probe for, so the one other thing

@@ -156,8 +156,11 @@ func TestNothingForgedIsDelivered(t *testing.T) {
 		inject(t, a, b.outer, right)
 		eventually(t, "the drop on the way out", func() bool { return a.drops()["overlay_on_uplink"] == 1 })
 		a.must(os.Remove(filepath.Join(a.dp.Dir(), "links", fmt.Sprintf("uplink_out-%d", a.uplink))))
-		inject(t, a, b.outer, right)
-		eventually(t, "the drop on the way in", func() bool { return b.drops()["overlay_on_uplink"] == 1 })
+		// The kernel takes a program off its hook a moment after the link's last reference is gone.
+		eventually(t, "the drop on the way in", func() bool {
+			inject(t, a, b.outer, right)
+			return b.drops()["overlay_on_uplink"] > 0
+		})
 		if n := seen(); n != 0 {
 			t.Errorf("%d packets reached the container", n)
 		}

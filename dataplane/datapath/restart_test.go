@@ -31,7 +31,11 @@ func (wk *worker) reopen(t *testing.T) {
 }
 
 func TestRestartBreaksNoFlow(t *testing.T) {
-	w := newWorld(t)
+	t.Run("tcx", func(t *testing.T) { restartBreaksNoFlow(t, newWorld(t)) })
+	t.Run("clsact", func(t *testing.T) { restartBreaksNoFlow(t, newWorldWith(t, datapath.Options{NoTCX: true})) })
+}
+
+func restartBreaksNoFlow(t *testing.T, w *world) {
 	a, b := w.workers[0], w.workers[1]
 	client, far := a.box(), b.box()
 	far.listen(t, "far")

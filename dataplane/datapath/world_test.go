@@ -108,6 +108,12 @@ func mountBPFFS(t testing.TB) string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, datapath.Options{})
+}
+
+// newWorldWith makes a world whose datapaths are opened with these options, names and folders apart.
+func newWorldWith(t *testing.T, o datapath.Options) *world {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: namespaces and BPF")
 	}
@@ -115,8 +121,8 @@ func newWorld(t *testing.T) *world {
 	for i := range w.workers {
 		w.workers[i] = &worker{
 			w: w, name: fmt.Sprintf("w%d", i+1), ns: newNS(t),
-			outer:  netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}),
-			subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 18, 0, byte(64 * i)}), 26),
+			outer:   netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}),
+			options: o, subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 18, 0, byte(64 * i)}), 26),
 		}
 	}
 	w.cable()
@@ -161,7 +167,7 @@ func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
 // start opens the worker's datapath, as NetManager does at every start.
 func (wk *worker) start() {
-	wk.options = datapath.Options{BPFFS: wk.w.bpffs, Worker: wk.name, LockDir: filepath.Join(wk.w.t.TempDir(), "lock")}
+	wk.options.BPFFS, wk.options.Worker, wk.options.LockDir = wk.w.bpffs, wk.name, filepath.Join(wk.w.t.TempDir(), "lock")
 	within(wk.w.t, wk.ns, func() error {
 		var err error
 		if wk.dp, err = datapath.Open(wk.w.t.Context(), wk.options); err != nil {
