@@ -30,6 +30,11 @@ func (c *Client) Applications(ctx context.Context) ([]Application, error) {
 	return ask[[]Application](ctx, c, call{method: http.MethodGet, path: "/api/applications/" + url.PathEscape(c.Claims().Subject)})
 }
 
+// AllApplications lists the applications that the user may see: for administrators everybody's, otherwise the user's own.
+func (c *Client) AllApplications(ctx context.Context) ([]Application, error) {
+	return ask[[]Application](ctx, c, call{method: http.MethodGet, path: "/api/applications/"})
+}
+
 // Application returns one application; status 404 if there is none.
 func (c *Client) Application(ctx context.Context, id ID) (*Application, error) {
 	return ask[*Application](ctx, c, call{method: http.MethodGet, path: "/api/application/" + url.PathEscape(string(id))})

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -49,17 +50,27 @@ type Instance struct {
 	Number       int        `json:"instance_number"`
 	Status       wire.State `json:"status"`
 	StatusDetail string     `json:"status_detail"`
-	ClusterID    ID         `json:"cluster_id"`
-	InstanceIP   string     `json:"instance_ip"`
-	InstanceIPv6 string     `json:"instance_ip_v6"`
-	CPUPercent   float64    `json:"cpu_percent"`
-	MemoryBytes  float64    `json:"memory_bytes"`
-	Restarts     int        `json:"restarts"`
+	// Since is when it entered the status.
+	Since        time.Time `json:"since"`
+	ClusterID    ID        `json:"cluster_id"`
+	ClusterName  string    `json:"cluster_name"`
+	InstanceIP   string    `json:"instance_ip"`
+	InstanceIPv6 string    `json:"instance_ip_v6"`
+	CPUPercent   float64   `json:"cpu_percent"`
+	MemoryBytes  int64     `json:"memory_bytes"`
+	Restarts     int       `json:"restarts"`
+	// Deleting is true from the request to undeploy until the instance is gone, whatever its status.
+	Deleting bool `json:"deleting"`
 }
 
 // Services lists the services of an application.
 func (c *Client) Services(ctx context.Context, application ID) ([]Service, error) {
 	return ask[[]Service](ctx, c, call{method: http.MethodGet, path: "/api/services/" + url.PathEscape(string(application))})
+}
+
+// AllServices lists the services that the user may see: for administrators everybody's, otherwise the user's own.
+func (c *Client) AllServices(ctx context.Context) ([]Service, error) {
+	return ask[[]Service](ctx, c, call{method: http.MethodGet, path: "/api/services/"})
 }
 
 // Service returns one service; status 404 if there is none.
@@ -77,7 +88,7 @@ func (c *Client) DeleteService(ctx context.Context, id ID) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: servicePath(id)})
 }
 
-// AddInstance asks for one more instance of a service.
+// AddInstance asks for one more instance of a service. It exists from then on, although no cluster may have a place for it.
 func (c *Client) AddInstance(ctx context.Context, service ID) error {
 	return c.do(ctx, call{method: http.MethodPost, path: servicePath(service) + "/instance"})
 }

@@ -25,16 +25,22 @@ func (p *program) applicationCommand() *cobra.Command {
 }
 
 func (p *program) applicationList() *cobra.Command {
+	var everybody bool
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls", "l"}, Short: "List your applications", Args: between(0, 0),
 	}
+	cmd.Flags().BoolVarP(&everybody, "all-users", "A", false, "everybody's that you may see: all, for administrators")
 	watched(cmd, func(ctx context.Context, w io.Writer) error {
 		c, err := p.session(ctx)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		apps, err := c.Applications(ctx)
+		list := c.Applications
+		if everybody {
+			list = c.AllApplications
+		}
+		apps, err := list(ctx)
 		if err != nil {
 			return fmt.Errorf("list applications: %w", err)
 		}

@@ -85,7 +85,7 @@ func (p *program) addInstances(ctx context.Context, c *client.Client, targets []
 			}
 		}
 		p.note("%s: %d %s requested", jobName(t.service), t.add, plural(t.add, "instance"))
-		goals = append(goals, allRun(t.service, len(live(t.service))+t.add))
+		goals = append(goals, allRun(t.service, len(staying(t.service))+t.add))
 	}
 	return p.await(ctx, c, goals, w)
 }
@@ -116,7 +116,7 @@ func (p *program) serviceUndeploy() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if len(live(*s)) == 0 {
+		if len(present(*s)) == 0 {
 			p.note("%s has no instances", jobName(*s))
 			return nil
 		}
@@ -125,7 +125,7 @@ func (p *program) serviceUndeploy() *cobra.Command {
 		}
 		gone := []int{number}
 		if number == client.AllInstances {
-			gone = numbers(live(*s))
+			gone = numbers(present(*s))
 		}
 		p.note("%s: %d %s to be stopped", jobName(*s), len(gone), plural(len(gone), "instance"))
 		return p.await(ctx, c, []goal{areGone(*s, gone)}, w)
@@ -176,11 +176,11 @@ func (p *program) serviceScale() *cobra.Command {
 }
 
 func (p *program) scaleDown(ctx context.Context, c *client.Client, s client.Service, count int, w waiting) error {
-	present := numbers(live(s))
-	if count > len(present) {
-		return fmt.Errorf("scale down %s: it has %d %s, not %d", jobName(s), len(present), plural(len(present), "instance"), count)
+	wanted := numbers(staying(s))
+	if count > len(wanted) {
+		return fmt.Errorf("scale down %s: it has %d %s, not %d", jobName(s), len(wanted), plural(len(wanted), "instance"), count)
 	}
-	gone := present[:count]
+	gone := wanted[:count]
 	for _, n := range gone {
 		if err := c.RemoveInstance(ctx, s.ID, n); err != nil && !client.HasStatus(err, 404) {
 			return fmt.Errorf("scale down %s: stop instance %d: %w", jobName(s), n, err)

@@ -19,6 +19,8 @@ type Streams struct {
 	Out, Err io.Writer
 	// Getenv reads the environment.
 	Getenv func(string) string
+	// Version is oak's own version; empty for what the build information says.
+	Version string
 }
 
 // program is one run of oak: the flags that all commands share.

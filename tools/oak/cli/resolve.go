@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
@@ -67,29 +68,27 @@ func pick[T any](kind, wanted string, all []T, list string, names func(T) []stri
 
 // allServices lists the services of one application, or of all of the user's if it is not given.
 func allServices(ctx context.Context, c *client.Client, application string) ([]client.Service, error) {
-	var apps []client.Application
 	if application != "" {
 		a, err := findApplication(ctx, c, application)
 		if err != nil {
 			return nil, err
 		}
-		apps = append(apps, *a)
-	} else {
-		var err error
-		if apps, err = c.Applications(ctx); err != nil {
-			return nil, fmt.Errorf("list applications: %w", err)
-		}
-	}
-	var out []client.Service
-	for _, a := range apps {
 		services, err := c.Services(ctx, a.ID)
-		switch {
-		case application == "" && client.HasStatus(err, 404):
-			continue // deleted since it was listed
-		case err != nil:
+		if err != nil {
 			return nil, fmt.Errorf("list services of application %s: %w", a.Name, err)
 		}
-		out = append(out, services...)
+		return services, nil
 	}
-	return out, nil
+	apps, err := c.Applications(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list applications: %w", err)
+	}
+	all, err := c.AllServices(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	// An administrator sees everybody's; without asking for that only the own ones are meant.
+	return slices.DeleteFunc(all, func(s client.Service) bool {
+		return !slices.ContainsFunc(apps, func(a client.Application) bool { return a.ID == s.ApplicationID })
+	}), nil
 }

@@ -3,9 +3,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,16 +28,28 @@ func (p *program) serviceCommand() *cobra.Command {
 
 func (p *program) serviceList() *cobra.Command {
 	var app string
+	var everybody bool
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "l"}, Short: "List services", Args: between(0, 0),
+		Use: "list", Aliases: []string{"ls", "l"}, Short: "List your services", Args: between(0, 0),
 	}
 	cmd.Flags().StringVarP(&app, "app", "a", "", "only those of this application, by id or name")
+	cmd.Flags().BoolVarP(&everybody, "all-users", "A", false, "everybody's that you may see: all, for administrators")
 	watched(cmd, func(ctx context.Context, w io.Writer) error {
+		if everybody && app != "" {
+			return usagef("--app and --all-users exclude each other")
+		}
 		c, err := p.session(ctx)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
+		if everybody {
+			services, err := c.AllServices(ctx)
+			if err != nil {
+				return fmt.Errorf("list services: %w", err)
+			}
+			return p.printServices(w, services)
+		}
 		services, err := allServices(ctx, c, app)
 		if err != nil {
 			return err
@@ -50,7 +64,7 @@ func (p *program) printServices(w io.Writer, services []client.Service) error {
 		{Name: "ID", Value: func(s client.Service) string { return string(s.ID) }},
 		{Name: "SERVICE", Value: jobName},
 		{Name: "STATUS", Value: func(s client.Service) string { return string(s.Status) }},
-		{Name: "RUNNING", Value: func(s client.Service) string { return fmt.Sprintf("%d/%d", running(s), len(live(s))) }},
+		{Name: "RUNNING", Value: func(s client.Service) string { return fmt.Sprintf("%d/%d", running(s), len(staying(s))) }},
 		{Name: "ADDRESS", Value: func(s client.Service) string { return s.RoundRobin }},
 		{Name: "ADDRESS-V6", Wide: true, Value: func(s client.Service) string { return s.RoundRobinV6 }},
 		{Name: "PORTS", Wide: true, Value: func(s client.Service) string { return s.Port }},
@@ -61,20 +75,18 @@ func (p *program) printServices(w io.Writer, services []client.Service) error {
 	})
 }
 
-func (p *program) printInstances(w io.Writer, s client.Service, clusters map[client.ID]string) error {
+func (p *program) printInstances(w io.Writer, s client.Service) error {
 	return output.List(w, p.Err, p.outputFormat(), s.Instances, []output.Column[client.Instance]{
 		{Name: "INSTANCE", Value: func(i client.Instance) string { return strconv.Itoa(i.Number) }},
-		{Name: "STATUS", Value: func(i client.Instance) string { return string(i.Status) }},
+		{Name: "STATUS", Value: instanceStatus},
+		{Name: "SINCE", Wide: true, Value: func(i client.Instance) string { return when(i.Since) }},
 		{Name: "CLUSTER", Value: func(i client.Instance) string {
-			if name := clusters[i.ClusterID]; name != "" {
-				return name
-			}
-			return string(i.ClusterID)
+			return cmp.Or(i.ClusterName, string(i.ClusterID))
 		}},
 		{Name: "ADDRESS", Value: func(i client.Instance) string { return i.InstanceIP }},
 		{Name: "ADDRESS-V6", Wide: true, Value: func(i client.Instance) string { return i.InstanceIPv6 }},
 		{Name: "CPU", Value: func(i client.Instance) string { return fmt.Sprintf("%.1f%%", i.CPUPercent) }},
-		{Name: "MEMORY", Value: func(i client.Instance) string { return fmt.Sprintf("%.1f MiB", i.MemoryBytes/(1<<20)) }},
+		{Name: "MEMORY", Value: func(i client.Instance) string { return fmt.Sprintf("%.1f MiB", float64(i.MemoryBytes)/(1<<20)) }},
 		{Name: "RESTARTS", Wide: true, Value: func(i client.Instance) string { return strconv.Itoa(i.Restarts) }},
 		{Name: "DETAIL", Value: func(i client.Instance) string { return i.StatusDetail }},
 	})
@@ -112,14 +124,7 @@ func (p *program) serviceShow() *cobra.Command {
 			return err
 		}
 		_, _ = fmt.Fprintln(p.Out)
-		// Names of clusters are a courtesy: without the right to see them, ids do.
-		names := map[client.ID]string{}
-		if clusters, err := c.Clusters(ctx); err == nil {
-			for _, k := range clusters {
-				names[k.ID] = k.Name
-			}
-		}
-		return p.printInstances(p.Out, *s, names)
+		return p.printInstances(p.Out, *s)
 	}
 	return cmd
 }
@@ -157,15 +162,14 @@ func jobName(s client.Service) string {
 	return strings.Trim(semantic.JobName(s.AppName, s.AppNS, s.Name, s.Namespace), ".")
 }
 
-// live returns the instances that are not undeployed.
-func live(s client.Service) []client.Instance {
-	var out []client.Instance
-	for _, i := range s.Instances {
-		if i.Status != wire.StateUndeployed {
-			out = append(out, i)
-		}
-	}
-	return out
+// present returns the instances that are not gone, those included that are being undeployed.
+func present(s client.Service) []client.Instance {
+	return slices.DeleteFunc(slices.Clone(s.Instances), func(i client.Instance) bool { return i.Status == wire.StateUndeployed })
+}
+
+// staying returns the instances that are wanted.
+func staying(s client.Service) []client.Instance {
+	return slices.DeleteFunc(present(s), func(i client.Instance) bool { return i.Deleting })
 }
 
 // settled reports whether an instance is where a deployment wants it.
@@ -173,14 +177,22 @@ func settled(i client.Instance) bool {
 	return i.Status == wire.StateRunning || i.Status == wire.StateCompleted
 }
 
+// running counts the wanted instances that are settled.
 func running(s client.Service) int {
 	n := 0
-	for _, i := range live(s) {
+	for _, i := range staying(s) {
 		if settled(i) {
 			n++
 		}
 	}
 	return n
+}
+
+func instanceStatus(i client.Instance) string {
+	if i.Deleting {
+		return "undeploying"
+	}
+	return string(i.Status)
 }
 
 // mebibytes writes an amount of memory given in units of 2^20 bytes.

@@ -89,7 +89,7 @@ func (p *program) connect(c config.Config, keep func(token, refresh string)) (*c
 	}
 	return client.New(client.Options{
 		URL: c.URL, TLS: t, Token: c.Token, RefreshToken: c.RefreshToken, OnTokens: keep,
-		Timeout: p.requestTimeout, UserAgent: "oak/" + version(),
+		Timeout: p.requestTimeout, UserAgent: "oak/" + p.version(),
 	})
 }
 

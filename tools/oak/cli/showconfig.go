@@ -37,16 +37,19 @@ func (p *program) versionCommand() *cobra.Command {
 		Use: "version", Short: "Show oak's version", Args: between(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			if f := p.outputFormat(); f == output.JSON || f == output.YAML {
-				return output.Value(p.Out, f, map[string]string{"version": version()})
+				return output.Value(p.Out, f, map[string]string{"version": p.version()})
 			}
-			_, err := fmt.Fprintln(p.Out, version())
+			_, err := fmt.Fprintln(p.Out, "oak", p.version())
 			return err
 		},
 	}
 }
 
-// version is the module's version, or the commit that oak was built from.
-func version() string {
+// version is what the build has set, or else the module's version, or else the commit that oak was built from.
+func (p *program) version() string {
+	if p.Version != "" {
+		return p.Version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

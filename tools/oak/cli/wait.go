@@ -43,9 +43,9 @@ type goal struct {
 // allRun is reached when there are at least count instances and all run or have completed.
 func allRun(s client.Service, count int) goal {
 	return goal{s, func(now client.Service) (bool, string) {
-		present := live(now)
-		missing := fmt.Sprintf("%d of %d %s running", running(now), max(count, len(present)), plural(count, "instance"))
-		for _, i := range present {
+		wanted := staying(now)
+		missing := fmt.Sprintf("%d of %d %s running", running(now), max(count, len(wanted)), plural(count, "instance"))
+		for _, i := range wanted {
 			if !settled(i) {
 				missing += fmt.Sprintf("; instance %d is %s", i.Number, i.Status)
 				if i.StatusDetail != "" {
@@ -53,7 +53,7 @@ func allRun(s client.Service, count int) goal {
 				}
 			}
 		}
-		return len(present) >= count && running(now) == len(present), missing
+		return len(wanted) >= count && running(now) == len(wanted), missing
 	}}
 }
 
@@ -61,9 +61,9 @@ func allRun(s client.Service, count int) goal {
 func areGone(s client.Service, gone []int) goal {
 	return goal{s, func(now client.Service) (bool, string) {
 		var still []string
-		for _, i := range live(now) {
+		for _, i := range present(now) {
 			if slices.Contains(gone, i.Number) {
-				still = append(still, fmt.Sprintf("instance %d is %s", i.Number, i.Status))
+				still = append(still, fmt.Sprintf("instance %d is %s", i.Number, instanceStatus(i)))
 			}
 		}
 		return len(still) == 0, strings.Join(still, "; ")
@@ -102,7 +102,7 @@ func (p *program) await(ctx context.Context, c *client.Client, goals []goal, w w
 			delete(shown, "root")
 			for _, instance := range now.Instances {
 				p.progress(start, shown, fmt.Sprintf("%s  instance %d", jobName(g.service), instance.Number),
-					strings.TrimSpace(fmt.Sprintf("%s  %s", instance.Status, instance.StatusDetail)))
+					strings.TrimSpace(fmt.Sprintf("%s  %s", instanceStatus(instance), instance.StatusDetail)))
 			}
 			var ok bool
 			if ok, missing[i] = g.reached(*now); ok {
