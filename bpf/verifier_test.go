@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"testing"
+
+	"github.com/cilium/ebpf"
+)
+
+// verifierBudget is how many instructions the verifier may walk through for one program. Its own limit is a million (Linux 5.2);
+// staying far below it keeps older kernels' less clever verifiers happy and loading fast.
+const verifierBudget = 100_000
+
+func TestVerifierBudget(t *testing.T) {
+	k := newKernel(t)
+	for name, prog := range map[string]*ebpf.Program{
+		"container": k.progs.Container, "uplink in": k.progs.UplinkIn, "uplink out": k.progs.UplinkOut,
+		"reinject": k.progs.Reinject, "guard": k.progs.Guard, "sink": k.progs.Sink,
+	} {
+		info, err := prog.Info()
+		must(t, err)
+		n, ok := info.VerifiedInstructions()
+		if !ok {
+			t.Fatalf("%s: the kernel does not tell, although it is newer than 5.16", name)
+		}
+		t.Logf("%s: %d", name, n)
+		if n > verifierBudget {
+			t.Errorf("%s: the verifier walked through %d instructions, want at most %d", name, n, verifierBudget)
+		}
+	}
+}
+
+// TestVersionFollowsTheTypes holds the version against the committed types: it is the same at every call and names the pins.
+func TestVersionFollowsTheTypes(t *testing.T) {
+	a, err := Version()
+	must(t, err)
+	b, err := Version()
+	must(t, err)
+	if a != b || len(a) != 8 {
+		t.Errorf("versions %q and %q, want one of 8 digits", a, b)
+	}
+}
+
+// TestReasonsHaveNames holds that every reason that the programs can count can be told by name.
+func TestReasonsHaveNames(t *testing.T) {
+	names, err := DropReasons()
+	must(t, err)
+	for n := uint32(1); n < uint32(mapsOakDropOAK_DROP_MAX); n++ {
+		if names[n] == "" {
+			t.Errorf("reason %d has no name", n)
+		}
+	}
+}
