@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testbed
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
+)
+
+func TestPlan(t *testing.T) {
+	hosts, err := plan(2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Host{
+		{"root", "oaktb-root", "198.18.0.2", RoleRoot, ""},
+		{"c1", "oaktb-c1", "198.18.1.1", RoleCluster, ""},
+		{"c1-w1", "oaktb-c1-w1", "198.18.1.11", RoleWorker, "c1"},
+		{"c1-w2", "oaktb-c1-w2", "198.18.1.12", RoleWorker, "c1"},
+		{"c2", "oaktb-c2", "198.18.2.1", RoleCluster, ""},
+		{"c2-w1", "oaktb-c2-w1", "198.18.2.11", RoleWorker, "c2"},
+		{"c2-w2", "oaktb-c2-w2", "198.18.2.12", RoleWorker, "c2"},
+	}
+	if len(hosts) != len(want) {
+		t.Fatalf("got %d hosts, want %d", len(hosts), len(want))
+	}
+	for i := range want {
+		if hosts[i] != want[i] {
+			t.Errorf("host %d is %+v, want %+v", i, hosts[i], want[i])
+		}
+	}
+}
+
+func TestPlanLargest(t *testing.T) {
+	hosts, err := plan(MaxClusters, MaxWorkers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{underlay.MachineAddress.String(): true}
+	const maxLink = 15 // a host's name is that of its link
+	for _, h := range hosts {
+		a, err := netip.ParseAddr(h.Address)
+		if err != nil || !underlay.Network.Contains(a) || seen[h.Address] || len(h.Name) > maxLink {
+			t.Fatalf("host %+v: address or name unusable, or taken", h)
+		}
+		seen[h.Address] = true
+		if h.Role == RoleWorker && !workerName.MatchString(h.Name) {
+			t.Fatalf("the clean-up would not know worker %s", h.Name)
+		}
+	}
+}
+
+func TestPlanBounds(t *testing.T) {
+	for _, n := range [][2]int{{-1, 1}, {1, -1}, {MaxClusters + 1, 1}, {1, MaxWorkers + 1}} {
+		if _, err := plan(n[0], n[1]); err == nil {
+			t.Errorf("%d clusters of %d workers are accepted", n[0], n[1])
+		}
+	}
+}
