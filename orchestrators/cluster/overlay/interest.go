@@ -47,13 +47,9 @@ func (c *Core) SetInterest(id string, m wire.NetInterest, now time.Time) (out []
 }
 
 // RestoreInterest takes in what a worker wanted when it was last heard of, without answering.
-func (c *Core) RestoreInterest(id string, addresses []netip.Addr) {
+func (c *Core) RestoreInterest(id string, addresses []wire.InterestAddress) {
 	if w := c.workers[id]; w != nil {
-		list := make([]wire.InterestAddress, len(addresses))
-		for i, a := range addresses {
-			list[i].Address = a
-		}
-		c.want(w, list)
+		c.want(w, addresses[:min(len(addresses), MaxInterest)])
 	}
 }
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/broker"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
+)
+
+// Cluster is a cluster orchestrator.
+type Cluster struct {
+	opts   Options
+	log    *slog.Logger
+	start  time.Time
+	pool   *pgxpool.Pool
+	ca     *identity.CA
+	broker *broker.Broker
+	plane  *overlay.Plane
+	gauges *gauges
+	reg    *prometheus.Registry
+
+	// epoch is the one of this process; it changes only if a higher one is seen from below.
+	epoch atomic.Uint64
+	// seenEpoch is the highest that a worker said it holds.
+	seenEpoch atomic.Uint64
+	connected atomic.Bool // to root
+
+	// decide serializes decisions: computing, storing, applying and publishing one. It is taken before mu.
+	decide sync.Mutex
+	// feed serializes handing services to the overlay, so that an older view never follows a newer. It is taken before mu.
+	feed sync.Mutex
+
+	mu        sync.Mutex
+	ledger    *ledger.Ledger
+	unclaimed map[string]map[ledger.CopyID]wire.WorkerInstance
+	revisions map[string]uint64 // of each worker's desired state
+	link      records.Link
+	applied   wire.Stamp // of root's desired state, in this process's life
+	cancelAsk context.CancelCauseFunc
+	free      int        // leased subnets that no worker has, as last counted
+	behind    writeBehind
+
+	// Each of these holds at most one wake-up.
+	wakeDecider, wakeReporter, wakeWriter chan struct{}
+}
+
+// load reads everything from the database under a fresh epoch.
+func (c *Cluster) load(ctx context.Context, epoch uint64, link records.Link) error {
+	var stored records.Stored
+	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) (err error) {
+		stored, err = records.Load(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("load state: %w", err)
+	}
+	if c.free, err = records.FreeSubnets(ctx, c.pool); err != nil {
+		return err
+	}
+	c.epoch.Store(epoch)
+	c.link = link
+	c.ledger = ledger.New(ledger.Options{Start: c.start, Grace: ledger.DefaultGrace, Silent: ledger.DefaultSilent, LostAfter: c.opts.LostAfter})
+	core := overlay.NewCore(epoch, c.start.Add(ledger.DefaultGrace))
+	c.plane = overlay.NewPlane(core, c.publishNet)
+	for _, w := range stored.Workers {
+		c.ledger.PutWorker(w.ID, w.Name, w.Subnets, false)
+		core.SetWorker(w.ID, w.Subnets)
+	}
+	affected := c.ledger.Load(stored.Instances, stored.Copies, stored.Removals)
+	for _, s := range affected.Services {
+		c.feedService(s)
+	}
+	for _, o := range stored.Overlays {
+		if o.Endpoints != nil {
+			core.SetEndpoints(o.WorkerID, *o.Endpoints, false)
+		}
+		if o.Interest != nil {
+			core.RestoreInterest(o.WorkerID, o.Interest.Addresses)
+		}
+	}
+	c.log.Info("state loaded", "epoch", epoch, "workers", len(stored.Workers), "instances", len(stored.Instances), "placements", len(stored.Copies))
+	return nil
+}
+
+func wake(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

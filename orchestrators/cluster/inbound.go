@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
+)
+
+type unclaimedInstance = wire.WorkerInstance
+
+// maxUnclaimed bounds the instances of one worker that wait to be adopted.
+const maxUnclaimed = 4096
+
+// subscribe has the handlers below called with what workers write.
+func (c *Cluster) subscribe() error {
+	for name, handle := range map[string]func(worker string, payload []byte) error{
+		wire.TopicInformation:  decoded(c.onInformation),
+		wire.TopicInstances:    decoded(c.onInstances),
+		wire.TopicAliveEngine:  decoded(c.onAliveEngine),
+		wire.TopicAliveNet:     decoded(c.onAliveNet),
+		wire.TopicNetEndpoints: decoded(c.onEndpoints),
+		wire.TopicNetInterest:  decoded(c.onInterest),
+	} {
+		err := c.broker.Subscribe(wire.Topic("+", name), func(topic string, payload []byte) {
+			if len(payload) == 0 {
+				return // a retained message that was cleared says nothing
+			}
+			worker, _, _ := strings.Cut(strings.TrimPrefix(topic, "nodes/"), "/")
+			if err := handle(worker, payload); err != nil {
+				c.gauges.refused.Inc()
+				c.log.Warn("message of a worker refused", "worker", worker, "topic", name, "error", err)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decoded reads a message and checks its format before handing it on.
+func decoded[M any](handle func(worker string, m M)) func(string, []byte) error {
+	return func(worker string, payload []byte) error {
+		var m M
+		if err := json.Unmarshal(payload, &m); err != nil {
+			return fmt.Errorf("read message: %w", err)
+		}
+		if h, ok := any(m).(interface{ Check() error }); ok {
+			if err := h.Check(); err != nil {
+				return err
+			}
+		}
+		handle(worker, m)
+		return nil
+	}
+}
+
+func (c *Cluster) onInformation(worker string, m wire.Information) {
+	c.mu.Lock()
+	significant := c.ledger.SeeInformation(worker, m, time.Now())
+	c.mu.Unlock()
+	if significant {
+		wake(c.wakeDecider)
+		wake(c.wakeReporter)
+	}
+}
+
+func (c *Cluster) onInstances(worker string, m wire.Instances) {
+	c.noteEpoch(worker, m.Applied.Epoch)
+	c.mu.Lock()
+	seen := c.ledger.SeeInstances(worker, m, time.Now())
+	for _, id := range seen.Changed {
+		c.behind.copies[id] = struct{}{}
+	}
+	for _, wi := range seen.Unclaimed {
+		if c.unclaimed[worker] == nil {
+			c.unclaimed[worker] = map[ledger.CopyID]unclaimedInstance{}
+		}
+		if len(c.unclaimed[worker]) < maxUnclaimed {
+			c.unclaimed[worker][ledger.CopyID{InstanceKey: wi.InstanceKey, Generation: wi.Generation}] = wi
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range seen.Services {
+		c.feedService(s)
+	}
+	if len(seen.Changed) > 0 {
+		wake(c.wakeReporter)
+		wake(c.wakeWriter)
+	}
+	if seen.Settled || len(seen.Changed)+len(seen.Unclaimed) > 0 {
+		wake(c.wakeDecider)
+	}
+}
+
+func (c *Cluster) onAliveEngine(worker string, m wire.Alive) {
+	c.mu.Lock()
+	news := c.ledger.SeeEngine(worker, m, time.Now())
+	c.mu.Unlock()
+	if news {
+		c.log.Info("worker", "worker", worker, "present", m.Present, "session", m.Session)
+		wake(c.wakeDecider)
+		wake(c.wakeReporter)
+	}
+}
+
+func (c *Cluster) onAliveNet(worker string, m wire.Alive) {
+	c.mu.Lock()
+	c.ledger.SeeNet(worker, m)
+	c.mu.Unlock()
+}
+
+func (c *Cluster) onEndpoints(worker string, m wire.NetEndpoints) {
+	var changed bool
+	var refused []string
+	c.plane.Do(func(core *overlay.Core) []overlay.Message {
+		changed, refused = core.SetEndpoints(worker, m, true)
+		return nil
+	})
+	for _, why := range refused {
+		c.gauges.refused.Inc()
+		c.log.Warn("endpoint refused", "worker", worker, "reason", why)
+	}
+	if changed {
+		c.mu.Lock()
+		c.behind.put(worker).Endpoints = &m
+		c.mu.Unlock()
+		wake(c.wakeWriter)
+	}
+}
+
+func (c *Cluster) onInterest(worker string, m wire.NetInterest) {
+	var changed bool
+	c.plane.Do(func(core *overlay.Core) (out []overlay.Message) {
+		out, changed = core.SetInterest(worker, m, time.Now())
+		return out
+	})
+	c.noteEpoch(worker, m.Peers.Epoch)
+	for _, a := range m.Addresses {
+		c.noteEpoch(worker, a.Held.Epoch)
+	}
+	if changed {
+		c.mu.Lock()
+		c.behind.put(worker).Interest = &m
+		c.mu.Unlock()
+		wake(c.wakeWriter)
+	}
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
+)
+
+// Options configure a cluster orchestrator.
+type Options struct {
+	// Listen is the address of the REST API, MQTTListen that of the broker.
+	Listen, MQTTListen string
+	// Database is the URL of the cluster's Postgres.
+	Database string
+	// RootURL is https://HOST:PORT of the root orchestrator.
+	RootURL string
+	// JoinTokenFile holds the token to join root with. It is read only until the cluster has joined.
+	JoinTokenFile string
+	// Name is what people call the cluster; Location is "lat,lon[,radius]" or free text.
+	Name, Location string
+	// AllowPlain lets workers on other machines join without TLS.
+	AllowPlain bool
+	// LostAfter is how long a worker has to be gone before its instances are given to others; 60 s if zero.
+	LostAfter time.Duration
+	// TunnelPort is the UDP port of the overlay; 50103 if zero.
+	TunnelPort uint16
+	Log        *slog.Logger
+
+	// Listener and MQTTListener, if not nil, take the place of the addresses; tests use them.
+	Listener, MQTTListener net.Listener
+}
+
+// Bounds of LostAfter: below the first, a worker that merely restarts would lose its instances.
+const (
+	minLostAfter = 10 * time.Second
+	maxLostAfter = 24 * time.Hour
+)
+
+func (o *Options) check() error {
+	o.LostAfter = cmp.Or(o.LostAfter, ledger.DefaultLostAfter)
+	o.TunnelPort = cmp.Or(o.TunnelPort, semantic.TunnelPort)
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	root, err := url.Parse(o.RootURL)
+	switch {
+	case err != nil || (root.Scheme != "https" && root.Scheme != "http") || root.Host == "":
+		return fmt.Errorf("--root-url %q is not https://HOST:PORT", o.RootURL)
+	case root.Scheme == "http":
+		return errors.New("--root-url is plain http: a cluster proves who it is by its certificate, which needs https")
+	case o.Name == "" || len(o.Name) > 64:
+		return errors.New("--name is empty or longer than 64 characters")
+	case o.LostAfter < minLostAfter || o.LostAfter > maxLostAfter:
+		return fmt.Errorf("--lost-after %s is not within %s and %s", o.LostAfter, minLostAfter, maxLostAfter)
+	}
+	return nil
+}

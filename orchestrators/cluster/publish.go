@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"encoding/json"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
+)
+
+// republish publishes the retained state of all workers.
+func (c *Cluster) republish() {
+	c.mu.Lock()
+	workers := c.ledger.Workers()
+	c.mu.Unlock()
+	for _, w := range workers {
+		c.publishNode(w)
+		c.publishDesired(w)
+	}
+}
+
+// publishDesired publishes what a worker is to run. Callers hold decide, or are alone.
+func (c *Cluster) publishDesired(worker string) {
+	c.mu.Lock()
+	d := c.ledger.DesiredOf(worker)
+	c.revisions[worker]++
+	stamp := wire.Stamp{Epoch: c.epoch.Load(), Revision: c.revisions[worker]}
+	c.ledger.NoteDesired(worker, stamp)
+	c.mu.Unlock()
+	d.Header = wire.NewHeader(stamp)
+	c.publish(worker, wire.TopicDesired, d, true)
+}
+
+// publishNode publishes a worker's overlay configuration, once root has told the ranges.
+func (c *Cluster) publishNode(worker string) {
+	c.mu.Lock()
+	w, ok := c.ledger.Worker(worker)
+	ranges := c.link.Ranges
+	c.revisions[worker]++
+	stamp := wire.Stamp{Epoch: c.epoch.Load(), Revision: c.revisions[worker]}
+	c.mu.Unlock()
+	if !ok || !ranges.ServicesV4.IsValid() || len(w.Subnets) == 0 {
+		return
+	}
+	c.publish(worker, wire.TopicNetNode, wire.NetNode{Header: wire.NewHeader(stamp), WorkerID: worker, Subnets: w.Subnets,
+		Ranges: ranges, TunnelPort: c.opts.TunnelPort}, true)
+}
+
+// publishNet publishes a message of the overlay's.
+func (c *Cluster) publishNet(m overlay.Message) (bytes int) {
+	return c.publish(m.Worker, m.Name, m.Payload, false)
+}
+
+func (c *Cluster) publish(worker, name string, payload any, retain bool) (bytes int) {
+	b, err := json.Marshal(payload)
+	if err == nil {
+		err = c.broker.Publish(wire.Topic(worker, name), b, retain)
+	}
+	if err != nil {
+		c.log.Error("could not publish", "worker", worker, "topic", name, "error", err)
+		return 0
+	}
+	c.gauges.published.Inc()
+	return len(b)
+}
+
+// feedService hands what is known of a service to the overlay.
+func (c *Cluster) feedService(id string) {
+	c.feed.Lock()
+	defer c.feed.Unlock()
+	c.mu.Lock()
+	copies, spec, ok := c.ledger.CopiesOf(id)
+	c.mu.Unlock()
+	s := overlay.Service{ID: id, JobName: spec.JobName, Addresses: spec.Addresses, Ports: spec.Ports}
+	for _, x := range copies {
+		s.Copies = append(s.Copies, overlay.Copy{Number: x.Number, Generation: x.Generation, Worker: x.Worker, State: x.Report.State,
+			InstanceIP: x.Spec.InstanceIP, InstanceIPv6: x.Spec.InstanceIPv6, Load: load(x.Report, x.Spec), Stopping: x.Stop})
+	}
+	c.plane.Do(func(core *overlay.Core) []overlay.Message {
+		if ok {
+			core.SetService(s)
+		} else {
+			core.RemoveService(id)
+		}
+		return nil
+	})
+}
+
+// load is an instance's processor use over its limit, 0 to 1; without a limit, over one processor.
+func load(r wire.InstanceReport, s wire.InstanceSpec) float64 {
+	return min(max(r.CPUPercent/100/float64(max(s.VCPUs, 1)), 0), 1)
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/uplink"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+const (
+	reportEvery = 5 * time.Second
+	// gatherReports is how long news is gathered into one report.
+	gatherReports = 10 * time.Millisecond
+)
+
+// told is what root has acknowledged of one line.
+type told struct {
+	generation wire.Generation
+	state      wire.State
+	detail     string
+	restarts   int
+	cpu        float64
+	memory     int64
+}
+
+// same reports whether root need not hear of r. Use counts only when it has changed by a twentieth of a processor or of the memory,
+// and then only in the regular report.
+func (t told) same(r wire.InstanceReport, regular bool) bool {
+	if t.generation != r.Generation || t.state != r.State || t.detail != r.Detail || t.restarts != r.Restarts {
+		return false
+	}
+	used := math.Abs(t.cpu-r.CPUPercent) >= 5 || math.Abs(float64(t.memory-r.MemoryBytes)) >= float64(max(t.memory, 1<<20))/20
+	return !regular || !used
+}
+
+// reporter is the state of the conversation. Only its own goroutine uses it.
+type reporter struct {
+	c        *Cluster
+	client   *uplink.Client
+	told     map[string]told
+	full     bool
+	revision uint64
+}
+
+// runReports tells root of the cluster every 5 s, and at once when something is news.
+func (c *Cluster) runReports(ctx context.Context, client *uplink.Client) {
+	r := &reporter{c: c, client: client, told: map[string]told{}, full: true}
+	retry := uplink.Backoff{Least: 200 * time.Millisecond, Most: reportEvery}
+	regular := true
+	for {
+		if err := r.send(ctx, regular); err != nil {
+			if refused := (*uplink.Refusal)(nil); !errors.As(err, &refused) && !store.IsUnavailable(err) {
+				c.setConnected(false)
+			}
+			if ctx.Err() == nil {
+				c.log.Warn("root has not taken the report; it is sent again", "error", err)
+			}
+			if !retry.Wait(ctx) {
+				return
+			}
+			continue
+		}
+		retry.Reset()
+		if r.full {
+			continue // root asks for everything
+		}
+		timer := time.NewTimer(reportEvery)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+			regular = true
+		case <-c.wakeReporter:
+			timer.Stop()
+			regular = false
+			time.Sleep(gatherReports)
+		}
+	}
+}
+
+func (r *reporter) send(ctx context.Context, regular bool) error {
+	c, now := r.c, time.Now()
+	c.mu.Lock()
+	all := c.ledger.Reports(now)
+	m := &wire.ClusterReport{Applied: c.link.Applied, Aggregate: c.ledger.Aggregate(now), Full: r.full, FreeSubnets: c.free,
+		Instances: []wire.InstanceReport{}}
+	c.mu.Unlock()
+	r.revision++
+	m.Header = wire.NewHeader(wire.Stamp{Epoch: c.epoch.Load(), Revision: r.revision})
+	m.Aggregate.Location = c.opts.Location
+	lines := map[string]told{}
+	for _, line := range all {
+		t, ok := r.told[line.Name]
+		if r.full || !ok || !t.same(line.InstanceReport, regular) {
+			m.Instances = append(m.Instances, line.InstanceReport)
+			t = told{line.Generation, line.State, line.Detail, line.Restarts, line.CPUPercent, line.MemoryBytes}
+		}
+		lines[line.Name] = t
+	}
+	ack, err := r.client.Report(ctx, m)
+	if err != nil {
+		return err
+	}
+	c.setConnected(true)
+	r.told, r.full = lines, ack.SendFull && !r.full
+	return c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.Acknowledge(m.Instances) })
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/uplink"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+// quickAnswer is how fast an answer that says nothing new may come before the next question is put off: a root that does not hold
+// questions open must not be asked in a circle.
+const quickAnswer = time.Second
+
+// errAskAnew ends a question to root that is to be put differently.
+var errAskAnew = errors.New("everything is to be asked for")
+
+// runRoot joins root if need be, then asks and reports until ctx ends.
+func (c *Cluster) runRoot(ctx context.Context) {
+	client := c.joinRoot(ctx)
+	if client == nil {
+		return
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { c.runDesired(ctx, client); return nil })
+	g.Go(func() error { c.runReports(ctx, client); return nil })
+	_ = g.Wait()
+}
+
+// joinRoot returns a client for root, joining first unless that was done in an earlier life. It returns nil when ctx ends.
+func (c *Cluster) joinRoot(ctx context.Context) *uplink.Client {
+	retry := uplink.Backoff{Least: 200 * time.Millisecond, Most: 10 * time.Second}
+	for {
+		client, err := c.tryJoin(ctx)
+		if err == nil {
+			return client
+		}
+		if ctx.Err() == nil {
+			c.log.Warn("not joined with root yet, trying again", "root", c.opts.RootURL, "error", err)
+		}
+		if !retry.Wait(ctx) {
+			return nil
+		}
+	}
+}
+
+func (c *Cluster) tryJoin(ctx context.Context) (*uplink.Client, error) {
+	c.mu.Lock()
+	link := c.link
+	c.mu.Unlock()
+	if !link.Joined() {
+		token, err := os.ReadFile(c.opts.JoinTokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("read join token (--join-token-file): %w", err)
+		}
+		csr, err := pki.NewCSR([]byte(link.KeyPEM))
+		if err != nil {
+			return nil, err
+		}
+		answer, err := uplink.Join(ctx, c.opts.RootURL, string(token), wire.ClusterJoinRequest{Format: wire.Format, CSR: string(csr),
+			Name: c.opts.Name, Location: c.opts.Location})
+		if err != nil {
+			return nil, err
+		}
+		err = store.InTx(ctx, c.pool, func(tx pgx.Tx) error {
+			return records.StoreIdentity(ctx, tx, answer.ID, answer.Certificate, answer.CA)
+		})
+		if err != nil {
+			return nil, err
+		}
+		link.ClusterID, link.CertPEM, link.CAPEM = answer.ID, answer.Certificate, answer.CA
+		c.mu.Lock()
+		c.link.ClusterID, c.link.CertPEM, c.link.CAPEM = link.ClusterID, link.CertPEM, link.CAPEM
+		c.mu.Unlock()
+		c.log.Info("joined root", "cluster_id", link.ClusterID)
+	}
+	return uplink.New(c.opts.RootURL, link.ClusterID, link.CertPEM, link.KeyPEM, link.CAPEM)
+}
+
+// runDesired asks root for what to run, again and again. The first question of a process asks for everything, which heals what was
+// lost behind its back.
+func (c *Cluster) runDesired(ctx context.Context, client *uplink.Client) {
+	retry := uplink.Backoff{Least: 200 * time.Millisecond, Most: 5 * time.Second}
+	for ctx.Err() == nil {
+		begin := time.Now()
+		since, d, err := c.ask(ctx, client)
+		if err == nil {
+			c.setConnected(true)
+			if d == nil {
+				retry.Reset()
+				if time.Since(begin) < quickAnswer && !retry.Wait(ctx) {
+					return
+				}
+				continue
+			}
+			err = c.takeDesired(ctx, since, d)
+		} else if errors.Is(err, errAskAnew) {
+			continue
+		} else if refused := (*uplink.Refusal)(nil); !errors.As(err, &refused) || refused.Status >= 500 {
+			c.setConnected(false)
+		}
+		if err == nil {
+			retry.Reset()
+			continue
+		}
+		if ctx.Err() == nil {
+			c.log.Warn("no desired state from root; going on with what is known", "error", err)
+		}
+		retry.Wait(ctx)
+	}
+}
+
+// ask asks root for what changed since the last answer. It ends early with errAskAnew when everything is to be asked for.
+func (c *Cluster) ask(ctx context.Context, client *uplink.Client) (since wire.Stamp, d *wire.ClusterDesired, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c.mu.Lock()
+	since = c.applied
+	c.cancelAsk = cancel
+	c.mu.Unlock()
+	d, err = client.Desired(ctx, since, wire.MaxWait)
+	if err != nil && errors.Is(context.Cause(ctx), errAskAnew) {
+		err = errAskAnew
+	}
+	return since, d, err
+}
+
+// takeDesired stores and applies a desired state in one transaction. Without a change of since meanwhile, the next question starts
+// after it.
+func (c *Cluster) takeDesired(ctx context.Context, since wire.Stamp, d *wire.ClusterDesired) error {
+	err := c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.TakeDesired(d) },
+		func(ctx context.Context, tx pgx.Tx) error { return records.StoreDesired(ctx, tx, d) })
+	if err != nil {
+		return err
+	}
+	free, err := records.FreeSubnets(ctx, c.pool)
+	c.mu.Lock()
+	if err == nil {
+		c.free = free
+	}
+	moved := c.link.Ranges != d.Ranges
+	c.link.Ranges, c.link.Applied = d.Ranges, d.Stamp
+	if c.applied == since {
+		c.applied = d.Stamp
+	}
+	c.mu.Unlock()
+	if moved {
+		c.decide.Lock()
+		c.republish()
+		c.decide.Unlock()
+	}
+	wake(c.wakeDecider)
+	wake(c.wakeReporter)
+	return nil
+}
+
+// askEverything has root asked for everything, at once. Callers hold mu.
+func (c *Cluster) askEverything() {
+	c.applied = wire.Stamp{}
+	if c.cancelAsk != nil {
+		c.cancelAsk(errAskAnew)
+	}
+}
+
+func (c *Cluster) setConnected(now bool) {
+	if c.connected.Swap(now) != now {
+		c.log.Info("root", "connected", now)
+	}
+}
