@@ -31,7 +31,7 @@ func problemOf(err error, requestID string) *Problem {
 	case store.IsUnavailable(err):
 		return NewProblem(http.StatusServiceUnavailable, "database_unavailable",
 			"the database is unavailable for now; nothing was acknowledged, try again").Because(err)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), store.IsTimeout(err):
 		return NewProblem(http.StatusServiceUnavailable, "timed_out", "the request took too long or the server is stopping; try again").Because(err)
 	case errors.As(err, &framework):
 		return frameworkProblem(framework)

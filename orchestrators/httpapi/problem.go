@@ -24,8 +24,17 @@ type Problem struct {
 	Path string `json:"path,omitempty"`
 	// Message repeats Detail, and Path where there is one, under the name that existing clients know.
 	Message string `json:"message"`
+	// Errors are all faults where a request has several; Path and Detail are the first.
+	Errors []Fault `json:"errors,omitempty"`
 
 	cause error
+}
+
+// Fault is one part of a request at fault.
+type Fault struct {
+	// Path is its JSON path, Reason what is wrong with it.
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
 }
 
 // NewProblem returns a problem. The detail is for people, a format as of fmt.Sprintf.

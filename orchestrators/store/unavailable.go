@@ -39,3 +39,9 @@ func IsUnavailable(err error) bool {
 	}
 	return false
 }
+
+// IsTimeout reports whether Postgres broke off a statement because it, or the wait for a lock, took longer than it may.
+func IsTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == codeQueryCanceled || pg.Code == codeLockNotAvailable)
+}

@@ -186,7 +186,7 @@ func TestBlocksAreLeasedReusedAndBounded(t *testing.T) {
 		require.NoError(t, err)
 	}
 	lease := func(cluster string) error {
-		return store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.LeaseBlock(ctx, tx, r, cluster) })
+		return store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.LeaseBlock(ctx, tx, r, cluster, 1) })
 	}
 	blocks := func(cluster string) (list []wire.SubnetBlock) {
 		require.NoError(t, store.InTx(ctx, pool, func(tx pgx.Tx) (err error) {

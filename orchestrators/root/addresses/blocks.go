@@ -17,15 +17,16 @@ import (
 const blockPool = "worker-subnets"
 
 // LeaseBlock leases a block of worker subnets to a cluster: the one that has been free longest after its quarantine, or
-// else the lowest that was never used. It fails with a [FullError].
-func LeaseBlock(ctx context.Context, tx pgx.Tx, r wire.Ranges, clusterID string) error {
+// else the lowest that was never used. The revision is that of the cluster's desired state which first names the block. It
+// fails with a [FullError].
+func LeaseBlock(ctx context.Context, tx pgx.Tx, r wire.Ranges, clusterID string, revision int64) error {
 	next, err := lockPool(ctx, tx, blockPool)
 	if err != nil {
 		return err
 	}
-	tag, err := tx.Exec(ctx, `UPDATE subnet_block SET cluster_id = $1, leased_at = now(), released_at = NULL
+	tag, err := tx.Exec(ctx, `UPDATE subnet_block SET cluster_id = $1, revision = $3, leased_at = now(), released_at = NULL
 		WHERE id = (SELECT id FROM subnet_block WHERE released_at <= now() - $2::interval ORDER BY released_at, index LIMIT 1)`,
-		clusterID, Quarantine)
+		clusterID, Quarantine, revision)
 	if err != nil {
 		return fmt.Errorf("reuse block of worker subnets: %w", err)
 	}
@@ -35,7 +36,7 @@ func LeaseBlock(ctx context.Context, tx pgx.Tx, r wire.Ranges, clusterID string)
 	if _, err := blockSubnets(r, next); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO subnet_block (index, cluster_id) VALUES ($1, $2)`, next, clusterID); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO subnet_block (index, cluster_id, revision) VALUES ($1, $2, $3)`, next, clusterID, revision); err != nil {
 		return fmt.Errorf("lease block of worker subnets: %w", err)
 	}
 	if _, err := tx.Exec(ctx, `UPDATE pool SET next = $2 WHERE name = $1`, blockPool, next+1); err != nil {

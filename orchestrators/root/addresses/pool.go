@@ -36,7 +36,9 @@ type TakenError struct {
 	Reason  string
 }
 
-func (e *TakenError) Error() string { return fmt.Sprintf("address %s is taken: %s", e.Address, e.Reason) }
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("address %s is taken: %s", e.Address, e.Reason)
+}
 
 // OutsideError says that an address that was asked for by name is none of its policy.
 type OutsideError struct {

@@ -155,6 +155,7 @@ CREATE TABLE subnet_block (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     index       bigint NOT NULL UNIQUE,
     cluster_id  text REFERENCES cluster,
+    revision    bigint NOT NULL, -- of the cluster's desired state that first named it
     leased_at   timestamptz NOT NULL DEFAULT now(),
     released_at timestamptz
 );

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/schema"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+// run serves until ctx ends.
+func run(ctx context.Context, s *settings) error {
+	if err := s.requireDatabase(); err != nil {
+		return err
+	}
+	log, err := s.logger()
+	if err != nil {
+		return err
+	}
+	ranges, err := s.overlay()
+	if err != nil {
+		return err
+	}
+	pool, err := store.Open(ctx, s.database, schema.Files(), log)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Log: log})
+	if err != nil {
+		return fmt.Errorf("start root orchestrator: %w", err)
+	}
+	if err := ensureAdmin(ctx, s, r.Users(), log); err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("read host name: %w", err)
+	}
+	tlsConfig, err := r.CA().ServerTLS(append([]string{host, "localhost", "127.0.0.1", "::1"}, s.names...)...)
+	if err != nil {
+		return fmt.Errorf("prepare TLS: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.Run(ctx) })
+	group.Go(func() error { return httpapi.Serve(ctx, s.listen, tlsConfig, s.allowPlain, r.Handler(), log) })
+	return group.Wait()
+}
+
+// ensureAdmin creates the account Admin at the first start.
+func ensureAdmin(ctx context.Context, s *settings, store *users.Store, log *slog.Logger) error {
+	password := ""
+	if s.adminPassword != "" {
+		text, err := os.ReadFile(s.adminPassword)
+		if err != nil {
+			return fmt.Errorf("read --admin-password-file: %w", err)
+		}
+		password = strings.TrimSpace(string(text))
+	}
+	given := password != ""
+	if !given {
+		password = users.RandomPassword()
+	}
+	created, err := store.EnsureAdmin(ctx, password)
+	if err != nil {
+		return fmt.Errorf("create account %s (--admin-password-file): %w", users.AdminName, err)
+	}
+	if created && !given {
+		// The one time that a secret is logged: there is no other way to hand it over.
+		log.Warn("created the first account; its password is not shown again", "user", users.AdminName, "password", password)
+	}
+	return nil
+}

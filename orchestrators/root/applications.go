@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/control/sla"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+// applicationJSON is an application as clients know it.
+type applicationJSON struct {
+	OID            oid      `json:"_id"`
+	ID             string   `json:"applicationID"`
+	Name           string   `json:"application_name"`
+	Namespace      string   `json:"application_namespace"`
+	Description    string   `json:"application_desc"`
+	UserID         string   `json:"userId"`
+	OrganizationID string   `json:"organization_id"`
+	Microservices  []string `json:"microservices"`
+}
+
+// readDescriptor parses a request's body as a descriptor.
+func (r *Root) readDescriptor(c echo.Context) (*sla.Descriptor, error) {
+	body, err := httpapi.Body(c)
+	if err != nil {
+		return nil, err
+	}
+	d, err := sla.ParseWith(body, sla.Options{Ranges: r.ranges})
+	if err != nil {
+		return nil, descriptorProblem(err)
+	}
+	return d, nil
+}
+
+// createApplications registers all applications of a descriptor with their services, or none. It deploys nothing. The
+// answer is the list of the user's applications.
+func (r *Root) createApplications(c echo.Context) error {
+	ctx, p := c.Request().Context(), principal(c)
+	d, err := r.readDescriptor(c)
+	if err != nil {
+		return err
+	}
+	err = store.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+		for i := range d.Applications {
+			path := fmt.Sprintf("$.applications[%d]", i)
+			if err := r.insertApplication(ctx, tx, p, &d.Applications[i], path); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.applications(c, `owner_id = $1`, p.ID)
+}
+
+func (r *Root) insertApplication(ctx context.Context, tx pgx.Tx, p users.Principal, a *sla.Application, path string) error {
+	app := application{ID: pki.NewID(), Name: a.Name, Namespace: a.Namespace, Organization: p.OrganizationID}
+	_, err := tx.Exec(ctx, `INSERT INTO application (id, organization_id, owner_id, owner_name, name, namespace, description)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, app.ID, app.Organization, p.ID, p.Name, a.Name, a.Namespace, a.Description)
+	if store.IsUniqueViolation(err, "application_name") {
+		return httpapi.NewProblem(http.StatusConflict, "application_exists",
+			"An application with the same name and namespace exists already: %s.%s", a.Name, a.Namespace).At(path)
+	}
+	if err != nil {
+		return fmt.Errorf("store application %s.%s: %w", a.Name, a.Namespace, err)
+	}
+	for i := range a.Microservices {
+		at := fmt.Sprintf("%s.microservices[%d]", path, i)
+		if _, err := r.insertService(ctx, tx, app, &a.Microservices[i], at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Root) getApplication(c echo.Context) error {
+	list, err := r.queryApplications(c.Request().Context(), `id = $1`, named(c, keyApp))
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return notFound("application", c.Param("application"))
+	}
+	return c.JSON(http.StatusOK, list[0])
+}
+
+// listApplications lists everybody's for administrators, a user's own otherwise.
+func (r *Root) listApplications(c echo.Context) error {
+	if p := principal(c); !p.IsAdmin() {
+		return r.applications(c, `owner_id = $1`, p.ID)
+	}
+	return r.applications(c, `true`)
+}
+
+// listApplicationsOf takes a user's name or id.
+func (r *Root) listApplicationsOf(c echo.Context) error {
+	p, name := principal(c), c.Param("name")
+	if name == p.ID || name == p.Name {
+		return r.applications(c, `owner_id = $1`, p.ID)
+	}
+	return r.applications(c, `(owner_id = $1 OR lower(owner_name) = lower($1))`, name)
+}
+
+func (r *Root) applications(c echo.Context, where string, args ...any) error {
+	list, err := r.queryApplications(c.Request().Context(), where, args...)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, list)
+}
+
+// queryApplications reads applications; where is one of this file's own conditions, never a user's.
+func (r *Root) queryApplications(ctx context.Context, where string, args ...any) ([]applicationJSON, error) {
+	rows, err := r.pool.Query(ctx, `SELECT id, id, name, namespace, description, owner_name, organization_id,
+		ARRAY(SELECT s.id FROM service s WHERE s.application_id = application.id AND s.deleted_at IS NULL ORDER BY s.created_at, s.id)
+		FROM application WHERE deleted_at IS NULL AND `+where+` ORDER BY created_at, id`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list applications: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[applicationJSON])
+	if err != nil {
+		return nil, fmt.Errorf("list applications: %w", err)
+	}
+	if list == nil {
+		list = []applicationJSON{}
+	}
+	return list, nil
+}
+
+// deleteApplication hides an application and its services at once; the rows go when the last instance is gone.
+func (r *Root) deleteApplication(c echo.Context) error {
+	ctx, id := c.Request().Context(), named(c, keyApp)
+	err := r.placing(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT id FROM service WHERE application_id = $1 AND deleted_at IS NULL ORDER BY id`, id)
+		if err != nil {
+			return fmt.Errorf("list services of application %s: %w", id, err)
+		}
+		services, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return fmt.Errorf("list services of application %s: %w", id, err)
+		}
+		if _, err := tx.Exec(ctx, `UPDATE application SET deleted_at = now() WHERE id = $1`, id); err != nil {
+			return fmt.Errorf("delete application %s: %w", id, err)
+		}
+		for _, s := range services {
+			if err := r.removeService(ctx, tx, s); err != nil {
+				return err
+			}
+		}
+		return r.reapApplication(ctx, tx, id)
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, message("Application deleted"))
+}

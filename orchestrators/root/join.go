@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+// clusterName is what a cluster may be called: it appears in tables, constraints and labels.
+var clusterName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$`)
+
+// maxLocation bounds a cluster's location, in bytes.
+const maxLocation = 256
+
+// joinCluster takes a cluster in: it gives it an id, a certificate and its first block of worker subnets. One that asks again
+// with the same name and key, because the answer was lost, gets the same id.
+func (r *Root) joinCluster(c echo.Context) error {
+	ctx := c.Request().Context()
+	token, err := bearer(c)
+	if err != nil {
+		return err
+	}
+	var in wire.ClusterJoinRequest
+	if err := httpapi.Decode(c, &in); err != nil {
+		return err
+	}
+	csr, err := checkJoin(&in)
+	if err != nil {
+		return err
+	}
+	keyHash := pki.CertHash(csr.RawSubjectPublicKeyInfo)
+	var id string
+	err = r.placing(ctx, func(tx pgx.Tx) (err error) {
+		id, err = r.admit(ctx, tx, token, &in, keyHash)
+		return err
+	})
+	if errors.Is(err, identity.ErrToken) {
+		return httpapi.NewProblem(http.StatusUnauthorized, "token_refused", "%v", err)
+	}
+	if err != nil {
+		return addressProblem(err, "")
+	}
+	cert, err := r.ca.SignClient([]byte(in.CSR), id, "", identity.ClientTTL)
+	if err != nil {
+		return err
+	}
+	r.log.Info("cluster joined", "cluster", id, "name", in.Name, "peer", c.RealIP())
+	return c.JSON(http.StatusOK, wire.JoinResponse{Format: wire.Format, ID: id, Certificate: string(cert), CA: string(r.ca.CertPEM())})
+}
+
+func checkJoin(in *wire.ClusterJoinRequest) (*x509.CertificateRequest, error) {
+	refuse := func(path, format string, args ...any) error {
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_join", format, args...).At(path)
+	}
+	switch {
+	case in.Format > wire.Format:
+		return nil, refuse("$.format", "is %d, this root reads up to %d: upgrade root first", in.Format, wire.Format)
+	case !clusterName.MatchString(in.Name):
+		return nil, refuse("$.name", "must be 1 to 63 letters, digits, dots, dashes or underscores and start with a letter or digit")
+	case len(in.Location) > maxLocation:
+		return nil, refuse("$.location", "is longer than %d bytes", maxLocation)
+	}
+	csr, err := pki.ParseCSR([]byte(in.CSR))
+	if err != nil {
+		return nil, refuse("$.csr", "%v", err)
+	}
+	return csr, nil
+}
+
+func (r *Root) admit(ctx context.Context, tx pgx.Tx, token string, in *wire.ClusterJoinRequest, keyHash string) (id string, err error) {
+	var knownHash string
+	err = tx.QueryRow(ctx, `SELECT id, key_hash FROM cluster WHERE lower(name) = lower($1)`, in.Name).Scan(&id, &knownHash)
+	switch {
+	case err == nil && knownHash == keyHash:
+		// The request is signed with the key that the cluster has joined with: nobody else is asking.
+		return id, r.ca.CheckTokenIn(ctx, tx, token, pki.RoleCluster)
+	case err != nil && !errors.Is(err, pgx.ErrNoRows):
+		return "", fmt.Errorf("look up cluster %s: %w", in.Name, err)
+	}
+	taken := err == nil
+	if err := r.ca.RedeemTokenIn(ctx, tx, token, pki.RoleCluster); err != nil {
+		return "", err
+	}
+	if taken {
+		return "", conflict("cluster_exists", "a cluster named %s has joined with another key: choose another name, or remove the old one "+
+			"(DELETE /api/v1/clusters/%s)", in.Name, id)
+	}
+	id = pki.NewID()
+	_, err = tx.Exec(ctx, `INSERT INTO cluster (id, name, location, key_hash) VALUES ($1, $2, $3, $4)`, id, in.Name, in.Location, keyHash)
+	if store.IsUniqueViolation(err, "cluster_name") {
+		return "", conflict("cluster_exists", "a cluster named %s has just joined: choose another name", in.Name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("store cluster %s: %w", in.Name, err)
+	}
+	return id, addresses.LeaseBlock(ctx, tx, r.ranges, id, 1)
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+// report stores what a cluster says of itself and its instances, and answers once that is committed.
+func (r *Root) report(c echo.Context) error {
+	ctx, id := c.Request().Context(), c.Param("id")
+	var in wire.ClusterReport
+	if err := httpapi.Decode(c, &in); err != nil {
+		return err
+	}
+	if err := in.Check(); err != nil {
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "newer_format", "%v", err).At("$.format")
+	}
+	if err := r.overrule(ctx, in.Applied.Epoch); err != nil {
+		return err
+	}
+	var ack wire.ClusterReportAck
+	err := r.placing(ctx, func(tx pgx.Tx) (err error) {
+		ack, err = r.applyReport(ctx, tx, id, &in)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.wakeRetry()
+	return c.JSON(http.StatusOK, ack)
+}
+
+// overrule raises the epoch above one that a cluster has seen from this root: the database is older than what it published,
+// as after a restore.
+func (r *Root) overrule(ctx context.Context, seen uint64) error {
+	epoch, err := store.Epoch(ctx, r.pool)
+	if err != nil || seen <= epoch {
+		return err
+	}
+	raised, err := store.RaiseEpochAbove(ctx, r.pool, seen)
+	if err != nil {
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "epoch_refused", "%v", err).At("$.applied.epoch")
+	}
+	r.log.Warn("a cluster knows a newer state of this root than the database: was it restored? everything is sent again",
+		"seen", seen, "epoch", raised)
+	return nil
+}
+
+func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.ClusterReport) (wire.ClusterReportAck, error) {
+	var epoch, revision, lastEpoch, last, fullIn int64
+	err := tx.QueryRow(ctx, `SELECT epoch.value, c.revision, c.report_epoch, c.report, c.full_in_epoch FROM epoch, cluster c
+		WHERE c.id = $1 FOR UPDATE OF c`, id).Scan(&epoch, &revision, &lastEpoch, &last, &fullIn)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return wire.ClusterReportAck{}, httpapi.NewProblem(http.StatusNotFound, "unknown_cluster", "this root does not know the cluster %s: join again", id)
+	}
+	if err != nil {
+		return wire.ClusterReportAck{}, fmt.Errorf("read cluster %s: %w", id, err)
+	}
+	ack := wire.ClusterReportAck{Header: wire.NewHeader(wire.Stamp{Epoch: uint64(epoch), Revision: uint64(revision)})}
+	before := wire.Stamp{Epoch: uint64(lastEpoch), Revision: uint64(last)}
+	if before.After(in.Stamp) {
+		return ack, nil // late: what it says has been overtaken
+	}
+	for i := range in.Instances {
+		if err := r.applyInstance(ctx, tx, id, &in.Instances[i]); err != nil {
+			return ack, err
+		}
+	}
+	if in.Full {
+		fullIn = epoch
+	}
+	ack.SendFull = fullIn != epoch || before.Epoch != in.Epoch && !in.Full
+	_, err = tx.Exec(ctx, `UPDATE cluster SET applied_epoch = $2, applied = $3, report_epoch = $4, report = $5, reported_at = now(),
+		full_in_epoch = $6, aggregate = $7, free_subnets = $8,
+		location = CASE WHEN $9 = '' THEN location ELSE $9 END WHERE id = $1`,
+		id, int64(in.Applied.Epoch), int64(in.Applied.Revision), int64(in.Epoch), int64(in.Revision), fullIn, in.Aggregate,
+		min(max(in.FreeSubnets, 0), 1<<30), in.Aggregate.Location)
+	if err != nil {
+		return ack, fmt.Errorf("store report of cluster %s: %w", id, err)
+	}
+	return ack, r.renewSubnets(ctx, tx, id, in)
+}
+
+// renewSubnets leases another block to a cluster that runs short, unless it has not seen the last change yet: that may have
+// been a block. A full pool is no reason to refuse a report.
+func (r *Root) renewSubnets(ctx context.Context, tx pgx.Tx, id string, in *wire.ClusterReport) error {
+	if in.FreeSubnets >= semantic.BlockLow {
+		return nil
+	}
+	var known bool
+	err := tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM subnet_block WHERE cluster_id = $1 AND revision > $2) FROM epoch WHERE value = $3`,
+		id, int64(in.Applied.Revision), int64(in.Applied.Epoch)).Scan(&known)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && !known {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up blocks of cluster %s: %w", id, err)
+	}
+	return r.leaseBlock(ctx, tx, id)
+}
+
+func (r *Root) leaseBlock(ctx context.Context, tx pgx.Tx, id string) error {
+	// The pool is looked at first, so that a full one changes nothing.
+	revision, err := readStamp(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	var full *addresses.FullError
+	err = addresses.LeaseBlock(ctx, tx, r.ranges, id, int64(revision.Revision)+1)
+	if errors.As(err, &full) {
+		r.log.Error("no worker subnets left for a cluster that runs short", "cluster", id, "error", full)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = raiseRevision(ctx, tx, id)
+	return err
+}

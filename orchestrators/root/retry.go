@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+const (
+	// retryEvery is the time between two passes over the instances without a place; a report brings the next one forward.
+	retryEvery = 5 * time.Second
+	// retrySpacing is the least time between two passes, however many reports come.
+	retrySpacing = 200 * time.Millisecond
+	// retryBatch bounds what one transaction, which keeps others from placing, does.
+	retryBatch = 32
+	// retryPass bounds what one pass does; those that were tried longest ago come first in the next.
+	retryPass = 512
+)
+
+// wakeRetry asks for a pass soon. It never blocks.
+func (r *Root) wakeRetry() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// retryUnplaced looks again and again for places for instances that have none, or that their cluster could not place.
+func (r *Root) retryUnplaced(ctx context.Context) error {
+	for {
+		timer := time.NewTimer(retryEvery*3/4 + rand.N(retryEvery/2))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-r.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if err := r.retryAll(ctx); err != nil && ctx.Err() == nil {
+			r.log.Warn("could not look for places for instances; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retrySpacing):
+		}
+	}
+}
+
+// due selects the instances to look for a place for, as of $2; $1 are the states in which a cluster gives one back.
+const due = `FROM instance WHERE deleted_at IS NULL AND next_attempt <= $2 AND (cluster_id IS NULL OR state = ANY($1))`
+
+// givenBack returns the states by which a cluster says that it cannot place an instance.
+func givenBack() []wire.State {
+	return []wire.State{wire.StateNoWorkerCapacity, wire.StateNoQualifiedWorker}
+}
+
+// retryAll makes one pass, in batches.
+func (r *Root) retryAll(ctx context.Context) error {
+	// Each is tried once a pass: a failed attempt moves it behind this time.
+	var start time.Time
+	if err := r.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&start); err != nil {
+		return err
+	}
+	for done := 0; done < retryPass; done += retryBatch {
+		// Most of the time there is none: look without the lock first.
+		var some bool
+		if err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT `+due+`)`, givenBack(), start).Scan(&some); err != nil || !some {
+			return err
+		}
+		if err := r.retryOnce(ctx, start); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retryOnce tries one batch of those due at start.
+func (r *Root) retryOnce(ctx context.Context, start time.Time) error {
+	return r.placing(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT service_id, number `+due+` ORDER BY next_attempt, service_id, number LIMIT $3`,
+			givenBack(), start, retryBatch)
+		if err != nil {
+			return err
+		}
+		keys, err := pgx.CollectRows(rows, pgx.RowToStructByPos[wire.InstanceKey])
+		if err != nil {
+			return err
+		}
+		view, err := loadClusters(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			i, err := loadInstance(ctx, tx, key)
+			if errors.Is(err, errNoInstance) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if err := r.place(ctx, tx, i, view); err != nil {
+				return err
+			}
+			if i.state == wire.StateClusterScheduled {
+				r.log.Info("instance has got a place", "instance", key.String(), "cluster", i.cluster, "placement", i.placement)
+			}
+		}
+		return nil
+	})
+}

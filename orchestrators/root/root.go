@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+// Config is what a root orchestrator has to be told.
+type Config struct {
+	// Ranges are the overlay's address ranges; see addresses.Fix.
+	Ranges wire.Ranges
+	Log    *slog.Logger
+}
+
+// Root is one process of the root orchestrator.
+type Root struct {
+	pool    *pgxpool.Pool
+	users   *users.Store
+	ca      *identity.CA
+	ranges  wire.Ranges
+	log     *slog.Logger
+	hub     *hub
+	wake    chan struct{} // asks for a pass over the instances that have no place
+	handler http.Handler
+}
+
+// New prepares a root orchestrator on a database that store.Open has opened with schema.Files, and raises its epoch.
+func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
+	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), wake: make(chan struct{}, 1)}
+	err := store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.Fix(ctx, tx, cfg.Ranges) })
+	if err != nil {
+		return nil, err
+	}
+	if r.ca, err = identity.LoadCA(ctx, pool); err != nil {
+		return nil, err
+	}
+	if r.users, err = users.Open(ctx, pool); err != nil {
+		return nil, err
+	}
+	epoch, err := store.RaiseEpoch(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	r.log.Info("root orchestrator ready", "installation", r.ca.ID(), "epoch", epoch)
+	registry := prometheus.NewRegistry()
+	if err := registry.Register(newStateMetrics(pool, r.log)); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	r.handler = r.routes(registry)
+	return r, nil
+}
+
+// Users returns the accounts.
+func (r *Root) Users() *users.Store { return r.users }
+
+// CA returns the authority that issues clusters' identities.
+func (r *Root) CA() *identity.CA { return r.ca }
+
+// Handler returns the HTTP API.
+func (r *Root) Handler() http.Handler { return r.handler }
+
+// Run does what happens without a request until ctx ends: it passes on hints to waiting clusters and looks for places for
+// instances that have none. It outlives any absence of the database.
+func (r *Root) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.hub.listen(ctx, r.pool, r.log) })
+	group.Go(func() error { return r.retryUnplaced(ctx) })
+	return group.Wait()
+}
+
+// ready reports whether the database answers.
+func (r *Root) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := r.pool.Ping(ctx); err != nil {
+		r.log.Debug("database does not answer", "error", err)
+		return errDatabaseAway
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/control/sla"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+// application is what a service has to know of its application.
+type application struct{ ID, Name, Namespace, Organization string }
+
+// maxServices bounds the services of one application.
+const maxServices = 1024
+
+// servicePolicies are the policies that a service has addresses of, one a family.
+var servicePolicies = [...]wire.Policy{wire.PolicyRoundRobin, wire.PolicyClosest, wire.PolicyUnderutilized}
+
+// insertService stores a service with its addresses: those that it asks for, and free ones for the other policies.
+func (r *Root) insertService(ctx context.Context, tx pgx.Tx, app application, m *sla.Microservice, path string) (id string, err error) {
+	id = pki.NewID()
+	m.ID = id
+	doc, err := json.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("encode service %s: %w", m.Name, err)
+	}
+	job := semantic.JobName(app.Name, app.Namespace, m.Name, m.Namespace)
+	_, err = tx.Exec(ctx, `INSERT INTO service (id, application_id, name, namespace, job_name, descriptor) VALUES ($1, $2, $3, $4, $5, $6)`,
+		id, app.ID, m.Name, m.Namespace, job, doc)
+	if store.IsUniqueViolation(err, "service_name") {
+		return "", httpapi.NewProblem(http.StatusConflict, "service_exists",
+			"the application has a service of this name and namespace already (names differ by more than case)").At(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("store service %s: %w", job, err)
+	}
+	var count int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM service WHERE application_id = $1`, app.ID).Scan(&count); err != nil {
+		return "", fmt.Errorf("count services: %w", err)
+	}
+	if count > maxServices {
+		return "", conflict("too_many_services", "an application has at most %d services", maxServices)
+	}
+	return id, r.takeServiceAddresses(ctx, tx, addresses.Owner{Organization: app.Organization, ServiceID: id}, m, path)
+}
+
+func (r *Root) takeServiceAddresses(ctx context.Context, tx pgx.Tx, owner addresses.Owner, m *sla.Microservice, path string) error {
+	type slot struct {
+		policy wire.Policy
+		v6     bool
+	}
+	have := map[slot]bool{}
+	for _, want := range m.Requested() {
+		if err := addresses.TakeNamed(ctx, tx, r.ranges, want, owner); err != nil {
+			return addressProblem(err, path+".addresses."+addressKey(want))
+		}
+		have[slot{want.Policy, want.Address.Is6()}] = true
+	}
+	for _, policy := range servicePolicies {
+		for _, v6 := range []bool{false, true} {
+			if have[slot{policy, v6}] {
+				continue
+			}
+			if _, err := addresses.Take(ctx, tx, r.ranges, policy, v6, owner); err != nil {
+				return addressProblem(err, path)
+			}
+		}
+	}
+	return nil
+}
+
+// addressKey is the descriptor's key of a service address.
+func addressKey(a wire.ServiceAddress) string {
+	key := string(a.Policy) + "_ip"
+	if a.Address.Is6() {
+		key += "_v6"
+	}
+	return key
+}
+
+// createServices adds the services of applications[0] to the application whose id it names.
+func (r *Root) createServices(c echo.Context) error {
+	ctx, p := c.Request().Context(), principal(c)
+	d, err := r.readDescriptor(c)
+	if err != nil {
+		return err
+	}
+	if len(d.Applications) != 1 || d.Applications[0].ApplicationID == "" || len(d.Applications[0].Microservices) == 0 {
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_descriptor",
+			"must be one application with the applicationID of an existing one and at least one microservice").At("$.applications")
+	}
+	a := &d.Applications[0]
+	ids := make([]string, 0, len(a.Microservices))
+	err = store.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+		ids = ids[:0]
+		app := application{ID: a.ApplicationID}
+		err := tx.QueryRow(ctx, `SELECT name, namespace, organization_id FROM application
+			WHERE id = $1 AND deleted_at IS NULL AND (owner_id = $2 OR $3) FOR UPDATE`, a.ApplicationID, p.ID, p.IsAdmin()).
+			Scan(&app.Name, &app.Namespace, &app.Organization)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return notFound("application", a.ApplicationID)
+		}
+		if err != nil {
+			return fmt.Errorf("look up application: %w", err)
+		}
+		for i := range a.Microservices {
+			id, err := r.insertService(ctx, tx, app, &a.Microservices[i], fmt.Sprintf("$.applications[0].microservices[%d]", i))
+			if err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{"job_id": ids[0], "deployed_services": ids, "failed_services": []string{}})
+}
+
+// deleteService hides a service at once; the row goes when the last instance is gone.
+func (r *Root) deleteService(c echo.Context) error {
+	ctx, id := c.Request().Context(), named(c, keyService)
+	err := r.placing(ctx, func(tx pgx.Tx) error { return r.removeService(ctx, tx, id) })
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, message("Job deleted"))
+}
+
+// removeService has to run under the placing lock.
+func (r *Root) removeService(ctx context.Context, tx pgx.Tx, id string) error {
+	if _, err := tx.Exec(ctx, `UPDATE service SET deleted_at = now() WHERE id = $1`, id); err != nil {
+		return fmt.Errorf("delete service %s: %w", id, err)
+	}
+	if _, err := r.removeInstances(ctx, tx, id, allInstances); err != nil {
+		return err
+	}
+	return r.reapService(ctx, tx, id)
+}

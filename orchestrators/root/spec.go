@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"fmt"
+
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/control/sla"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// specOf returns what a worker has to know of a service's instance, but for the Instance IPs.
+func specOf(app application, m *sla.Microservice, addrs []wire.ServiceAddress) (wire.InstanceSpec, error) {
+	ports, err := m.Ports()
+	if err != nil {
+		return wire.InstanceSpec{}, fmt.Errorf("read ports of service %s: %w", m.Name, err)
+	}
+	spec := wire.InstanceSpec{
+		JobName:          semantic.JobName(app.Name, app.Namespace, m.Name, m.Namespace),
+		ApplicationName:  app.Name,
+		ApplicationNS:    app.Namespace,
+		ServiceName:      m.Name,
+		ServiceNamespace: m.Namespace,
+		Organization:     app.Organization,
+		Runtime:          m.Runtime(),
+		Image:            m.Code,
+		Platform:         m.Platform,
+		Arch:             m.Arch,
+		Cmd:              m.Cmd,
+		Environment:      m.Environment,
+		VCPUs:            m.VCPUs,
+		MemoryMB:         m.MemoryMB,
+		StorageMB:        m.StorageMB,
+		GPUs:             m.VGPUs,
+		OneShot:          m.OneShot,
+		Privileged:       m.Privileged,
+		Ports:            ports,
+		Addresses:        addrs,
+	}
+	for i := range m.Constraints {
+		if c := &m.Constraints[i]; c.Type == sla.ConstraintDirect {
+			spec.Node = append(spec.Node, c.Nodes()...)
+		}
+	}
+	return spec, nil
+}
