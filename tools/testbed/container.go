@@ -4,7 +4,10 @@ package testbed
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,13 +21,31 @@ func (e *execs) next() string {
 	return "testbed-" + strconv.FormatInt(time.Now().UnixNano(), 36) + "-" + strconv.FormatUint(e.n.Add(1), 36)
 }
 
-// Containers returns the ids of the containers on a worker that have a task, "<service>.<number>.<placement>-<move>" each.
+// Containers returns the ids of the containers on a worker whose task runs, "<service>.<number>.<placement>-<move>" each.
 func (t *Testbed) Containers(ctx context.Context, worker string) ([]string, error) {
-	out, err := t.ctr(ctx, worker, "tasks", "ls", "--quiet")
+	tasks, err := t.Tasks(ctx, worker)
+	return slices.Sorted(maps.Keys(tasks)), err
+}
+
+// Tasks returns the first process of each container on a worker whose task runs.
+func (t *Testbed) Tasks(ctx context.Context, worker string) (map[string]int, error) {
+	out, err := t.ctr(ctx, worker, "tasks", "ls")
 	if err != nil {
 		return nil, err
 	}
-	return strings.Fields(string(out)), nil
+	tasks := map[string]int{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line) // TASK PID STATUS, under a heading
+		if len(f) < 3 || f[2] != "RUNNING" {
+			continue
+		}
+		pid, err := strconv.Atoi(f[1])
+		if err != nil {
+			return nil, fmt.Errorf("read the list of tasks of %s: %q", worker, line)
+		}
+		tasks[f[0]] = pid
+	}
+	return tasks, nil
 }
 
 // ExecIn runs a command in a container of a worker and returns its output.

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/tools/e2e/scene"
+	"github.com/oakestra/oakestra-ebpf/tools/testbed"
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
+)
+
+// raise brings a testbed with one cluster up, with both images pushed, and takes it down when the test ends.
+func raise(t *testing.T, workers int) *scene.Scene {
+	t.Helper()
+	dir, err := bin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := proc.Find(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := testbed.Options{
+		Dir: testbed.DefaultDir, Bin: dir, Self: filepath.Join(dir, "oak-testbed"),
+		Clusters: 1, Workers: workers, Fsync: true, Owner: &self,
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			keepLogs(t, o.Dir)
+		}
+		if err := testbed.Down(context.Background(), o.Dir); err != nil {
+			t.Error(err)
+		}
+	})
+	start := time.Now()
+	tb, err := testbed.Up(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("testbed with %d workers is up after %s", workers, time.Since(start).Round(time.Millisecond))
+	s, err := scene.New(t.Context(), tb, dir, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PushImages(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// keepLogs copies the logs of all components to where the next testbed does not remove them.
+func keepLogs(t *testing.T, dir string) {
+	t.Helper()
+	to, err := os.MkdirTemp("", "oak-e2e-"+strings.ReplaceAll(t.Name(), "/", "-")+"-")
+	if err != nil {
+		t.Log(err)
+		return
+	}
+	if err := os.CopyFS(to, os.DirFS(filepath.Join(dir, "logs"))); err != nil {
+		t.Log(err)
+	}
+	t.Logf("the logs of all components are in %s", to)
+}
+
+// application creates the applications of a descriptor file in testdata.
+func application(t *testing.T, s *scene.Scene, file string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.API.CreateApplication(t.Context(), raw); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deploy asks for n instances of a service and waits until containerd runs that many.
+func deploy(t *testing.T, s *scene.Scene, name string, n int) []scene.Container {
+	t.Helper()
+	v, err := s.Service(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		if err := s.API.AddInstance(t.Context(), v.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return awaitRunning(t, s, name, n)
+}
+
+// awaitRunning waits until n instances of a service run, as root and containerd both say.
+func awaitRunning(t *testing.T, s *scene.Scene, name string, n int) []scene.Container {
+	t.Helper()
+	var got []scene.Container
+	until(t, time.Minute, func(ctx context.Context) error {
+		v, err := s.Service(ctx, name)
+		if err != nil {
+			return err
+		}
+		if got, err = s.Containers(ctx, string(v.ID)); err != nil {
+			return err
+		}
+		return allRun(v, got, n)
+	})
+	return got
+}
+
+// until fails the test unless f succeeds in time.
+func until(t *testing.T, within time.Duration, f func(context.Context) error) {
+	t.Helper()
+	if err := scene.Until(t.Context(), within, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fault does something to components, all named COMPONENT@HOST.
+func fault(t *testing.T, do func(context.Context, string) error, components ...string) {
+	t.Helper()
+	for _, c := range components {
+		if err := do(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// status returns the HTTP status of an error of the API; 0 if it is none.
+func status(err error) int {
+	for _, code := range []int{
+		http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable,
+		http.StatusConflict, http.StatusNotFound,
+	} {
+		if client.HasStatus(err, code) {
+			return code
+		}
+	}
+	return 0
+}
