@@ -16,9 +16,12 @@ type Cluster struct {
 	Name     string `json:"name"`
 	Location string `json:"location"`
 	// Active says that it has reported lately.
-	Active     bool           `json:"active"`
-	LastReport time.Time      `json:"last_report"`
-	Aggregate  wire.Aggregate `json:"aggregate"`
+	Active     bool      `json:"active"`
+	LastReport time.Time `json:"last_report"`
+	JoinedAt   time.Time `json:"joined_at"`
+	// Instances is how many instances root has given to it.
+	Instances int            `json:"instances"`
+	Aggregate wire.Aggregate `json:"aggregate"`
 }
 
 // Clusters lists all clusters that have ever joined.

@@ -57,6 +57,7 @@ func (p *program) printClusters(w io.Writer, clusters []client.Cluster) error {
 		{Name: "NAME", Value: func(k client.Cluster) string { return k.Name }},
 		{Name: "STATUS", Value: status},
 		{Name: "WORKERS", Value: func(k client.Cluster) string { return strconv.Itoa(workers(k)) }},
+		{Name: "INSTANCES", Value: func(k client.Cluster) string { return strconv.Itoa(k.Instances) }},
 		{Name: "CPU", Value: func(k client.Cluster) string { return fmt.Sprintf("%.0f%%", k.Aggregate.CPUPercent) }},
 		{Name: "MEMORY", Value: func(k client.Cluster) string { return fmt.Sprintf("%.0f%%", k.Aggregate.MemoryPercent) }},
 		{Name: "ADDONS", Wide: true, Value: func(k client.Cluster) string { return strings.Join(k.Aggregate.Addons, ",") }},
@@ -162,10 +163,13 @@ func (p *program) printWorkers(w io.Writer, rows []workerGroup) error {
 }
 
 func status(k client.Cluster) string {
-	if k.Active {
+	switch {
+	case k.Active:
 		return "active"
+	case k.LastReport.IsZero():
+		return "never reported"
 	}
-	return "inactive since " + when(k.LastReport)
+	return "inactive"
 }
 
 // workers counts a cluster's workers. One with several runtimes is in several groups, so the largest runtime of each
@@ -184,7 +188,7 @@ func workers(k client.Cluster) int {
 
 func when(t time.Time) string {
 	if t.IsZero() {
-		return "ever"
+		return "never"
 	}
 	return t.Local().Format(time.DateTime)
 }
