@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
@@ -32,7 +33,17 @@ const (
 )
 
 // programs lists what has to be in the folder of programs.
-func programs() []string { return []string{progRoot, progCluster, progEngine, progNet} }
+func programs(hosts []Host) []string {
+	names := []string{progRoot}
+	has := func(r Role) bool { return slices.ContainsFunc(hosts, func(h Host) bool { return h.Role == r }) }
+	if has(RoleCluster) {
+		names = append(names, progCluster)
+	}
+	if has(RoleWorker) {
+		names = append(names, progEngine, progNet)
+	}
+	return names
+}
 
 // registryAddress is where the registry listens: the machine's own address, reachable from every host.
 func registryAddress() string {

@@ -24,14 +24,14 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 		return nil, err
 	}
 	defer unlock()
-	for _, p := range programs() {
-		if _, err := os.Stat(filepath.Join(o.Bin, p)); err != nil {
-			return nil, fmt.Errorf("find program %s: %w: build it with \"make build\", or name its folder with --bin", p, err)
-		}
-	}
 	hosts, err := plan(o.Clusters, o.Workers)
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range programs(hosts) {
+		if _, err := os.Stat(filepath.Join(o.Bin, p)); err != nil {
+			return nil, fmt.Errorf("find program %s: %w: build it with \"make build\", or name its folder with --bin", p, err)
+		}
 	}
 	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Owner: o.Owner, Fsync: o.Fsync, Hosts: hosts, Registry: registryAddress()}}
 	if err := t.step("clear left-overs away", func() error { return sweep(ctx, o.Dir, false) }); err != nil {
