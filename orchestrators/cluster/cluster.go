@@ -52,7 +52,7 @@ type Cluster struct {
 	link      records.Link
 	applied   wire.Stamp // of root's desired state, in this process's life
 	cancelAsk context.CancelCauseFunc
-	free      int        // leased subnets that no worker has, as last counted
+	free      int // leased subnets that no worker has, as last counted
 	behind    writeBehind
 
 	// Each of these holds at most one wake-up.

@@ -63,7 +63,7 @@ func (c *Cluster) joinWorker(mqtt net.Addr) echo.HandlerFunc {
 		}
 		resp.Brokers = []string{":" + port}
 		c.welcome(worker, fresh)
-		return ec.JSON(http.StatusCreated, resp)
+		return ec.JSON(http.StatusOK, resp)
 	}
 }
 
