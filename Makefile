@@ -13,6 +13,9 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 PROGRAMS := $(wildcard orchestrators/cmd/* nodeengine/cmd/* dataplane/cmd/* tools/cmd/*)
 SAMPLES  := tools/images/hello-server tools/images/hello-client
 
+# How often test-chaos does it all.
+ROUNDS ?= 20
+
 # Packages whose tests share what the machine has once: network namespaces, BPF, cgroups. They run one after the other.
 ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/e2e/...
 
@@ -53,6 +56,15 @@ test-unit: deps ## run the tests of pure logic, of stores on a real Postgres, of
 .PHONY: test-root
 test-root: deps build ## run the tests of BPF programs, datapath, containers, and end to end on the testbed
 	go test -p 1 -timeout 15m $(ROOT_PACKAGES)
+
+.PHONY: test-chaos
+test-chaos: deps build ## kill parts under load, ROUNDS times over; goes on where it broke off
+	@mkdir -p dist; n=$$(cat dist/chaos-rounds 2>/dev/null || echo 0); \
+	while [ $$n -lt $(ROUNDS) ]; do \
+		n=$$((n + 1)); echo "round $$n of $(ROUNDS)"; \
+		go test -count=1 -timeout 15m -run '^TestRestarts$$' ./tools/e2e; \
+		echo $$n >dist/chaos-rounds; \
+	done; rm -f dist/chaos-rounds
 
 .PHONY: lint
 lint: ## run gofmt, go vet and golangci-lint
