@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
+	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
+)
+
+// listing is a noun of oak-net: what it lists and how.
+type listing[T any] struct {
+	name, short, long string
+	columns           []output.Column[T]
+	read              func(*inspect.Reader) ([]T, error)
+	// keys are what a row can be asked for by; its ids come first and may be cut short.
+	keys func(T) []string
+}
+
+// command returns `NAME`, `NAME list` and `NAME show KEY`.
+func (l listing[T]) command(p *program) *cobra.Command {
+	noun := &cobra.Command{
+		Use: l.name, Short: l.short, Long: l.long, Args: ofSubcommands,
+		RunE: func(*cobra.Command, []string) error { return l.run(p, nil) },
+	}
+	noun.AddCommand(
+		&cobra.Command{
+			Use: "list", Short: "List all", Args: between(0, 0),
+			RunE: func(*cobra.Command, []string) error { return l.run(p, nil) },
+		},
+		&cobra.Command{
+			Use: "show KEY...", Short: "List those that a key means", Args: between(0, 64),
+			RunE: func(_ *cobra.Command, args []string) error { return l.run(p, args) },
+			ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+				return l.complete(p, cmd)
+			},
+		},
+	)
+	return noun
+}
+
+func (l listing[T]) rows(p *program) (rows []T, err error) {
+	r, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	if rows, err = l.read(r); err != nil {
+		return nil, fmt.Errorf("list %ss: %w", l.name, err)
+	}
+	return rows, nil
+}
+
+func (l listing[T]) run(p *program, wanted []string) error {
+	rows, err := l.rows(p)
+	if err != nil {
+		return err
+	}
+	if rows, err = l.choose(rows, wanted); err != nil {
+		return err
+	}
+	return output.List(p.Out, p.Err, p.outputFormat(), rows, l.columns)
+}
+
+// idPrefix is how many characters of a key are needed at least where only its beginning is given.
+const idPrefix = 4
+
+// choose keeps the rows that are wanted, all if none is named. Each of the wanted has to be there.
+func (l listing[T]) choose(rows []T, wanted []string) ([]T, error) {
+	if len(wanted) == 0 {
+		return rows, nil
+	}
+	keep := make([]bool, len(rows))
+	for _, w := range wanted {
+		found := false
+		for i, row := range rows {
+			if slices.ContainsFunc(l.keys(row), func(key string) bool { return means(w, key) }) {
+				keep[i], found = true, true
+			}
+		}
+		if !found {
+			return nil, notFoundf("no %s %q here: `oak-net %s` lists all", l.name, w, l.name)
+		}
+	}
+	var out []T
+	for i, row := range rows {
+		if keep[i] {
+			out = append(out, row)
+		}
+	}
+	return out, nil
+}
+
+// means reports whether what a person typed stands for a key: it is the key, or the beginning of an id.
+func means(typed, key string) bool {
+	return key != "" && (typed == key || len(typed) >= idPrefix && isID(key) && strings.HasPrefix(key, typed))
+}
+
+func isID(key string) bool {
+	return len(key) == 24 && strings.Trim(key, "0123456789abcdef") == ""
+}
+
+func (l listing[T]) complete(p *program, cmd *cobra.Command) ([]string, cobra.ShellCompDirective) {
+	if p.prepare(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	rows, err := l.rows(p)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, row := range rows {
+		for _, key := range l.keys(row) {
+			if key != "" {
+				out = append(out, key)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), cobra.ShellCompDirectiveNoFileComp
+}

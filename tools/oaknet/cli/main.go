@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
+	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
+	"github.com/oakestra/oakestra-ebpf/tools/oaknet/pins"
+)
+
+// Environment is what a run of oak-net takes from its surroundings.
+type Environment struct {
+	Out, Err io.Writer
+	// Getenv reads the environment.
+	Getenv func(string) string
+	// Clock tells the time that all ages are reckoned from.
+	Clock func() (inspect.Clock, error)
+	// Version is that of the build.
+	Version string
+}
+
+// program is one run of oak-net: the flags that all commands share.
+type program struct {
+	Environment
+	bpffs, worker, format string
+}
+
+// Main runs oak-net and returns its exit code.
+func Main(ctx context.Context, args []string, e Environment) int {
+	p := &program{Environment: e}
+	cmd := p.command()
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	if err != nil {
+		_, _ = fmt.Fprintln(e.Err, "oak-net: "+explain(err))
+	}
+	return codeOf(err)
+}
+
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "oak-net",
+		Short: "Show what a worker's datapath holds",
+		Long: `oak-net shows what a worker's datapath holds, read from its pinned BPF maps alone: it works with NetManager dead and the
+cluster away. It changes nothing.
+
+Start with:
+  oak-net status
+  oak-net service
+  oak-net flow --proto tcp
+
+"list" is what a listing does by itself; "show" takes what is to be shown: an id or its beginning, an address, an instance
+number's SERVICE.NUMBER, an interface or an index. Interfaces are named where they are in the same network namespace as oak-net;
+their numbers are always those of the worker's.
+
+Every flag can be given as an environment variable too: OAK_NET_ and its name in capitals, with _ for -; a flag on the command
+line wins.
+
+` + exitCodes,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return p.prepare(cmd) },
+	}
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	flags := root.PersistentFlags()
+	flags.StringVar(&p.bpffs, "bpffs", pins.DefaultBPFFS, "mount point of the BPF file system, as given to NetManager")
+	flags.StringVar(&p.worker, "worker", "", "name of the worker; the only one here if left out")
+	flags.StringVarP(&p.format, "output", "o", string(output.Plain), "output format: table, wide, json or yaml")
+	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(root.RegisterFlagCompletionFunc("worker", p.completeWorkers))
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w: see `%s --help`", err, cmd.CommandPath())
+	})
+	root.AddCommand(p.statusCommand(), p.serviceCommand(), p.backendCommand(), p.endpointCommand(), p.nodeCommand(),
+		p.flowCommand(), p.dropCommand(), p.dumpCommand(), p.versionCommand())
+	group(root)
+	return root
+}
+
+// prepare reads the environment into the flags that the command line does not set, before any command runs.
+func (p *program) prepare(cmd *cobra.Command) error {
+	if err := fromEnvironment(cmd, p.Getenv); err != nil {
+		return err
+	}
+	if _, err := output.Parse(p.format); err != nil {
+		return usagef("%w", err)
+	}
+	return nil
+}
+
+// outputFormat is the checked format.
+func (p *program) outputFormat() output.Format { return output.Format(p.format) }
+
+// open opens the datapath that the flags name. The caller closes it.
+func (p *program) open() (*inspect.Reader, error) {
+	worker, err := pins.Find(p.bpffs, p.worker)
+	if err != nil {
+		return nil, err
+	}
+	clock, err := p.Clock()
+	if err != nil {
+		return nil, err
+	}
+	return inspect.Open(worker, clock)
+}
+
+func (p *program) completeWorkers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if p.prepare(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names, err := pins.Workers(p.bpffs)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "oak-net", p.Version)
+			return err
+		},
+	}
+}
+
+// must is for calls that fail only on a mistake in this package, which every test that builds the commands would show.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

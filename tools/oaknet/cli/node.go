@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
+	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
+)
+
+func (p *program) nodeCommand() *cobra.Command {
+	type row = inspect.Node
+	return listing[row]{
+		name: "node", short: "List the other workers and the traffic with them",
+		long: `Lists the other workers that this one knows. STATE is greeting (known, never met: not chosen), up, or unreachable (not chosen
+for new flows). TX is what was sent to a worker, RX what was accepted from it; HEARD is how long ago.`,
+		columns: []output.Column[row]{
+			{Name: "INDEX", Value: func(n row) string { return number(n.Index) }},
+			{Name: "WORKER", Value: func(n row) string { return n.WorkerID }},
+			{Name: "OUTER", Value: outer},
+			{Name: "STATE", Value: func(n row) string { return n.State }},
+			{Name: "TX-PACKETS", Value: func(n row) string { return number(n.TxPackets) }},
+			{Name: "TX-BYTES", Value: func(n row) string { return number(n.TxBytes) }},
+			{Name: "RX-PACKETS", Value: func(n row) string { return number(n.RxPackets) }},
+			{Name: "RX-BYTES", Value: func(n row) string { return number(n.RxBytes) }},
+			{Name: "HEARD", Value: func(n row) string { return ageOrNever(n.LastHeard) }},
+			{Name: "LOCAL", Wide: true, Value: func(n row) string { return text(n.Local) }},
+			{Name: "UPLINK", Wide: true, Value: func(n row) string { return device(n.Interface, n.Ifindex) }},
+			{Name: "MTU", Wide: true, Value: func(n row) string { return number(n.MTU) }},
+			{Name: "SOURCES", Wide: true, Value: func(n row) string { return number(n.Sources) }},
+		},
+		read: (*inspect.Reader).Nodes,
+		keys: func(n row) []string { return []string{n.WorkerID, number(n.Index), text(n.Outer), outer(n)} },
+	}.command(p)
+}
+
+func outer(n inspect.Node) string {
+	if !n.Outer.IsValid() {
+		return ""
+	}
+	return netip.AddrPortFrom(n.Outer, n.Port).String()
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
+	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
+)
+
+func (p *program) statusCommand() *cobra.Command {
+	run := func(*cobra.Command, []string) error {
+		r, err := p.open()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = r.Close() }()
+		s, err := r.Status()
+		if err != nil {
+			return fmt.Errorf("read status: %w", err)
+		}
+		return writeStatus(p.Out, p.outputFormat(), s)
+	}
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show the datapath as a whole: programs, NetManager's life, settings, maps",
+		Long: `Shows where the worker's datapath is pinned, which programs hang on which interfaces, whether NetManager is alive, what the
+programs go by, and how full the maps are. As JSON it is a list of one.`,
+		Args: ofSubcommands, RunE: run,
+	}
+	cmd.AddCommand(&cobra.Command{Use: "show", Aliases: []string{"list"}, Short: "Show the same", Args: between(0, 0), RunE: run})
+	return cmd
+}
+
+func writeStatus(w io.Writer, f output.Format, s inspect.Status) error {
+	if f == output.JSON || f == output.YAML {
+		return output.Value(w, f, []inspect.Status{s})
+	}
+	if err := writeFacts(w, s); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	if err := output.List(w, w, f, s.Programs, programColumns()); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return output.List(w, w, f, s.Maps, mapColumns())
+}
+
+func writeFacts(w io.Writer, s inspect.Status) error {
+	c := s.Config
+	tw := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
+	for _, fact := range [][2]string{
+		{"worker", s.Worker},
+		{"pins", s.Pins},
+		{"version", s.Version},
+		{"NetManager", managerState(s.Manager)},
+		{"service range", ranges(c.ServiceRange.IsValid(), c.ServiceRange, c.ServiceRangeV6.IsValid(), c.ServiceRangeV6)},
+		{"worker range", ranges(c.WorkerRange.IsValid(), c.WorkerRange, c.WorkerRangeV6.IsValid(), c.WorkerRangeV6)},
+		{"gateway", addresses(c.Gateway, c.GatewayV6)},
+		{"tunnel port", number(c.TunnelPort)},
+		{"container MTU", number(c.MTU)},
+		{"upcall", device(c.UpcallInterface, c.UpcallIfindex)},
+	} {
+		value := fact[1]
+		if value == "" {
+			value = "-"
+		}
+		// No error to check: tabwriter reports at Flush.
+		_, _ = fmt.Fprintf(tw, "%s\t%s\n", fact[0], value)
+	}
+	return tw.Flush()
+}
+
+func ranges(has4 bool, v4 fmt.Stringer, has6 bool, v6 fmt.Stringer) string {
+	var out []string
+	if has4 {
+		out = append(out, v4.String())
+	}
+	if has6 {
+		out = append(out, v6.String())
+	}
+	return strings.Join(out, ",")
+}
+
+func managerState(m inspect.Manager) string {
+	switch {
+	case m.Heartbeat == nil:
+		return "never alive since the maps were made"
+	case m.Since != nil:
+		return fmt.Sprintf("dead since %s (for %s)", moment(m.Since), age(*m.Heartbeat))
+	}
+	return fmt.Sprintf("%s (heartbeat %s ago)", m.State, age(*m.Heartbeat))
+}
+
+func programColumns() []output.Column[inspect.Program] {
+	type row = inspect.Program
+	return []output.Column[row]{
+		{Name: "PROGRAM", Value: func(a row) string { return a.Kind }},
+		{Name: "IFINDEX", Value: func(a row) string { return fmt.Sprint(a.Ifindex) }},
+		{Name: "INTERFACE", Value: func(a row) string {
+			if !a.Attached {
+				return "(gone)"
+			}
+			return a.Interface
+		}},
+		{Name: "ID", Value: func(a row) string { return number(a.ID) }},
+		{Name: "TAG", Value: func(a row) string { return a.Tag }},
+		{Name: "LOADED", Value: func(a row) string { return moment(a.LoadedAt) }},
+		{Name: "NAME", Wide: true, Value: func(a row) string { return a.Name }},
+	}
+}
+
+func mapColumns() []output.Column[inspect.MapUse] {
+	type row = inspect.MapUse
+	return []output.Column[row]{
+		{Name: "MAP", Value: func(m row) string { return m.Name }},
+		{Name: "TYPE", Value: func(m row) string { return m.Type }},
+		{Name: "ENTRIES", Value: func(m row) string {
+			if m.Entries == nil {
+				return ""
+			}
+			return number(*m.Entries)
+		}},
+		{Name: "MAX", Value: func(m row) string { return number(m.MaxEntries) }},
+		{Name: "BYTES", Value: func(m row) string {
+			if m.Bytes == nil {
+				return ""
+			}
+			return number(*m.Bytes)
+		}},
+	}
+}

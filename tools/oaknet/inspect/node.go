@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inspect
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+)
+
+// Node is another worker as this one sees it.
+type Node struct {
+	// Index is its place in the map peers.
+	Index    uint32 `json:"index"`
+	WorkerID string `json:"worker_id"`
+	// State is greeting (never met, not chosen), up, or unreachable (not chosen for new flows).
+	State string `json:"state"`
+	// Outer and Port are where packets to it go, as learned by hello; empty and 0 while it was never met.
+	Outer netip.Addr `json:"outer"`
+	Port  uint16     `json:"port"`
+	// Local is this worker's own address towards it, Ifindex and Interface the uplink, MTU that of the way, in bytes.
+	Local     netip.Addr `json:"local"`
+	Ifindex   uint32     `json:"ifindex"`
+	Interface string     `json:"interface"`
+	MTU       uint16     `json:"mtu"`
+	// Sources counts the Instance IPs that are known to live there.
+	Sources int `json:"sources"`
+	// The counters are of packets that were encapsulated for it and accepted from it; bytes are those of Ethernet frames.
+	TxPackets uint64 `json:"tx_packets"`
+	TxBytes   uint64 `json:"tx_bytes"`
+	RxPackets uint64 `json:"rx_packets"`
+	RxBytes   uint64 `json:"rx_bytes"`
+	// LastHeard is how long ago its last packet was accepted, in seconds; null if none was.
+	LastHeard *float64 `json:"last_heard_seconds"`
+}
+
+// Nodes lists all other workers by index.
+func (r *Reader) Nodes() ([]Node, error) {
+	peers, err := r.peers()
+	if err != nil {
+		return nil, err
+	}
+	sources, err := r.sourcesByPeer()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Node, 0, len(peers))
+	for index, p := range peers {
+		n := Node{
+			Index: index, WorkerID: bpf.FormatID(p.Id), State: peerState(p.State),
+			Outer: p.Outer.Netip(), Port: p.Port, Local: p.Local.Netip(),
+			Ifindex: p.Ifindex, Interface: r.names[p.Ifindex], MTU: p.Mtu, Sources: sources[index],
+		}
+		perCPU, _, err := r.maps.PeerStats.Lookup(index)
+		if err != nil {
+			return nil, fmt.Errorf("read traffic of peer %d: %w", index, err)
+		}
+		var last uint64
+		for _, s := range perCPU {
+			n.TxPackets += s.TxPackets
+			n.TxBytes += s.TxBytes
+			n.RxPackets += s.RxPackets
+			n.RxBytes += s.RxBytes
+			last = max(last, s.LastRx)
+		}
+		n.LastHeard = r.clock.sinceOrNever(last)
+		out = append(out, n)
+	}
+	slices.SortFunc(out, func(a, b Node) int { return cmp.Compare(a.Index, b.Index) })
+	return out, nil
+}
+
+func (r *Reader) sourcesByPeer() (map[uint32]int, error) {
+	var err error
+	out := map[uint32]int{}
+	for _, s := range r.maps.Sources.All(&err) {
+		out[s.Peer]++
+	}
+	return out, err
+}
