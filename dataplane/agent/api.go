@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/localapi"
+)
+
+// backend is the agent as the local API sees it.
+type backend struct{ a *Agent }
+
+func (b backend) SetIdentity(ctx context.Context, id wire.LocalIdentity) error {
+	return b.a.setIdentity(ctx, id)
+}
+
+func (b backend) Attach(ctx context.Context, want wire.LocalAttach) (wire.LocalEndpoint, error) {
+	return b.a.endpoints.Attach(ctx, want)
+}
+
+func (b backend) Detach(ctx context.Context, key wire.InstanceKey, g wire.Generation) error {
+	return b.a.endpoints.Detach(ctx, key, g)
+}
+
+func (b backend) Endpoints() []wire.LocalEndpoint { return b.a.endpoints.List() }
+
+func (b backend) Status() wire.LocalStatus { return b.a.status() }
+
+// status says what is missing, the first thing first. A cluster that is away is not missing: what it said is stored.
+func (a *Agent) status() wire.LocalStatus {
+	s := wire.LocalStatus{Version: a.cfg.Version}
+	a.known.Lock()
+	if a.identity != nil {
+		s.WorkerID = a.identity.WorkerID
+	}
+	node := a.node
+	a.known.Unlock()
+	session := a.session.Load()
+	s.Connected = session != nil && session.Connected()
+	o := a.overlay.Load()
+	switch {
+	case s.WorkerID == "":
+		s.Reason = "no identity yet: NodeEngine hands it over once the worker has joined"
+	case node == nil && !s.Connected:
+		s.Reason = "the cluster has never sent this worker's subnet, and its MQTT broker cannot be reached"
+	case node == nil:
+		s.Reason = "the cluster has not sent this worker's subnet yet"
+	case a.uplink.Load() == nil:
+		s.Reason = "there is no uplink: no device with an address leads to other workers"
+	case o == nil:
+		s.Reason = "the overlay is not started"
+		if p := a.problem.Load(); p != nil {
+			s.Reason += ": " + *p
+		}
+	case !o.reading.Load():
+		s.Reason = "first packets are not read: restart NetManager"
+	default:
+		s.Ready = true
+	}
+	return s
+}
+
+// listen opens the local API and returns what serves it.
+func (a *Agent) listen() ([]func(context.Context) error, error) {
+	dataplane, err := localapi.NewCollector(a.dp.Maps())
+	if err != nil {
+		return nil, fmt.Errorf("prepare metrics: %w", err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(dataplane, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oakestra_netmanager_connected", Help: "1 while the MQTT session is up."}, func() float64 {
+			if s := a.session.Load(); s != nil && s.Connected() {
+				return 1
+			}
+			return 0
+		}))
+	h := localapi.NewHandler(backend{a}, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), a.log)
+
+	l, err := localapi.ListenUnix(a.cfg.Socket)
+	if err != nil {
+		return nil, err
+	}
+	serve := []func(context.Context) error{func(ctx context.Context) error { return localapi.ServeUnix(ctx, l, h, a.log) }}
+	if a.cfg.Port == 0 {
+		return serve, nil
+	}
+	tcp, err := localapi.ListenTCP(a.cfg.Port)
+	if err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	file := filepath.Join(a.cfg.RunDir, "netmanager-"+a.cfg.Name+"-"+strconv.Itoa(int(a.cfg.Port))+".token")
+	token, err := localapi.NewToken(file)
+	if err != nil {
+		_ = l.Close()
+		_ = tcp.Close()
+		return nil, err
+	}
+	a.log.Info("local API also on TCP", "address", tcp.Addr(), "token_file", file)
+	return append(serve, func(ctx context.Context) error { return localapi.ServeTCP(ctx, tcp, h, token, a.log) }), nil
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/dataplane/device"
+)
+
+// followEvery is how often the uplink's address and MTU are looked at.
+const followEvery = 2 * time.Second
+
+// follow does what a change of the uplink asks for, and what an earlier attempt failed to.
+func (a *Agent) follow(ctx context.Context) error {
+	changed, err := a.lookAtUplink()
+	if err != nil {
+		return err // the one known so far stays: a cable that is out for a moment changes nothing
+	}
+	a.known.Lock()
+	pending := a.identity != nil && a.node != nil && a.overlay.Load() == nil
+	a.known.Unlock()
+	if !changed && !pending {
+		return nil
+	}
+	a.configuring.Lock()
+	defer a.configuring.Unlock()
+	if ctx.Err() != nil {
+		return nil
+	}
+	if changed {
+		a.publish.endpoints()
+	}
+	return a.configure(ctx)
+}
+
+// lookAtUplink puts the programs on the uplink and reports whether it is another, or has changed.
+func (a *Agent) lookAtUplink() (changed bool, err error) {
+	now, err := device.FindUplink(a.cfg.Uplink)
+	if err != nil {
+		return false, err
+	}
+	before := a.uplink.Load()
+	if before != nil && *before == now {
+		return false, nil
+	}
+	if before == nil || before.Index != now.Index {
+		if err := a.dp.AttachUplink(now.Index); err != nil {
+			return false, err
+		}
+		// Answers to what containers sent outside come back here.
+		if err := device.EnableForwarding(now.Name); err != nil {
+			return false, err
+		}
+	}
+	a.uplink.Store(&now)
+	a.log.Info("uplink", "device", now.Name, "address", now.Addr, "mtu", now.MTU, "container_mtu", now.InnerMTU())
+	if before != nil && before.Index != now.Index {
+		if err := a.dp.Detach(before.Index); err != nil {
+			a.log.Warn("cannot take the programs off the former uplink", "device", before.Name, "error", err)
+		}
+	}
+	return true, nil
+}
+
+// uplinkNow is what the greeter asks for.
+func (a *Agent) uplinkNow() (ifindex int, addr netip.Addr, mtu int) {
+	if u := a.uplink.Load(); u != nil {
+		return u.Index, u.Addr, u.MTU
+	}
+	return 0, netip.Addr{}, 0
+}
+
+// outer lists where other workers can greet this one, the most likely first.
+func (a *Agent) outer() []netip.AddrPort {
+	out := []netip.AddrPort{}
+	a.known.Lock()
+	port := a.port
+	a.known.Unlock()
+	if p := a.cfg.Public; p.Address.IsValid() || p.Port != 0 {
+		if p.Port == 0 {
+			p.Port = port
+		}
+		if u := a.uplink.Load(); !p.Address.IsValid() && u != nil {
+			p.Address = u.Addr
+		}
+		if p.Address.IsValid() {
+			out = append(out, netip.AddrPortFrom(p.Address, p.Port))
+		}
+	}
+	if u := a.uplink.Load(); u != nil {
+		own := netip.AddrPortFrom(u.Addr, port)
+		if len(out) == 0 || out[0] != own {
+			out = append(out, own)
+		}
+	}
+	return out
+}

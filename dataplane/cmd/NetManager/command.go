@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oakestra/oakestra-ebpf/dataplane/agent"
+	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
+)
+
+// options are the flags.
+type options struct {
+	agent  agent.Config
+	netcfg string
+	level  string
+	format string
+}
+
+func command() *cobra.Command {
+	o := &options{}
+	root := &cobra.Command{
+		Use:   "NetManager",
+		Short: "Attach a worker's containers to the overlay network",
+		Long: "NetManager loads the eBPF dataplane of a worker, attaches containers to it and keeps its routes.\n" +
+			"It runs in its host's network namespace and needs root. At its end, however it comes, everything in the kernel goes on;\n" +
+			"the next start takes it over without losing a packet of a known flow.\n" +
+			"Every flag can be set by an environment variable too: --state-dir is " + environment("state-dir") + ".",
+		Args:              cobra.NoArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	f := root.Flags()
+	c := &o.agent
+	f.StringVar(&c.Name, "name", hostname(), "name of the worker: of its folder of pins and its lock; unlike any other on this machine")
+	f.StringVar(&c.StateDir, "state-dir", "/var/lib/oakestra/netmanager", "folder of what outlives a restart and a reboot")
+	f.StringVar(&c.RunDir, "run-dir", "/run/oakestra", "folder of the lock and of the token of the local API's TCP form")
+	f.StringVar(&c.BPFFS, "bpffs", datapath.DefaultBPFFS, "mount point of the BPF file system")
+	f.StringVar(&c.Uplink, "uplink", "", "device towards other workers (default: the default route's, or the only one with an address)")
+	f.Uint16Var(&c.TunnelPort, "tunnel-port", 0, fmt.Sprintf("UDP port of the overlay (default: what the cluster says, else %d)", agent.DefaultTunnelPort))
+	f.Uint16VarP(&c.Port, "port", "p", 0, "TCP port on loopback for the local API as well; the token to send is written to --run-dir (default: none)")
+	f.StringVar(&o.netcfg, "config", "", "netcfg.json with NodePublicAddress and NodePublicPort, where others reach this worker if not at its uplink's address")
+	p := root.PersistentFlags()
+	p.StringVar(&c.Socket, "socket", "/run/oakestra/netmanager.sock", "Unix socket of the local API")
+	p.StringVar(&o.level, "log-level", "info", "debug, info, warn or error")
+	p.StringVar(&o.format, "log-format", "text", "text or json")
+	root.AddCommand(versionCommand(), statusCommand(o))
+	return root
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "" // refused later, by the flag's name
+	}
+	return name
+}
+
+func (o *options) run(cmd *cobra.Command) error {
+	log, err := newLogger(cmd.ErrOrStderr(), o.level, o.format)
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("loading eBPF programs and making network devices needs root: run it as root")
+	}
+	if o.netcfg != "" {
+		if o.agent.Public, err = agent.ReadNetcfg(o.netcfg); err != nil {
+			return err
+		}
+	}
+	o.agent.Version, o.agent.Log = version, log
+	if err := agent.Run(cmd.Context(), o.agent); err != nil {
+		return err
+	}
+	log.Info("NetManager ends; what it attached goes on")
+	return nil
+}
