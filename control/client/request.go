@@ -5,6 +5,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,7 +109,8 @@ func passing(ctx context.Context, err error) bool {
 		return e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable
 	}
 	var lost *connectionError
-	return errors.As(err, &lost)
+	var untrusted *tls.CertificateVerificationError
+	return errors.As(err, &lost) && !errors.As(err, &untrusted) && !errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // connectionError is any failure to send a request or to read its answer.

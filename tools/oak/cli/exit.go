@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -67,7 +66,6 @@ func explain(err error) string {
 	text := err.Error()
 	var refused *client.Error
 	var authority x509.UnknownAuthorityError
-	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &refused):
 		// Only the reason: the request is of interest to nobody but the server's log, save where the server gave none.
@@ -75,7 +73,9 @@ func explain(err error) string {
 		text = what + refusal(refused)
 	case errors.As(err, &authority):
 		text += "\nRoot's certificate is of its own authority: give --ca-file or --ca-hash (keep it with `oak config set`)."
-	case errors.As(err, &record):
+	case strings.Contains(text, "verify server"): // by --ca-hash
+		text += "\nIs --ca-hash that of this root's authority? It is the last part of a join token that this root has issued."
+	case errors.Is(err, http.ErrSchemeMismatch):
 		text += "\nIs this plain http? Try http:// in --url."
 	case errors.Is(err, context.Canceled):
 		text = "interrupted"

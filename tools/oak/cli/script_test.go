@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the scenarios in testdata. The command `serve FILE` starts a server whose answers are lines of FILE, each
-// METHOD PATH STATUS BODY, and points OAK_URL at it; `exits CODE COMMAND…` checks an exit code.
+// METHOD PATH STATUS BODY, and points OAK_URL at it (`serve FILE tls` over TLS, with a certificate that nobody trusts); `exits CODE COMMAND…` checks an exit code.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -59,7 +60,7 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		answers[parts[0]+" "+parts[1]] = a
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a, ok := answers[r.Method+" "+r.URL.Path]
 		if !ok {
 			a.status, a.body = http.StatusNotFound, `{"code":"no_such_route","detail":"there is nothing at this path"}`
@@ -67,6 +68,12 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 		w.WriteHeader(a.status)
 		_, _ = io.WriteString(w, a.body)
 	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what is tested
+	if len(args) > 1 && args[1] == "tls" {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
 	ts.Defer(server.Close)
 	ts.Setenv("OAK_URL", server.URL)
 }

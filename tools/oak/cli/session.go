@@ -41,7 +41,9 @@ func (p *program) load() (config.Config, string, error) {
 	}
 	c.Username = cmp.Or(p.username, c.Username)
 	c.Organization = cmp.Or(p.organization, c.Organization)
-	c.CAFile, c.CAHash = cmp.Or(p.caFile, c.CAFile), cmp.Or(p.caHash, c.CAHash)
+	if p.caFile != "" || p.caHash != "" { // either replaces what is kept, which may be the other
+		c.CAFile, c.CAHash = p.caFile, p.caHash
+	}
 	return c, path, nil
 }
 
