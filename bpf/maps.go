@@ -48,10 +48,11 @@ func (m *Maps) each(f func(name string, at **ebpf.Map) error) error {
 		field := v.Field(i).Addr()
 		name := v.Type().Field(i).Tag.Get("ebpf")
 		var at **ebpf.Map
-		if p, ok := field.Interface().(**ebpf.Map); ok {
+		switch p := field.Interface().(type) {
+		case **ebpf.Map:
 			at = p
-		} else {
-			at = field.Interface().(interface{ slot() **ebpf.Map }).slot()
+		case interface{ slot() **ebpf.Map }:
+			at = p.slot()
 		}
 		if err := f(name, at); err != nil {
 			return err

@@ -94,7 +94,7 @@ func TestSecondNetManagerIsRefused(t *testing.T) {
 	within(t, w.workers[0].ns, func() error {
 		_, err := datapath.Open(t.Context(), w.workers[0].options)
 		if !errors.Is(err, datapath.ErrRunning) {
-			return fmt.Errorf("a second Open returned %v, want ErrRunning", err)
+			return fmt.Errorf("want ErrRunning of a second Open, got %w", err)
 		}
 		return nil
 	})
