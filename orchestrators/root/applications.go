@@ -76,13 +76,8 @@ func (r *Root) insertApplication(ctx context.Context, tx pgx.Tx, p users.Princip
 	if err != nil {
 		return fmt.Errorf("store application %s.%s: %w", a.Name, a.Namespace, err)
 	}
-	for i := range a.Microservices {
-		at := fmt.Sprintf("%s.microservices[%d]", path, i)
-		if _, err := r.insertService(ctx, tx, app, &a.Microservices[i], at); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = r.insertServices(ctx, tx, app, a.Microservices, path)
+	return err
 }
 
 func (r *Root) getApplication(c echo.Context) error {

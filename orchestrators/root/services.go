@@ -30,8 +30,39 @@ const maxServices = 1024
 // servicePolicies are the policies that a service has addresses of, one a family.
 var servicePolicies = [...]wire.Policy{wire.PolicyRoundRobin, wire.PolicyClosest, wire.PolicyUnderutilized}
 
-// insertService stores a service with its addresses: those that it asks for, and free ones for the other policies.
-func (r *Root) insertService(ctx context.Context, tx pgx.Tx, app application, m *sla.Microservice, path string) (id string, err error) {
+// insertServices stores services with their addresses: first those that the services ask for, then free ones for the other
+// policies, so that none of the free ones is what a later service asks for. It returns their ids.
+func (r *Root) insertServices(ctx context.Context, tx pgx.Tx, app application, list []sla.Microservice, path string) ([]string, error) {
+	ids := make([]string, 0, len(list))
+	have := make([]map[slot]bool, len(list))
+	for i := range list {
+		at := fmt.Sprintf("%s.microservices[%d]", path, i)
+		id, err := insertService(ctx, tx, app, &list[i], at)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+		owner := addresses.Owner{Organization: app.Organization, ServiceID: id}
+		if have[i], err = r.takeNamed(ctx, tx, owner, &list[i], at); err != nil {
+			return nil, err
+		}
+	}
+	for i, id := range ids {
+		if err := r.takeOthers(ctx, tx, addresses.Owner{Organization: app.Organization, ServiceID: id}, have[i]); err != nil {
+			return nil, err
+		}
+	}
+	var count int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM service WHERE application_id = $1`, app.ID).Scan(&count); err != nil {
+		return nil, fmt.Errorf("count services: %w", err)
+	}
+	if count > maxServices {
+		return nil, conflict("too_many_services", "an application has at most %d services", maxServices)
+	}
+	return ids, nil
+}
+
+func insertService(ctx context.Context, tx pgx.Tx, app application, m *sla.Microservice, path string) (id string, err error) {
 	id = pki.NewID()
 	m.ID = id
 	doc, err := json.Marshal(m)
@@ -43,40 +74,39 @@ func (r *Root) insertService(ctx context.Context, tx pgx.Tx, app application, m 
 		id, app.ID, m.Name, m.Namespace, job, doc)
 	if store.IsUniqueViolation(err, "service_name") {
 		return "", httpapi.NewProblem(http.StatusConflict, "service_exists",
-			"the application has a service of this name and namespace already (names differ by more than case)").At(path)
+			"the application has a service %s.%s already (names differ by more than case)", m.Name, m.Namespace).At(path)
 	}
 	if err != nil {
 		return "", fmt.Errorf("store service %s: %w", job, err)
 	}
-	var count int
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM service WHERE application_id = $1`, app.ID).Scan(&count); err != nil {
-		return "", fmt.Errorf("count services: %w", err)
-	}
-	if count > maxServices {
-		return "", conflict("too_many_services", "an application has at most %d services", maxServices)
-	}
-	return id, r.takeServiceAddresses(ctx, tx, addresses.Owner{Organization: app.Organization, ServiceID: id}, m, path)
+	return id, nil
 }
 
-func (r *Root) takeServiceAddresses(ctx context.Context, tx pgx.Tx, owner addresses.Owner, m *sla.Microservice, path string) error {
-	type slot struct {
-		policy wire.Policy
-		v6     bool
-	}
+// slot is one of a service's addresses.
+type slot struct {
+	policy wire.Policy
+	v6     bool
+}
+
+func (r *Root) takeNamed(ctx context.Context, tx pgx.Tx, owner addresses.Owner, m *sla.Microservice, path string) (map[slot]bool, error) {
 	have := map[slot]bool{}
 	for _, want := range m.Requested() {
 		if err := addresses.TakeNamed(ctx, tx, r.ranges, want, owner); err != nil {
-			return addressProblem(err, path+".addresses."+addressKey(want))
+			return nil, addressProblem(err, path+".addresses."+addressKey(want))
 		}
 		have[slot{want.Policy, want.Address.Is6()}] = true
 	}
+	return have, nil
+}
+
+func (r *Root) takeOthers(ctx context.Context, tx pgx.Tx, owner addresses.Owner, have map[slot]bool) error {
 	for _, policy := range servicePolicies {
 		for _, v6 := range []bool{false, true} {
 			if have[slot{policy, v6}] {
 				continue
 			}
 			if _, err := addresses.Take(ctx, tx, r.ranges, policy, v6, owner); err != nil {
-				return addressProblem(err, path)
+				return addressProblem(err, "")
 			}
 		}
 	}
@@ -104,9 +134,8 @@ func (r *Root) createServices(c echo.Context) error {
 			"must be one application with the applicationID of an existing one and at least one microservice").At("$.applications")
 	}
 	a := &d.Applications[0]
-	ids := make([]string, 0, len(a.Microservices))
+	var ids []string
 	err = store.InTx(ctx, r.pool, func(tx pgx.Tx) error {
-		ids = ids[:0]
 		app := application{ID: a.ApplicationID}
 		err := tx.QueryRow(ctx, `SELECT name, namespace, organization_id FROM application
 			WHERE id = $1 AND deleted_at IS NULL AND (owner_id = $2 OR $3) FOR UPDATE`, a.ApplicationID, p.ID, p.IsAdmin()).
@@ -117,14 +146,8 @@ func (r *Root) createServices(c echo.Context) error {
 		if err != nil {
 			return fmt.Errorf("look up application: %w", err)
 		}
-		for i := range a.Microservices {
-			id, err := r.insertService(ctx, tx, app, &a.Microservices[i], fmt.Sprintf("$.applications[0].microservices[%d]", i))
-			if err != nil {
-				return err
-			}
-			ids = append(ids, id)
-		}
-		return nil
+		ids, err = r.insertServices(ctx, tx, app, a.Microservices, "$.applications[0]")
+		return err
 	})
 	if err != nil {
 		return err

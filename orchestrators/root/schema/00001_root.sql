@@ -43,7 +43,7 @@ CREATE TABLE application (
     name            text NOT NULL,
     namespace       text NOT NULL,
     description     text NOT NULL DEFAULT '',
-    created_at      timestamptz NOT NULL DEFAULT now(),
+    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     deleted_at      timestamptz -- hidden since; the row goes with its last service
 );
 CREATE UNIQUE INDEX application_name ON application (organization_id, lower(name), lower(namespace)) WHERE deleted_at IS NULL;
@@ -57,7 +57,7 @@ CREATE TABLE service (
     job_name       text NOT NULL,
     descriptor     jsonb NOT NULL, -- the microservice as it was posted
     next_number    integer NOT NULL DEFAULT 0,
-    created_at     timestamptz NOT NULL DEFAULT now(),
+    created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     deleted_at     timestamptz -- hidden since; the row goes with its last instance
 );
 CREATE UNIQUE INDEX service_name ON service (application_id, lower(name), lower(namespace)) WHERE deleted_at IS NULL;

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store/pgtest"
+)
+
+func TestJoin(t *testing.T) {
+	s := start(t)
+	key, err := pki.NewKey()
+	require.NoError(t, err)
+	csr, err := pki.NewCSR(key)
+	require.NoError(t, err)
+	join := func(token string, req wire.ClusterJoinRequest) (int, map[string]any) {
+		status, body, err := request(s.pinned(), token, http.MethodPost, s.tls+wire.PathClusterJoin, req)
+		require.NoError(t, err)
+		return status, body.(map[string]any)
+	}
+	good := wire.ClusterJoinRequest{Format: wire.Format, CSR: string(csr), Name: "c1"}
+	token := s.newToken(1)
+	for name, change := range map[string]func(*wire.ClusterJoinRequest){
+		"$.name":   func(r *wire.ClusterJoinRequest) { r.Name = "../x" },
+		"$.csr":    func(r *wire.ClusterJoinRequest) { r.CSR = "junk" },
+		"$.format": func(r *wire.ClusterJoinRequest) { r.Format = 99 },
+	} {
+		bad := good
+		change(&bad)
+		status, body := join(token, bad)
+		require.Equal(t, 422, status, name)
+		require.Equal(t, name, body["path"])
+	}
+	status, _ := join("oak1.junk", good)
+	require.Equal(t, 401, status)
+	status, _ = join("", good)
+	require.Equal(t, 401, status)
+
+	status, first := join(token, good)
+	require.Equal(t, 200, status, first)
+	// The answer was lost: the same key gets the same id, although the token is used up.
+	status, again := join(token, good)
+	require.Equal(t, 200, status, again)
+	require.Equal(t, first["id"], again["id"])
+	// Anybody else needs a token, and another name.
+	other, err := pki.NewKey()
+	require.NoError(t, err)
+	csr, err = pki.NewCSR(other)
+	require.NoError(t, err)
+	good.CSR = string(csr)
+	status, _ = join(token, good)
+	require.Equal(t, 401, status)
+	status, body := join(s.newToken(1), good)
+	require.Equal(t, 409, status)
+	require.Contains(t, body["detail"], first["id"])
+
+	// A cluster without anything can be removed; its subnets return.
+	s.ok(http.MethodDelete, "/api/v1/clusters/"+first["id"].(string), nil)
+	status, _ = join(s.newToken(1), good)
+	require.Equal(t, 200, status)
+}
+
+func TestGenerationsFence(t *testing.T) {
+	s := start(t)
+	a := s.joinWith("a", 4)
+	service := s.register(s.admin, "app", map[string]any{})
+	s.deploy(service)
+	key := wire.InstanceKey{ServiceID: service}
+	one := func() instanceJSON { return s.instances(service)[0] }
+
+	a.say(key, 1, 2, wire.StateRunning)
+	a.say(key, 1, 1, wire.StateDead) // an older move
+	require.Equal(t, wire.StateRunning, one().Status)
+	a.say(key, 0, 9, wire.StateDead) // an older placement
+	require.Equal(t, wire.StateRunning, one().Status)
+	a.revision = 1
+	a.say(key, 1, 3, wire.StateDead) // a late report
+	require.Equal(t, wire.StateRunning, one().Status)
+	a.revision = 100
+
+	// Cluster b reports what it was never given, and then a placement newer than root's: after a restore that is the truth.
+	b := s.joinWith("b", 4)
+	b.say(key, 1, 7, wire.StateRunning)
+	require.Equal(t, a.id, one().ClusterID)
+	require.Len(t, b.desired(wire.Stamp{}, 0).Removed, 1)
+	b.say(key, 5, 1, wire.StateRunning)
+	require.Equal(t, b.id, one().ClusterID)
+	require.EqualValues(t, 5, one().Placement)
+	require.Len(t, a.desired(wire.Stamp{}, 0).Removed, 1, "the older copy stops")
+	// Instances that root does not know are let alone.
+	a.say(wire.InstanceKey{ServiceID: pki.NewID()}, 1, 1, wire.StateRunning)
+	require.Len(t, a.desired(wire.Stamp{}, 0).Removed, 1)
+}
+
+func TestWhatAClusterCannotPlaceGoesToTheNext(t *testing.T) {
+	s := start(t)
+	a := s.joinWith("a", 4)
+	service := s.register(s.admin, "app", map[string]any{})
+	s.deploy(service)
+	key := wire.InstanceKey{ServiceID: service}
+	a.say(key, 1, 0, wire.StateNoWorkerCapacity)
+	require.Equal(t, wire.StateNoWorkerCapacity, s.instances(service)[0].Status, "it is shown")
+	b := s.joinWith("b", 4)
+	_, err := s.pool.Exec(t.Context(), `UPDATE instance SET next_attempt = now()`) // in place of waiting for 5 s
+	require.NoError(t, err)
+	b.report(b.full(4))
+	require.Eventually(t, func() bool { return s.instances(service)[0].ClusterID == b.id }, 5*time.Second, 20*time.Millisecond)
+	d := b.desired(wire.Stamp{}, 0)
+	require.Len(t, d.Changed, 1)
+	require.EqualValues(t, 2, d.Changed[0].Placement)
+	require.EqualValues(t, 1, a.desired(wire.Stamp{}, 0).Removed[0].Generation.Placement)
+	b.say(key, 2, 1, wire.StateRunning)
+	a.say(key, 1, 0, wire.StateUndeployed)
+	require.Empty(t, a.desired(wire.Stamp{}, 0).Removed)
+	require.Equal(t, wire.StateRunning, s.instances(service)[0].Status)
+}
+
+func TestSubnetsAreRenewedOnce(t *testing.T) {
+	ranges := semantic.DefaultRanges()
+	ranges.WorkersV4 = netip.MustParsePrefix("10.18.0.0/21") // two blocks
+	s := startOn(t, pgtest.New(t), ranges)
+	c := s.join("c1")
+	report := func(applied wire.Stamp, free int) {
+		r := c.full(1)
+		r.Applied, r.FreeSubnets = applied, free
+		c.report(r)
+	}
+	first := c.desired(wire.Stamp{}, 0)
+	report(first.Stamp, 4)
+	require.Len(t, c.desired(wire.Stamp{}, 0).Subnets, 1)
+	report(first.Stamp, 3)
+	second := c.desired(first.Stamp, time.Second)
+	require.True(t, second.After(first.Stamp))
+	require.Len(t, second.Subnets, 2)
+	report(first.Stamp, 3) // it has not seen the second block yet
+	report(second.Stamp, 19)
+	require.Len(t, c.desired(wire.Stamp{}, 0).Subnets, 2)
+	report(second.Stamp, 0) // none left: the report counts all the same
+	require.Len(t, c.desired(wire.Stamp{}, 0).Subnets, 2)
+}
+
+func TestEpochs(t *testing.T) {
+	url := pgtest.New(t)
+	s := startOn(t, url, semantic.DefaultRanges())
+	c := s.joinWith("c1", 1)
+	before := c.desired(wire.Stamp{}, 0).Stamp
+	require.False(t, c.report(wire.ClusterReport{FreeSubnets: 16, Applied: before}).SendFull)
+
+	// Another root process on the same database: everything is sent and asked for again.
+	again := startOn(t, url, semantic.DefaultRanges())
+	c.s = again
+	d := c.desired(before, 0)
+	require.Greater(t, d.Epoch, before.Epoch)
+	require.True(t, d.Full)
+	require.True(t, c.report(wire.ClusterReport{FreeSubnets: 16, Applied: before}).SendFull)
+	require.False(t, c.report(c.full(1)).SendFull)
+
+	// A cluster that has seen a higher epoch, as after a restore of root's database, is overruled.
+	r := c.full(1)
+	r.Applied = wire.Stamp{Epoch: d.Epoch + 5000, Revision: 77}
+	require.Greater(t, c.report(r).Epoch, d.Epoch+5000)
+	r.Applied.Epoch = uint64(time.Now().Add(48 * time.Hour).UnixMilli())
+	r.Header = wire.NewHeader(wire.Stamp{Epoch: 1, Revision: 1000})
+	require.Equal(t, 422, c.send(http.MethodPost, c.url(wire.PathClusterReport), r, nil))
+}
