@@ -270,11 +270,3 @@ func TestJoinWithoutAFreeSubnetIsRefused(t *testing.T) {
 		return status == http.StatusOK
 	})
 }
-
-func TestStrangersAreRefusedByTheAPI(t *testing.T) {
-	b := newBed(t)
-	resp, err := http.Post("http://"+b.api+wire.PathWorkerJoin, "application/json", http.NoBody)
-	require.NoError(t, err)
-	_ = resp.Body.Close()
-	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
-}

@@ -81,6 +81,13 @@ func (b *bed) worker(name string) *scriptedWorker {
 		wire.TopicNetNode: w.onNode, wire.TopicNetPeers: w.onPeers, wire.TopicNetRoutes + "+": w.onRoutes, wire.TopicNetResolved: w.onResolved} {
 		require.NoError(b.t, w.net.Subscribe(wire.Topic(w.id, name), handle))
 	}
+	go func() {
+		for tick := time.NewTicker(time.Second); b.t.Context().Err() == nil; <-tick.C {
+			if w.engine.Connected() {
+				w.info(b.t.Context(), w.engine)
+			}
+		}
+	}()
 	eventually(b.t, name+" connects", func() bool { return w.engine.Connected() && w.net.Connected() })
 	return w
 }
@@ -88,6 +95,15 @@ func (b *bed) worker(name string) *scriptedWorker {
 func aliveMessage(session uint64, present bool) []byte {
 	b, _ := json.Marshal(wire.Alive{Format: wire.Format, Session: session, Present: present, At: time.Now()})
 	return b
+}
+
+// leave says that NodeEngine goes, and goes.
+func (w *scriptedWorker) leave() {
+	w.mu.Lock()
+	session := w.session
+	w.mu.Unlock()
+	_ = w.engine.Publish(w.t.Context(), mqtt.Message{Topic: wire.Topic(w.id, wire.TopicAliveEngine), Payload: aliveMessage(session, false), Retain: true})
+	w.engine.Close()
 }
 
 // header stamps the next message. Callers hold mu.
