@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upcall
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+)
+
+// pair is a queue on one end of a real veth pair; the test plays the programs at the other.
+type pair struct {
+	*Queue
+	t       *testing.T
+	maps    *bpf.Maps
+	program *os.File
+
+	mu     sync.Mutex
+	wanted []string
+	onWant func(netip.Addr)
+}
+
+func newPair(t *testing.T, prepare ...func(*bpf.Maps)) *pair {
+	t.Helper()
+	maps, err := bpf.NewMaps()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = maps.Close() })
+	for _, f := range prepare {
+		f(maps)
+	}
+	p := &pair{t: t, maps: maps}
+
+	runtime.LockOSThread()
+	before, err := netns.Get()
+	require.NoError(t, err)
+	ns, err := netns.New()
+	require.NoError(t, err)
+	defer func() {
+		require.NoError(t, netns.Set(before))
+		_ = before.Close()
+		_ = ns.Close() // the sockets keep it
+		runtime.UnlockOSThread()
+	}()
+	require.NoError(t, os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644))
+	la := netlink.NewLinkAttrs()
+	la.Name = "oak-up0"
+	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: la, PeerName: "oak-up1"}))
+	index := map[string]int{}
+	for _, name := range []string{"oak-up0", "oak-up1"} {
+		link, err := netlink.LinkByName(name)
+		require.NoError(t, err)
+		require.NoError(t, netlink.LinkSetUp(link))
+		index[name] = link.Attrs().Index
+	}
+	for name := range index { // until then the kernel drops what is sent
+		for tries := 0; ; tries++ {
+			link, err := netlink.LinkByName(name)
+			require.NoError(t, err)
+			if link.Attrs().OperState == netlink.OperUp {
+				break
+			}
+			require.Less(t, tries, 1000)
+			time.Sleep(time.Millisecond)
+		}
+	}
+	p.program, err = openSocket(index["oak-up0"])
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = p.program.Close() })
+	p.Queue, err = New(Config{
+		Ifindex: index["oak-up1"], Maps: maps,
+		Want:       func(a netip.Addr) { p.asked(a.String(), a) },
+		WantSource: func(a netip.Addr) { p.asked("source "+a.String(), a) },
+	})
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+	return p
+}
+
+func (p *pair) asked(what string, a netip.Addr) {
+	p.mu.Lock()
+	p.wanted = append(p.wanted, what)
+	f := p.onWant
+	p.mu.Unlock()
+	if f != nil {
+		f(a)
+	}
+}
+
+func (p *pair) questions() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.wanted...)
+}
+
+// know enters a service address, as the table of routes does before it answers.
+func (p *pair) know(addr string, policy uint32) {
+	p.t.Helper()
+	require.NoError(p.t, p.maps.VIPs.Put(bpf.AddrFrom(netip.MustParseAddr(addr)), bpf.VIP{Policy: policy}))
+}
+
+func (p *pair) up(frames ...[]byte) {
+	p.t.Helper()
+	for _, f := range frames {
+		_, err := p.program.Write(f)
+		require.NoError(p.t, err)
+	}
+}
+
+// down returns the next frame that comes back, nil if none does.
+func (p *pair) down(wait time.Duration) []byte {
+	p.t.Helper()
+	require.NoError(p.t, p.program.SetReadDeadline(time.Now().Add(wait)))
+	b := make([]byte, maxPacket)
+	n, err := p.program.Read(b)
+	if err != nil {
+		require.ErrorIs(p.t, err, os.ErrDeadlineExceeded)
+		return nil
+	}
+	return b[:n]
+}
+
+func (p *pair) downAll(n int) (out [][]byte) {
+	p.t.Helper()
+	for i := range n {
+		f := p.down(2 * time.Second)
+		require.NotNil(p.t, f, fmt.Sprintf("%d of %d frames came back", i, n))
+		out = append(out, f)
+	}
+	return out
+}
+
+func (p *pair) waitHeld(n int) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool { return p.Stats().Held == n }, 2*time.Second, time.Millisecond)
+}
+
+// frameOf is a frame as the programs redirect it.
+func frameOf(peer, tag uint32, packet []byte) []byte {
+	b := make([]byte, vnetLen+ethLen, vnetLen+ethLen+len(packet))
+	eth := b[vnetLen:]
+	eth[0], eth[1] = 0x02, 0x6f
+	binary.BigEndian.PutUint32(eth[2:], peer)
+	eth[6], eth[7], eth[8] = 0x02, 0x6f, 0x61
+	eth[9], eth[10], eth[11] = byte(tag>>16), byte(tag>>8), byte(tag)
+	eth[12] = 0x08
+	return append(b, packet...)
+}
+
+func udp(src, dst string, payload string) []byte {
+	b := make([]byte, 28, 28+len(payload))
+	b = append(b, payload...)
+	binary.BigEndian.PutUint16(b[20:], 40000)
+	binary.BigEndian.PutUint16(b[22:], 53)
+	binary.BigEndian.PutUint16(b[24:], uint16(8+len(payload)))
+	return ip4(b, protoUDP, netip.MustParseAddr(src).As4(), netip.MustParseAddr(dst).As4())
+}
+
+func tcp(src, dst string, flags byte, payload int) []byte {
+	b := make([]byte, 40+payload)
+	binary.BigEndian.PutUint16(b[20:], 40000)
+	binary.BigEndian.PutUint16(b[22:], 80)
+	binary.BigEndian.PutUint32(b[24:], 1000)
+	binary.BigEndian.PutUint32(b[28:], 2000)
+	b[32], b[33] = 5<<4, flags
+	for i := range b[40:] {
+		b[40+i] = byte(i)
+	}
+	return ip4(b, protoTCP, netip.MustParseAddr(src).As4(), netip.MustParseAddr(dst).As4())
+}
+
+const (
+	client  = "10.18.0.2"
+	service = "10.30.1.1"
+)
+
+// payload is what was sent in a datagram that comes back.
+func payload(frame []byte) string {
+	return string(bytes.TrimRight(frame[vnetLen+ethLen+28:], "\x00"))
+}
