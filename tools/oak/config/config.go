@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/oakestra/oakestra-ebpf/control/statefile"
 )
 
 // DefaultURL is where root listens when it runs on the same machine.
@@ -47,16 +45,43 @@ func DefaultPath() (string, error) {
 
 // Load reads the file; one that does not exist is an empty config.
 func Load(path string) (Config, error) {
+	body, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, nil
+	}
 	var c Config
-	if err := statefile.Read(path, &c); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Config{}, fmt.Errorf("read config (remove it with `oak config reset` to start anew): %w", err)
+	if err == nil {
+		err = json.Unmarshal(body, &c)
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("read config %s (remove it with `oak config reset` to start anew): %w", path, err)
 	}
 	return c, nil
 }
 
-// Save writes the file, readable by its owner alone.
+// Save writes the file, readable by its owner alone; two runs of oak at a time leave the one's or the other's. A worker's
+// state files have to survive a power cut and need Linux for it; this one does not, and oak runs wherever Go does.
 func (c Config) Save(path string) error {
-	if err := statefile.Write(path, c); err != nil {
+	body, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write config: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("write config: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".config-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("write config: %w", err)
+	}
+	_, err = f.Write(append(body, '\n'))
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
 		return fmt.Errorf("write config: %w", err)
 	}
 	return nil
