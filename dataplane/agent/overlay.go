@@ -104,8 +104,8 @@ func (a *Agent) restoreOverlay(o *overlay) {
 
 // runOverlay starts the tasks; each goes on until ctx ends.
 func (a *Agent) runOverlay(ctx context.Context, o *overlay) {
+	o.reading.Store(true)
 	o.tasks.Go(func() {
-		o.reading.Store(true)
 		defer o.reading.Store(false)
 		if err := o.queue.Run(ctx); err != nil {
 			text := fmt.Sprintf("first packets are not read: %v: restart NetManager", err)

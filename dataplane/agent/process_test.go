@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// childVar has the test binary be a NetManager, so that it can be killed like one.
+const childVar = "OAK_TEST_AGENT"
+
+func TestMain(m *testing.M) {
+	config, ok := os.LookupEnv(childVar)
+	if !ok {
+		os.Exit(m.Run())
+	}
+	var cfg Config
+	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
+		panic(err)
+	}
+	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := Run(ctx, cfg); err != nil {
+		fmt.Fprintln(os.Stderr, "run:", err)
+		os.Exit(1) //nolint:gocritic // the deferred call only restores signals
+	}
+}
+
+// host is a worker's machine: a network namespace with an uplink, a BPF file system and disks.
+type host struct {
+	t   *testing.T
+	ns  netns.NsHandle
+	cfg Config
+
+	cmd *exec.Cmd
+	out *bytes.Buffer
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "oak") // short, since a socket's path is
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	bpffs := filepath.Join(dir, "bpf")
+	require.NoError(t, os.Mkdir(bpffs, 0o700))
+	require.NoError(t, unix.Mount("bpf", bpffs, "bpf", 0, ""))
+	t.Cleanup(func() { _ = unix.Unmount(bpffs, unix.MNT_DETACH) })
+	h := &host{t: t, ns: newNetNS(t), out: &bytes.Buffer{}, cfg: Config{
+		Name: "w", StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Socket: filepath.Join(dir, "s.sock"),
+		BPFFS: bpffs, Version: "test",
+	}}
+	h.within(func() {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = "up"
+		require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "cable"}))
+		for _, name := range []string{"lo", "cable", "up"} {
+			l, err := netlink.LinkByName(name)
+			require.NoError(t, err)
+			require.NoError(t, netlink.LinkSetUp(l))
+		}
+		up, err := netlink.LinkByName("up")
+		require.NoError(t, err)
+		addr, err := netlink.ParseAddr("192.0.2.1/24")
+		require.NoError(t, err)
+		require.NoError(t, netlink.AddrAdd(up, addr))
+	})
+	t.Cleanup(func() {
+		h.kill()
+		if t.Failed() {
+			t.Logf("NetManager's log:\n%s", h.out)
+		}
+	})
+	return h
+}
+
+// within runs f on a thread of its own that lives in the namespace and dies after it.
+func within(ns netns.NsHandle, f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked
+		if err := netns.Set(ns); err != nil {
+			panic(err)
+		}
+		f()
+	}()
+	<-done
+}
+
+func (h *host) within(f func()) { within(h.ns, f) }
+
+func newNetNS(t *testing.T) netns.NsHandle {
+	t.Helper()
+	made := make(chan netns.NsHandle, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked
+		ns, err := netns.New()
+		if err != nil {
+			panic(err)
+		}
+		made <- ns
+	}()
+	ns := <-made
+	t.Cleanup(func() { _ = ns.Close() })
+	return ns
+}
+
+// container makes a network namespace with a path.
+func container(t *testing.T, name string) (path string, ns netns.NsHandle) {
+	t.Helper()
+	ns = newNetNS(t)
+	path = filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	require.NoError(t, unix.Mount(fmt.Sprintf("/proc/self/fd/%d", int(ns)), path, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
+	return path, ns
+}
+
+// start starts NetManager in the host's network namespace and waits until it answers.
+func (h *host) start() {
+	h.t.Helper()
+	config, err := json.Marshal(h.cfg)
+	require.NoError(h.t, err)
+	h.cmd = exec.Command(os.Args[0])
+	h.cmd.Env = append(os.Environ(), childVar+"="+string(config))
+	h.cmd.Stdout, h.cmd.Stderr = h.out, h.out
+	h.within(func() { err = h.cmd.Start() })
+	require.NoError(h.t, err)
+	h.eventually("NetManager answers", func() bool {
+		_, err := h.ask(http.MethodGet, "/healthz", nil, nil)
+		return err == nil
+	})
+}
+
+func (h *host) kill() {
+	if h.cmd != nil {
+		_ = h.cmd.Process.Kill()
+		_ = h.cmd.Wait()
+		h.cmd = nil
+	}
+}
+
+// terminate ends NetManager as a service manager does, and wants exit status 0.
+func (h *host) terminate() {
+	h.t.Helper()
+	require.NoError(h.t, h.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(h.t, h.cmd.Wait())
+	h.cmd = nil
+}
+
+func (h *host) ask(method, path string, in, out any) (status int, err error) {
+	body, err := json.Marshal(in)
+	require.NoError(h.t, err)
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", h.cfg.Socket) }}}
+	req, err := http.NewRequest(method, "http://x"+path, bytes.NewReader(body))
+	require.NoError(h.t, err)
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	if out != nil && resp.StatusCode < 300 {
+		err = json.Unmarshal(data, out)
+	} else if resp.StatusCode >= 300 {
+		err = fmt.Errorf("%s: %s", resp.Status, data)
+	}
+	return resp.StatusCode, err
+}
+
+func (h *host) status() (s wire.LocalStatus) {
+	_, err := h.ask(http.MethodGet, wire.PathLocalStatus, nil, &s)
+	require.NoError(h.t, err)
+	return s
+}
+
+func (h *host) eventually(what string, ok func() bool) {
+	h.t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		require.True(h.t, time.Now().Before(end), "never: %s", what)
+	}
+}
