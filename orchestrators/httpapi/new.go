@@ -4,7 +4,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -92,7 +91,7 @@ func recovery(log *slog.Logger) echo.MiddlewareFunc {
 		StackSize: 16 << 10,
 		LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
 			log.Error("handler panicked", "route", c.Path(), "error", err, "stack", string(stack))
-			return errors.New(fmt.Sprint("panic: ", err))
+			return fmt.Errorf("handler panicked: %w", err)
 		},
 	})
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 )
 
@@ -123,35 +122,4 @@ func orEmpty(list []string) []string {
 		return []string{}
 	}
 	return list
-}
-
-// deleteCluster forgets a cluster that has nothing of root's any more. Its certificate opens nothing from then on.
-func (r *Root) deleteCluster(c echo.Context) error {
-	ctx, id := c.Request().Context(), c.Param("id")
-	err := r.placing(ctx, func(tx pgx.Tx) error {
-		var instances, graves int
-		err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM instance WHERE cluster_id = $1), (SELECT count(*) FROM tombstone WHERE cluster_id = $1)`, id).
-			Scan(&instances, &graves)
-		if err != nil {
-			return fmt.Errorf("look up instances of cluster %s: %w", id, err)
-		}
-		if instances+graves > 0 {
-			return conflict("cluster_in_use", "the cluster has %d instances, and has yet to confirm the end of %d: undeploy them first", instances, graves)
-		}
-		if err := addresses.ReleaseBlocks(ctx, tx, id); err != nil {
-			return err
-		}
-		tag, err := tx.Exec(ctx, `DELETE FROM cluster WHERE id = $1`, id)
-		if err != nil {
-			return fmt.Errorf("delete cluster %s: %w", id, err)
-		}
-		if tag.RowsAffected() == 0 {
-			return notFound("cluster", id)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, message("cluster deleted"))
 }

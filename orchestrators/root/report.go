@@ -72,7 +72,8 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 	ack := wire.ClusterReportAck{Header: wire.NewHeader(wire.Stamp{Epoch: uint64(epoch), Revision: uint64(revision)})}
 	before := wire.Stamp{Epoch: uint64(lastEpoch), Revision: uint64(last)}
 	if before.After(in.Stamp) {
-		return ack, nil // late: what it says has been overtaken
+		// Answering as if it had been stored would lose what it says, should the sender's stamps have gone back.
+		return ack, conflict("stale_report", "the report is older (%s) than one that root has (%s)", in.Stamp, before)
 	}
 	for i := range in.Instances {
 		if err := r.applyInstance(ctx, tx, id, &in.Instances[i]); err != nil {

@@ -82,10 +82,11 @@ func TestGenerationsFence(t *testing.T) {
 	require.Equal(t, wire.StateRunning, one().Status)
 	a.say(key, 0, 9, wire.StateDead) // an older placement
 	require.Equal(t, wire.StateRunning, one().Status)
-	a.revision = 1
-	a.say(key, 1, 3, wire.StateDead) // a late report
+	late := a.full(1)
+	late.Header = wire.NewHeader(wire.Stamp{Epoch: 1, Revision: 1})
+	late.Instances = []wire.InstanceReport{{InstanceKey: key, Generation: wire.Generation{Placement: 1, Move: 3}, State: wire.StateDead}}
+	require.Equal(t, 409, a.send(http.MethodPost, a.url(wire.PathClusterReport), late, nil))
 	require.Equal(t, wire.StateRunning, one().Status)
-	a.revision = 100
 
 	// Cluster b reports what it was never given, and then a placement newer than root's: after a restore that is the truth.
 	b := s.joinWith("b", 4)
@@ -171,4 +172,23 @@ func TestEpochs(t *testing.T) {
 	r.Applied.Epoch = uint64(time.Now().Add(48 * time.Hour).UnixMilli())
 	r.Header = wire.NewHeader(wire.Stamp{Epoch: 1, Revision: 1000})
 	require.Equal(t, 422, c.send(http.MethodPost, c.url(wire.PathClusterReport), r, nil))
+}
+
+func TestDeadClusterCanBeRemoved(t *testing.T) {
+	s := start(t)
+	dead := s.joinWith("dead", 4)
+	service := s.register(s.admin, "app", map[string]any{})
+	s.deploy(service)
+	s.deploy(service)
+	s.ok(http.MethodDelete, "/api/service/"+service+"/instance/1", nil)
+	alive := s.joinWith("alive", 4)
+	status, body := s.call(s.admin, http.MethodDelete, "/api/v1/clusters/"+dead.id, nil)
+	require.Equal(t, 409, status)
+	require.Contains(t, body.(map[string]any)["detail"], "?force=true")
+	s.ok(http.MethodDelete, "/api/v1/clusters/"+dead.id+"?force=true", nil)
+	require.Eventually(t, func() bool {
+		list := s.instances(service)
+		return len(list) == 1 && list[0].ClusterID == alive.id && list[0].Placement == 2
+	}, 5*time.Second, 20*time.Millisecond)
+	require.Equal(t, 404, dead.send(http.MethodGet, dead.url(wire.PathClusterDesired), nil, nil))
 }
