@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	goruntime "runtime"
+	"sync"
+
+	"github.com/oakestra/oakestra-ebpf/control/statefile"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
+)
+
+// Agent brings a worker's instances to what is desired.
+type Agent struct {
+	opts Options
+	// slots bounds how many containers are created at a time: each costs a processor for some 100 ms.
+	slots chan struct{}
+
+	// applying serialises Apply, which writes to disk.
+	applying sync.Mutex
+
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil before
+	wg      sync.WaitGroup
+	applied wire.Stamp
+	desired map[wire.InstanceKey]wire.DesiredInstance
+	tombs   map[wire.InstanceKey]wire.Generation
+	actors  map[wire.InstanceKey]*actor
+
+	changed map[wire.InstanceKey]struct{}
+	full    bool
+	notify  chan struct{}
+	samples map[string]sample
+}
+
+// New returns an agent that knows the desired state in its state folder. Run does the work.
+func New(o Options) (*Agent, error) {
+	o.setDefaults()
+	a := &Agent{
+		opts:    o,
+		slots:   make(chan struct{}, max(2, goruntime.NumCPU())),
+		actors:  map[wire.InstanceKey]*actor{},
+		changed: map[wire.InstanceKey]struct{}{},
+		full:    true,
+		notify:  make(chan struct{}, 1),
+		samples: map[string]sample{},
+	}
+	var d wire.Desired
+	err := statefile.Read(a.desiredPath(), &d)
+	if err == nil {
+		err = d.Check()
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("load desired state: %w", err)
+	}
+	a.remember(d)
+	return a, nil
+}
+
+func (a *Agent) desiredPath() string { return filepath.Join(a.opts.StateDir, "desired.json") }
+
+// Run adopts what runs and works until ctx ends; workloads then run on. It returns an error if a runtime cannot tell what it
+// has: nothing may be started before that is known.
+func (a *Agent) Run(ctx context.Context) error {
+	copies, err := a.copies(ctx)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.ctx = ctx
+	for key, found := range copies {
+		a.opts.Log.Info("adopting", "instance", key.String(), "copies", len(found), "phase", found[0].Phase)
+		a.startActor(key, found)
+	}
+	for key := range a.desired {
+		a.ensureActor(key)
+	}
+	for key := range a.tombs {
+		a.ensureActor(key)
+	}
+	a.mu.Unlock()
+	a.sweepNamespaces(copies)
+	<-ctx.Done()
+	a.wg.Wait()
+	return nil
+}
+
+// copies returns what all runtimes have, the highest generation of each instance first.
+func (a *Agent) copies(ctx context.Context) (map[wire.InstanceKey][]runtime.Copy, error) {
+	all := map[wire.InstanceKey][]runtime.Copy{}
+	for name, rt := range a.opts.Runtimes {
+		list, err := rt.List(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("adopt instances of runtime %s: %w", name, err)
+		}
+		for _, c := range list {
+			l := append(all[c.InstanceKey], c)
+			for i := len(l) - 1; i > 0 && l[i].Generation.Compare(l[i-1].Generation) > 0; i-- {
+				l[i], l[i-1] = l[i-1], l[i]
+			}
+			all[c.InstanceKey] = l
+		}
+	}
+	return all, nil
+}
+
+// sweepNamespaces removes namespaces that an interrupted creation or removal has left.
+func (a *Agent) sweepNamespaces(copies map[wire.InstanceKey][]runtime.Copy) {
+	ids, err := a.opts.Namespaces.List()
+	if err != nil {
+		a.opts.Log.Warn("network namespaces are not swept", "error", err)
+		return
+	}
+	used := map[string]bool{}
+	for _, l := range copies {
+		for _, c := range l {
+			used[c.ID()] = true
+		}
+	}
+	a.mu.Lock()
+	for _, d := range a.desired {
+		used[runtime.ID(d.InstanceKey, d.Generation)] = true
+	}
+	a.mu.Unlock()
+	for _, id := range ids {
+		if _, _, err := runtime.ParseID(id); err != nil || used[id] {
+			continue
+		}
+		if err := a.opts.Namespaces.Remove(id); err != nil {
+			a.opts.Log.Warn("left-over network namespace stays", "id", id, "error", err)
+		}
+	}
+}
+
+// ensureActor starts an actor for key if there is none. The lock is held and Run has begun.
+func (a *Agent) ensureActor(key wire.InstanceKey) *actor {
+	if c, ok := a.actors[key]; ok {
+		return c
+	}
+	return a.startActor(key, nil)
+}
+
+func (a *Agent) startActor(key wire.InstanceKey, found []runtime.Copy) *actor {
+	c := newActor(a, key, found)
+	a.actors[key] = c
+	a.wg.Go(func() { c.run(a.ctx) })
+	return c
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
+)
+
+// networkError marks a failure to get addresses: the instance waits for NetManager, nothing is wrong with it.
+type networkError struct{ err error }
+
+func (e *networkError) Error() string { return "waits for the overlay: " + e.err.Error() }
+func (e *networkError) Unwrap() error { return e.err }
+
+// bringUpUnlessOverruled brings the instance up; a goal that overrules it cuts it short, which is no failure.
+func (c *actor) bringUpUnlessOverruled(ctx context.Context) error {
+	op, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.setOp(cancel)
+	defer c.setOp(nil)
+	err := c.bringUp(op)
+	if err != nil && op.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// bringUp takes an instance from nothing, or from what an interrupted attempt left, to running.
+func (c *actor) bringUp(ctx context.Context) error {
+	rt, err := c.runtime()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	c.report(wire.StateCreating, c.restartDetail("getting image "+c.have.Spec.Image))
+	if err := rt.Pull(ctx, c.have.Spec); err != nil {
+		return err
+	}
+	c.report(wire.StateCreating, c.restartDetail("creating"))
+	if err := c.attach(ctx); err != nil {
+		return err
+	}
+	select {
+	case c.a.slots <- struct{}{}:
+		defer func() { <-c.a.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, createTimeout, fmt.Errorf("the runtime took longer than %s", createTimeout))
+	defer cancel()
+	path, err := c.a.opts.Namespaces.Create(ctx, c.have.ID())
+	if err != nil {
+		return err
+	}
+	if err := rt.Create(ctx, *c.have, path); err != nil {
+		return err
+	}
+	c.phase = runtime.PhaseIncomplete
+	c.report(wire.StateCreated, c.restartDetail(""))
+	if err := rt.Start(ctx, c.have.ID()); err != nil {
+		return err
+	}
+	c.phase, c.started = runtime.PhaseRunning, time.Now()
+	c.watch(c.a.runContext())
+	c.log.Info("running", "generation", c.have.Generation.String(), "took", time.Since(began).Round(time.Millisecond), "restarts", c.have.Restarts)
+	c.report(wire.StateRunning, c.restartDetail(""))
+	return nil
+}
+
+// attach makes the instance's namespace and has NetManager give it its addresses.
+func (c *actor) attach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, attachTimeout)
+	defer cancel()
+	path, err := c.a.opts.Namespaces.Create(ctx, c.have.ID())
+	if err != nil {
+		return err
+	}
+	s := c.have.Spec
+	_, err = c.a.opts.Network.Attach(ctx, wire.LocalAttach{InstanceKey: c.key, Generation: c.have.Generation, JobName: s.JobName,
+		NetNS: path, InstanceIP: s.InstanceIP, InstanceIPv6: s.InstanceIPv6, Addresses: s.Addresses})
+	if err != nil {
+		return &networkError{err}
+	}
+	return nil
+}
+
+// onEnd notes that the running copy has ended.
+func (c *actor) onEnd(e ended) {
+	if c.have == nil || c.phase != runtime.PhaseRunning || e.id != c.have.ID() {
+		return
+	}
+	c.stopWatching()
+	c.phase, c.exit, c.due = runtime.PhaseExited, e.exit, time.Time{}
+	if e.gone {
+		c.exit = runtime.Exit{Code: 255, At: time.Now()}
+	}
+}
+
+// afterExit decides about a copy that has ended: completed, or to be started again after a pause.
+func (c *actor) afterExit(ctx context.Context) error {
+	rt, err := c.runtime()
+	if err != nil {
+		return err
+	}
+	if c.have.Spec.OneShot && c.exit.Code == 0 {
+		return c.complete(ctx, rt)
+	}
+	if c.exit.At.IsZero() || c.exit.At.Before(c.started) {
+		c.exit.At = time.Now()
+	}
+	ran := c.exit.At.Sub(c.started)
+	if ran >= c.a.opts.Stable {
+		c.crashes = 0
+	}
+	c.crashes++
+	c.have.Restarts++
+	pause := c.a.opts.backOff(c.crashes)
+	c.due, c.phase = time.Now().Add(pause), runtime.PhaseIncomplete
+	detail := fmt.Sprintf("%s after %s: restart %d in %s", exitText(c.exit), ran.Round(time.Millisecond), c.have.Restarts, pause.Round(time.Millisecond))
+	c.log.Warn("instance ended", "generation", c.have.Generation.String(), "detail", detail)
+	state := wire.StateCreating
+	if c.crashes >= crashesUntilFailed {
+		state = wire.StateFailed
+	}
+	c.tell(state, detail, true)
+	return nil
+}
+
+// exitText says how a copy ended, as far as it can be known.
+func exitText(e runtime.Exit) string {
+	switch {
+	case e.OutOfMemory:
+		return fmt.Sprintf("ended with code %d because it used more memory than the descriptor allows: raise memory", e.Code)
+	case e.Code > 128 && e.Code < 160:
+		return fmt.Sprintf("ended with code %d (signal %d)", e.Code, e.Code-128)
+	default:
+		return fmt.Sprintf("ended with code %d", e.Code)
+	}
+}
+
+func (c *actor) complete(ctx context.Context, rt runtime.Runtime) error {
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	id := c.have.ID()
+	if err := rt.Complete(ctx, id, c.exit); err != nil && !errors.Is(err, runtime.ErrNotFound) {
+		return err
+	}
+	if err := c.a.opts.Namespaces.Remove(id); err != nil {
+		return err
+	}
+	c.phase = runtime.PhaseCompleted
+	c.setDetach(c.have.Generation)
+	c.log.Info("completed", "generation", c.have.Generation.String())
+	c.report(wire.StateCompleted, "ended with code 0")
+	return nil
+}
+
+// restartDetail keeps the reason for a restart in sight while the instance is brought up again.
+func (c *actor) restartDetail(doing string) string {
+	if c.have.Restarts == 0 || c.crashes == 0 {
+		return doing
+	}
+	text := fmt.Sprintf("restart %d: %s before", c.have.Restarts, exitText(c.exit))
+	if doing != "" {
+		text = doing + "; " + text
+	}
+	return text
+}

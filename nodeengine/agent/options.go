@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
+)
+
+// Network is what gives an instance its addresses.
+type Network interface {
+	// Attach is asked again with the same generation at any time, which changes nothing.
+	Attach(ctx context.Context, a wire.LocalAttach) (wire.LocalEndpoint, error)
+	// Detach ends this generation and lower ones; none is no error.
+	Detach(ctx context.Context, k wire.InstanceKey, g wire.Generation) error
+	Endpoints(ctx context.Context) ([]wire.LocalEndpoint, error)
+}
+
+// Namespaces makes network namespaces; see package netspace.
+type Namespaces interface {
+	Create(ctx context.Context, id string) (path string, err error)
+	Remove(id string) error
+	List() ([]string, error)
+}
+
+// Options are what an agent works with.
+type Options struct {
+	// Runtimes by the descriptor's virtualization.
+	Runtimes   map[string]runtime.Runtime
+	Network    Network
+	Namespaces Namespaces
+	// StateDir keeps the desired state, so that a worker starts its workloads with all tiers above away.
+	StateDir string
+	// FirstBackOff and LastBackOff bound the pause before something is tried again; 0 is 100 ms and 30 s.
+	FirstBackOff, LastBackOff time.Duration
+	// Stable is how long a workload has to run for its next crash to count as the first; 0 is 30 s.
+	Stable time.Duration
+	Log    *slog.Logger
+}
+
+// crashesUntilFailed is how many crashes in a row are still told as an instance being started; after that it is FAILED, so
+// that the tiers above may decide to move it, and is tried on.
+const crashesUntilFailed = 5
+
+// Time-outs of single steps. Pulling has its own, in the runtime.
+const (
+	attachTimeout = 15 * time.Second
+	createTimeout = 60 * time.Second
+	removeTimeout = 60 * time.Second
+)
+
+func (o *Options) setDefaults() {
+	if o.FirstBackOff == 0 {
+		o.FirstBackOff = 100 * time.Millisecond
+	}
+	if o.LastBackOff == 0 {
+		o.LastBackOff = 30 * time.Second
+	}
+	if o.Stable == 0 {
+		o.Stable = 30 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+}
+
+// backOff returns the pause after the n-th failure in a row, n ≥ 1: doubling, bounded, with jitter downward by up to a quarter.
+func (o *Options) backOff(n int) time.Duration {
+	d := o.FirstBackOff
+	for ; n > 1 && d < o.LastBackOff; n-- {
+		d *= 2
+	}
+	d = min(d, o.LastBackOff)
+	return d - rand.N(d/4+1)
+}
