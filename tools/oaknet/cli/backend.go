@@ -28,8 +28,8 @@ service is kept for the flows that it already has; one that is not USABLE runs o
 			{Name: "TAG", Value: func(b row) string { return number(b.Tag) }},
 			{Name: "USABLE", Value: func(b row) string { return yes(b.Usable) }},
 			{Name: "LISTED", Wide: true, Value: func(b row) string { return yes(b.Listed) }},
-			{Name: "PEER", Wide: true, Value: func(b row) string { return identity("", b.Peer) }},
-			{Name: "IFINDEX", Wide: true, Value: func(b row) string { return identity("", b.Ifindex) }},
+			{Name: "PEER", Wide: true, Value: func(b row) string { return index(b.Peer) }},
+			{Name: "IFINDEX", Wide: true, Value: func(b row) string { return index(b.Ifindex) }},
 		},
 		read: (*inspect.Reader).Backends,
 		keys: func(b row) []string {

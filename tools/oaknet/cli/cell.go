@@ -78,6 +78,14 @@ func device(name string, ifindex uint32) string {
 	return ""
 }
 
+// index is a number of which 0 means none.
+func index(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return number(n)
+}
+
 // identity gives an id, or the index where the record of it is gone.
 func identity(id string, index uint32) string {
 	switch {

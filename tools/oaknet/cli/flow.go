@@ -65,7 +65,7 @@ States: syn-sent, syn-received, established, closing, closed of TCP; new (one wa
 			{Name: "SOURCE", Value: func(f row) string { return addrPort(f.Source, f.SourcePort+f.ICMPID) }},
 			{Name: "DESTINATION", Value: func(f row) string { return addrPort(f.Destination, f.DestinationPort) }},
 			{Name: "TRANSLATED", Value: func(f row) string { return addrPort(f.TranslatedDestination, f.TranslatedDestinationPort) }},
-			{Name: "PEER", Value: func(f row) string { return strings.TrimPrefix(identity("", f.Peer), "#") }},
+			{Name: "PEER", Value: func(f row) string { return index(f.Peer) }},
 			{Name: "STATE", Value: func(f row) string { return f.State }},
 			{Name: "AGE", Value: func(f row) string { return age(f.Age) }},
 			{Name: "IDLE", Value: func(f row) string { return age(f.Idle) }},

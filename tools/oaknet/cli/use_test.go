@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
+)
+
+func checkFilters(t *testing.T, w *world) {
+	for args, want := range map[string]int{
+		"flow":                                       12,
+		"flow --proto tcp":                           9,
+		"flow list --proto icmp":                     1,
+		"flow --service 10.30.0.100":                 10,
+		"flow --service 10.30.0.12":                  1,
+		"flow --service " + serviceA:                 10, // without the one to a copy that is gone, and the one of which only the reply is left
+		"flow --service aaaa --proto udp":            2,
+		"flow --state closed":                        2,
+		"flow --state syn-sent":                      3,
+		"flow --node 1":                              11,
+		"flow --node 1111 --state closing":           1,
+		"flow --node 2":                              0,
+		"flow show 10.30.0.50":                       1,
+		"service show bbbb":                          1,
+		"service show 10.30.0.101 " + serviceB:       2,
+		"backend show " + serviceA:                   3,
+		"backend show " + serviceA + ".2 10.18.0.67": 2,
+		"endpoint show oak1":                         1,
+		"node show 192.0.2.2:50103":                  1,
+		"drop show bad_tag":                          1,
+	} {
+		out, errs, code := w.run(append(strings.Fields(args), "-o", "json")...)
+		assert.Zero(t, code, "%s: %s", args, errs)
+		var rows []map[string]any
+		require.NoError(t, json.Unmarshal([]byte(out), &rows), args)
+		assert.Len(t, rows, want, args)
+	}
+	out, errs, code := w.runWith(map[string]string{"OAK_NET_PROTO": "udp", "OAK_NET_OUTPUT": "json", "OAK_NET_WORKER": "w1"}, "flow")
+	assert.Zero(t, code, errs)
+	assert.Equal(t, 2, strings.Count(out, `"protocol": "udp"`))
+	assert.NotContains(t, out, "tcp")
+}
+
+func checkErrors(t *testing.T, w *world) {
+	for args, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"flwo":                         {ExitUsage, "did you mean flow"},
+		"flow x":                       {ExitUsage, "unknown command"},
+		"flow --colour":                {ExitUsage, "unknown flag"},
+		"flow -o xml":                  {ExitUsage, "use table, wide, json or yaml"},
+		"flow --proto sctp":            {ExitUsage, "use tcp, udp, icmp"},
+		"flow --state open":            {ExitUsage, "use syn-sent"},
+		"flow --service me":            {ExitUsage, "neither an address nor a service id"},
+		"service show 10.9.9.9":        {ExitNotFound, "`oak-net service` lists all"},
+		"service show aaa":             {ExitNotFound, "no service"},
+		"dump nothing":                 {ExitUsage, "choose one of config"},
+		"dump events":                  {ExitUsage, "choose one of config"},
+		"dump":                         {ExitUsage, "oak-net dump MAP"},
+		"service --worker w9":          {ExitNotFound, `of worker "w9"`},
+		"service --bpffs /nonexist":    {ExitNotFound, "give the mount point"},
+		"service --bpffs /proc":        {ExitNotFound, "mount -t bpf bpf /proc"},
+		"service --worker ../sidestep": {ExitNotFound, "there are those of w1"},
+	} {
+		out, errs, code := w.run(strings.Fields(args)...)
+		assert.Equal(t, want.code, code, "%s: %s", args, errs)
+		assert.Contains(t, errs, want.text, args)
+		assert.True(t, strings.HasPrefix(errs, "oak-net: "), args)
+		assert.Empty(t, out, args)
+	}
+}
+
+func checkCompletion(t *testing.T, w *world) {
+	for args, want := range map[string]string{
+		"__complete --worker ":     "w1\n",
+		"__complete service show ": serviceB + "\n",
+		"__complete dump ":         "new_flows\n",
+		"__complete flow --state ": "syn-sent\n",
+	} {
+		out, _, code := w.run(append(strings.Fields(args), "")...)
+		assert.Zero(t, code, args)
+		assert.Contains(t, out, want, args)
+	}
+	out, _, code := w.run("completion", "bash")
+	assert.Zero(t, code)
+	assert.Contains(t, out, "bash completion")
+	out, _, code = w.run("version")
+	assert.Zero(t, code)
+	assert.Equal(t, "oak-net v1\n", out)
+}
+
+// TestNoPins goes through what is there before NetManager ever ran, after it, and with another version of it.
+func TestNoPins(t *testing.T) {
+	w := newWorld(t)
+	_, errs, code := w.run("status")
+	assert.Equal(t, ExitNotFound, code)
+	assert.Contains(t, errs, "has NetManager ever run on this machine")
+
+	dir := filepath.Join(w.bpffs, "oakestra", "old")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "links"), 0o700))
+	_, errs, code = w.run("status")
+	assert.Equal(t, ExitNotFound, code)
+	assert.Contains(t, errs, "no pins of maps in "+dir)
+
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "v00000000", bpf.MapDir), 0o700))
+	_, errs, code = w.run("status")
+	assert.Equal(t, ExitError, code)
+	assert.Contains(t, errs, "worker old has maps of version 00000000")
+}
+
+// TestSeveralWorkers asks for a name where there are several, and reads an empty datapath.
+func TestSeveralWorkers(t *testing.T) {
+	w := newWorld(t)
+	w.worker("b")
+	require.NoError(t, os.MkdirAll(filepath.Join(w.bpffs, "oakestra", "a"), 0o700))
+	_, errs, code := w.run("service")
+	assert.Equal(t, ExitUsage, code)
+	assert.Contains(t, errs, "choose one with --worker: a, b")
+
+	for _, noun := range []string{"service", "backend", "endpoint", "node", "flow", "drop"} {
+		out, errs, code := w.run(noun, "--worker", "b", "-o", "json")
+		assert.Zero(t, code, errs)
+		assert.Equal(t, "[]\n", out, noun)
+		out, errs, code = w.run(noun, "--worker", "b")
+		assert.Zero(t, code)
+		assert.Empty(t, out)
+		assert.Equal(t, "nothing found\n", errs)
+	}
+	out, errs, code := w.run("status", "--worker", "b", "-o", "json")
+	require.Zero(t, code, errs)
+	var all []inspect.Status
+	require.NoError(t, json.Unmarshal([]byte(out), &all))
+	assert.Equal(t, "never", all[0].Manager.State)
+	assert.Empty(t, all[0].Programs)
+	out, _, _ = w.run("status", "--worker", "b")
+	assert.Contains(t, out, "never alive since the maps were made")
+}
+
+// TestDeadManager shows since when NetManager is away.
+func TestDeadManager(t *testing.T) {
+	w := newWorld(t)
+	m, _ := w.worker("w1")
+	require.NoError(t, m.Heartbeat.Put(0, ago(65e9)))
+	out, _, code := w.run("status")
+	assert.Zero(t, code)
+	assert.Contains(t, out, "dead since 2030-01-02T03:03:00Z (for 1m5s)")
+}
+
+// TestElsewhere reads from another network namespace: interfaces have numbers only, and none gets a stranger's name.
+func TestElsewhere(t *testing.T) {
+	w := known(t)
+	there := w.ns
+	other := newWorld(t)
+	other.device("stranger0")
+	other.device("stranger1")
+	w.ns = other.ns
+	defer func() { w.ns = there }()
+	out, errs, code := w.run("endpoint", "-o", "json")
+	assert.Zero(t, code, errs)
+	assert.Contains(t, out, `"interface": ""`)
+	assert.Contains(t, out, `"ifindex": 5`)
+	assert.Contains(t, out, `"attached": true`)
+	assert.NotContains(t, out, "stranger")
+	out, _, _ = w.run("status")
+	assert.NotContains(t, out, "stranger")
+}
