@@ -73,7 +73,14 @@ func (c *Cluster) decideAll(ctx context.Context) error {
 	if err := c.adopt(ctx); err != nil {
 		return err
 	}
-	return c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.Reconcile(time.Now()) })
+	return c.commit(ctx, func(l *ledger.Ledger) ledger.Changes {
+		if len(c.unclaimed) > 0 {
+			// More came meanwhile: to be adopted first, lest an instance that runs is placed a second time.
+			wake(c.wakeDecider)
+			return ledger.Changes{}
+		}
+		return l.Reconcile(time.Now())
+	})
 }
 
 // commit computes a decision, stores it, and only then applies and publishes it. also runs in the same transaction.

@@ -82,13 +82,13 @@ func (w *worker) refuse(e *wire.NetEndpoint) string {
 }
 
 // endpointOf returns the endpoint of a copy, if its worker has attached that generation.
-func (c *Core) endpointOf(service string, copy *Copy) (wire.NetEndpoint, bool) {
-	w := c.workers[copy.Worker]
+func (c *Core) endpointOf(service string, x *Copy) (wire.NetEndpoint, bool) {
+	w := c.workers[x.Worker]
 	if w == nil {
 		return wire.NetEndpoint{}, false
 	}
-	e, ok := w.endpoints[wire.InstanceKey{ServiceID: service, Number: copy.Number}]
-	return e, ok && e.Generation == copy.Generation
+	e, ok := w.endpoints[wire.InstanceKey{ServiceID: service, Number: x.Number}]
+	return e, ok && e.Generation == x.Generation
 }
 
 // copyOf returns the placed copy that a worker's endpoint belongs to, or nil if none is placed there.

@@ -51,9 +51,9 @@ func (c *Core) peers(w *worker) wire.NetPeers {
 func (c *Core) sources(w *worker) []wire.NetSource {
 	all := []wire.NetSource{}
 	for _, e := range w.endpoints {
-		if copy := c.copyOf(w, &e); copy != nil {
+		if x := c.copyOf(w, &e); x != nil {
 			all = append(all, wire.NetSource{InstanceKey: e.InstanceKey, Generation: e.Generation,
-				InstanceIP: copy.InstanceIP, InstanceIPv6: copy.InstanceIPv6})
+				InstanceIP: x.InstanceIP, InstanceIPv6: x.InstanceIPv6})
 		}
 	}
 	slices.SortFunc(all, func(a, b wire.NetSource) int { return a.Compare(b.InstanceKey) })

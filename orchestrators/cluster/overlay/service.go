@@ -69,11 +69,11 @@ func (c *Core) touchService(s *service) {
 	for w := range s.interested {
 		c.dirtyPeers.add(w)
 	}
-	for _, copy := range s.Copies {
-		if w := c.workers[copy.Worker]; w != nil {
+	for _, x := range s.Copies {
+		if w := c.workers[x.Worker]; w != nil {
 			c.dirtyPeers.add(w.id)
 			// A source that comes or goes concerns all that are in relation with its worker, whatever service they want there.
-			if _, ok := w.endpoints[wire.InstanceKey{ServiceID: s.ID, Number: copy.Number}]; ok {
+			if _, ok := w.endpoints[wire.InstanceKey{ServiceID: s.ID, Number: x.Number}]; ok {
 				for id := range c.peersOf(w) {
 					c.dirtyPeers.add(id)
 				}

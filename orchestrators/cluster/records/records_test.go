@@ -44,19 +44,19 @@ func TestChangesComeBackAsTheyWere(t *testing.T) {
 	g := wire.Generation{Placement: 4_000_000_000, Move: 2}
 	spec := wire.InstanceSpec{JobName: "a.b.c.d", VCPUs: 1, InstanceIP: netip.MustParseAddr("10.30.0.9"), Cmd: []string{"x"}}
 	since := time.Now().UTC().Truncate(time.Microsecond)
-	copy := ledger.Copy{InstanceKey: key, Generation: g, Worker: "w", Spec: spec,
+	one := ledger.Copy{InstanceKey: key, Generation: g, Worker: "w", Spec: spec,
 		Report: wire.InstanceReport{InstanceKey: key, Generation: g, State: wire.StateNodeScheduled, Detail: "d", Since: since}}
 	instance := ledger.Instance{InstanceKey: key, Placement: g.Placement, Spec: spec, Wanted: true, LastMove: 2}
 	ch := ledger.Changes{
 		Instances: map[wire.InstanceKey]ledger.Instance{key: instance},
-		Copies:    map[ledger.CopyID]ledger.Copy{{InstanceKey: key, Generation: g}: copy},
+		Copies:    map[ledger.CopyID]ledger.Copy{{InstanceKey: key, Generation: g}: one},
 		Removals:  map[wire.InstanceKey]ledger.Removal{key: {InstanceKey: key, Placement: 1}},
 	}
 	in(t, pool, func(tx pgx.Tx) error { return StoreChanges(ctx, tx, ch) })
-	copy.Report.State, copy.Report.Detail = wire.StateRunning, ""
+	one.Report.State, one.Report.Detail = wire.StateRunning, ""
 	endpoints := &wire.NetEndpoints{PublicKey: []byte{1}}
 	in(t, pool, func(tx pgx.Tx) error {
-		return StoreSeen(ctx, tx, []ledger.Copy{copy}, []Overlay{{WorkerID: "w", Endpoints: endpoints}})
+		return StoreSeen(ctx, tx, []ledger.Copy{one}, []Overlay{{WorkerID: "w", Endpoints: endpoints}})
 	})
 	in(t, pool, func(tx pgx.Tx) error {
 		return StoreSeen(ctx, tx, nil, []Overlay{{WorkerID: "w", Interest: &wire.NetInterest{}}})
@@ -64,7 +64,7 @@ func TestChangesComeBackAsTheyWere(t *testing.T) {
 	s := load(t, pool)
 	require.Equal(t, []ledger.Instance{instance}, s.Instances)
 	s.Copies[0].Report.Since = s.Copies[0].Report.Since.UTC()
-	require.Equal(t, []ledger.Copy{copy}, s.Copies)
+	require.Equal(t, []ledger.Copy{one}, s.Copies)
 	require.Equal(t, []ledger.Removal{{InstanceKey: key, Placement: 1}}, s.Removals)
 	require.Equal(t, endpoints.PublicKey, s.Overlays[0].Endpoints.PublicKey)
 	require.NotNil(t, s.Overlays[0].Interest)
