@@ -24,10 +24,12 @@ const serviceID = "bbbbbbbbbbbbbbbbbbbbbbbb"
 
 var vip = netip.MustParseAddr("10.30.0.200")
 
-func (c *cluster) node() wire.NetNode {
+const subnet = "10.18.0.0/26"
+
+func (c *cluster) node(subnet string) wire.NetNode {
 	return wire.NetNode{
-		Header: c.stamp(), WorkerID: workerID, TunnelPort: 50103,
-		Subnets: []netip.Prefix{netip.MustParsePrefix("10.18.0.0/26"), netip.MustParsePrefix("fc00::/120")},
+		Header: c.stamp(), WorkerID: c.worker, TunnelPort: 50103,
+		Subnets: []netip.Prefix{netip.MustParsePrefix(subnet), netip.MustParsePrefix("fc00::/120")},
 		Ranges: wire.Ranges{
 			WorkersV4: netip.MustParsePrefix("10.18.0.0/16"), WorkersV6: netip.MustParsePrefix("fc00::/112"),
 			ServicesV4: netip.MustParsePrefix("10.30.0.0/16"), ServicesV6: netip.MustParsePrefix("fdff::/16"),
@@ -48,7 +50,7 @@ func (c *cluster) routes(e wire.LocalEndpoint) wire.NetRoutes {
 		Header: c.stamp(), ServiceID: serviceID, JobName: e.JobName,
 		Addresses: []wire.ServiceAddress{{Policy: wire.PolicyRoundRobin, Address: vip}},
 		Instances: []wire.RouteInstance{{
-			Number: e.Number, Generation: e.Generation, InstanceIP: e.InstanceIP, Peer: workerID,
+			Number: e.Number, Generation: e.Generation, InstanceIP: e.InstanceIP, Peer: c.worker,
 			NamespaceIP: e.NamespaceIP, Tag: e.Tag, State: wire.StateRunning,
 		}},
 	}
@@ -57,7 +59,7 @@ func (c *cluster) routes(e wire.LocalEndpoint) wire.NetRoutes {
 // The life of a worker: it joins, attaches two instances, resolves a service at its first packet, is killed, starts alone
 // and is stopped.
 func TestLifeOfAWorker(t *testing.T) {
-	h, c := newHost(t), newCluster(t)
+	h, c := lonelyHost(t), newCluster(t, workerID)
 	c.serve(h)
 	h.start()
 	require.Contains(t, h.status().Reason, "no identity")
@@ -70,7 +72,7 @@ func TestLifeOfAWorker(t *testing.T) {
 	var alive wire.Alive
 	h.eventually("it is alive", func() bool { return c.last(wire.TopicAliveNet, &alive) && alive.Present })
 	require.Contains(t, h.status().Reason, "subnet")
-	c.publish(wire.TopicNetNode, c.node(), true)
+	c.publish(wire.TopicNetNode, c.node(subnet), true)
 	h.eventually("it is ready", func() bool { return h.status().Ready })
 	var endpoints wire.NetEndpoints
 	h.eventually("it tells its key", func() bool { return c.last(wire.TopicNetEndpoints, &endpoints) })
@@ -221,8 +223,8 @@ func TestConfigIsChecked(t *testing.T) {
 }
 
 func TestNodeIsChecked(t *testing.T) {
-	c := &cluster{t: t}
-	require.NoError(t, checkNode(c.node(), workerID))
+	c := &cluster{t: t, worker: workerID}
+	require.NoError(t, checkNode(c.node(subnet), workerID))
 	for name, change := range map[string]func(*wire.NetNode){
 		"other worker": func(n *wire.NetNode) { n.WorkerID = serviceID },
 		"no subnet":    func(n *wire.NetNode) { n.Subnets = nil },
@@ -231,7 +233,7 @@ func TestNodeIsChecked(t *testing.T) {
 		"no range":     func(n *wire.NetNode) { n.Ranges.ServicesV4 = netip.Prefix{} },
 		"outside":      func(n *wire.NetNode) { n.Subnets[0] = netip.MustParsePrefix("10.19.0.0/26") },
 	} {
-		n := c.node()
+		n := c.node(subnet)
 		change(&n)
 		require.Error(t, checkNode(n, workerID), name)
 	}

@@ -29,13 +29,14 @@ import (
 
 const workerID = "aaaaaaaaaaaaaaaaaaaaaaaa"
 
-// cluster is a scripted cluster orchestrator: a real broker that remembers what the worker said.
+// cluster is a scripted cluster orchestrator of one worker: a real broker that remembers what the worker said.
 type cluster struct {
-	t    *testing.T
-	ca   *x509.Certificate
-	key  *ecdsa.PrivateKey
-	addr string
-	srv  *mochi.Server
+	t      *testing.T
+	worker string
+	ca     *x509.Certificate
+	key    *ecdsa.PrivateKey
+	addr   string
+	srv    *mochi.Server
 
 	mu       sync.Mutex
 	heard    map[string][][]byte
@@ -52,7 +53,7 @@ func (*letIn) Provides(b byte) bool {
 func (*letIn) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
 func (*letIn) OnACLCheck(*mochi.Client, string, bool) bool              { return true }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, worker string) *cluster {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -62,7 +63,7 @@ func newCluster(t *testing.T) *cluster {
 	require.NoError(t, err)
 	ca, err = x509.ParseCertificate(der)
 	require.NoError(t, err)
-	c := &cluster{t: t, ca: ca, key: key, heard: map[string][][]byte{}}
+	c := &cluster{t: t, worker: worker, ca: ca, key: key, heard: map[string][][]byte{}}
 	t.Cleanup(c.stop)
 	return c
 }
@@ -122,8 +123,8 @@ func (c *cluster) stop() {
 }
 
 func (c *cluster) identity() wire.LocalIdentity {
-	cert, key := c.sign(workerID, x509.ExtKeyUsageClientAuth)
-	return wire.LocalIdentity{WorkerID: workerID, Certificate: string(cert), Key: string(key), CA: c.caPEM(), Brokers: []string{c.addr}}
+	cert, key := c.sign(c.worker, x509.ExtKeyUsageClientAuth)
+	return wire.LocalIdentity{WorkerID: c.worker, Certificate: string(cert), Key: string(key), CA: c.caPEM(), Brokers: []string{c.addr}}
 }
 
 // stamp is the next of the cluster's.
@@ -138,14 +139,14 @@ func (c *cluster) publish(name string, m any, retain bool) {
 	c.t.Helper()
 	payload, err := json.Marshal(m)
 	require.NoError(c.t, err)
-	require.NoError(c.t, c.srv.Publish(wire.Topic(workerID, name), payload, retain, 1))
+	require.NoError(c.t, c.srv.Publish(wire.Topic(c.worker, name), payload, retain, 1))
 }
 
 // last decodes the latest message of a topic and reports whether there is one.
 func (c *cluster) last(name string, into any) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list := c.heard[wire.Topic(workerID, name)]
+	list := c.heard[wire.Topic(c.worker, name)]
 	if len(list) == 0 {
 		return false
 	}

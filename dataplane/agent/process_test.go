@@ -72,21 +72,6 @@ func newHost(t *testing.T) *host {
 		Name: "w", StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Socket: filepath.Join(dir, "s.sock"),
 		BPFFS: bpffs, Version: "test",
 	}}
-	h.within(func() {
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name = "up"
-		require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "cable"}))
-		for _, name := range []string{"lo", "cable", "up"} {
-			l, err := netlink.LinkByName(name)
-			require.NoError(t, err)
-			require.NoError(t, netlink.LinkSetUp(l))
-		}
-		up, err := netlink.LinkByName("up")
-		require.NoError(t, err)
-		addr, err := netlink.ParseAddr("192.0.2.1/24")
-		require.NoError(t, err)
-		require.NoError(t, netlink.AddrAdd(up, addr))
-	})
 	t.Cleanup(func() {
 		h.kill()
 		if t.Failed() {
@@ -94,6 +79,38 @@ func newHost(t *testing.T) *host {
 		}
 	})
 	return h
+}
+
+// lonelyHost is a host whose uplink leads nowhere.
+func lonelyHost(t *testing.T) *host {
+	t.Helper()
+	h := newHost(t)
+	cable(t, h.ns, newNetNS(t))
+	return h
+}
+
+// cable joins two network namespaces by devices named up, with the addresses 192.0.2.1 and .2.
+func cable(t *testing.T, a, b netns.NsHandle) {
+	t.Helper()
+	within(a, func() {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = "up"
+		require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "up", PeerNamespace: netlink.NsFd(int(b))}))
+	})
+	for i, ns := range []netns.NsHandle{a, b} {
+		within(ns, func() {
+			for _, name := range []string{"lo", "up"} {
+				l, err := netlink.LinkByName(name)
+				require.NoError(t, err)
+				require.NoError(t, netlink.LinkSetUp(l))
+			}
+			up, err := netlink.LinkByName("up")
+			require.NoError(t, err)
+			addr, err := netlink.ParseAddr(fmt.Sprintf("192.0.2.%d/24", i+1))
+			require.NoError(t, err)
+			require.NoError(t, netlink.AddrAdd(up, addr))
+		})
+	}
 }
 
 // within runs f on a thread of its own that lives in the namespace and dies after it.

@@ -63,7 +63,7 @@ func identify(fd int) (nsID, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nsID{}, os.NewSyscallError("fstat", err)
 	}
-	return nsID{Device: uint64(st.Dev), Inode: st.Ino}, nil
+	return nsID{Device: st.Dev, Inode: st.Ino}, nil
 }
 
 func ownNamespace() (nsID, error) {

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+const otherID = "dddddddddddddddddddddddd"
+
+// worker is a host with its cluster, which knows this worker only.
+type worker struct {
+	*host
+	c      *cluster
+	subnet string
+	told   wire.NetEndpoints
+}
+
+func newWorker(t *testing.T, id, subnet string) *worker {
+	t.Helper()
+	return &worker{host: newHost(t), c: newCluster(t, id), subnet: subnet}
+}
+
+func (w *worker) join() {
+	w.t.Helper()
+	w.c.serve(w.host)
+	w.c.publish(wire.TopicNetNode, w.c.node(w.subnet), true)
+	w.start()
+	_, err := w.ask(http.MethodPut, wire.PathLocalIdentity, w.c.identity(), nil)
+	require.NoError(w.t, err)
+	w.eventually("it is ready", func() bool { return w.status().Ready })
+}
+
+func (w *worker) attach(number int, path string) (e wire.LocalEndpoint) {
+	w.t.Helper()
+	_, err := w.ask(http.MethodPut, wire.PathLocalEndpoints, attachRequest(number, path), &e)
+	require.NoError(w.t, err)
+	w.eventually("the cluster hears of it", func() bool { return w.c.last(wire.TopicNetEndpoints, &w.told) && len(w.told.Endpoints) == 1 })
+	return e
+}
+
+// meet tells w of the other worker and of the one instance there.
+func (w *worker) meet(other *worker, there wire.LocalEndpoint) {
+	w.c.publish(wire.TopicNetPeers, wire.NetPeers{Header: w.c.stamp(), Peers: []wire.NetPeer{{
+		WorkerID: other.c.worker, PublicKey: other.told.PublicKey, Outer: other.told.Outer,
+		Subnets: []netip.Prefix{netip.MustParsePrefix(other.subnet)},
+		Sources: []wire.NetSource{{InstanceKey: there.InstanceKey, Generation: there.Generation, InstanceIP: there.InstanceIP}},
+	}}}, false)
+}
+
+// A connection through a service address to another worker, which outlives a kill of both NetManagers.
+func TestConnectionToAnotherWorkerOutlivesAKillOfBoth(t *testing.T) {
+	a, b := newWorker(t, workerID, "10.18.0.0/26"), newWorker(t, otherID, "10.18.0.64/26")
+	cable(t, a.ns, b.ns)
+	a.join()
+	b.join()
+	clientPath, client := container(t, "client")
+	serverPath, server := container(t, "server")
+	from, to := a.attach(0, clientPath), b.attach(1, serverPath)
+
+	var listener net.Listener
+	var err error
+	within(server, func() { listener, err = net.Listen("tcp4", ":80") })
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	type dialled struct {
+		net.Conn
+		err error
+	}
+	result := make(chan dialled, 1)
+	go within(client, func() {
+		conn, err := net.DialTimeout("tcp4", vip.String()+":80", 5*time.Second)
+		result <- dialled{conn, err}
+	})
+	var interest wire.NetInterest
+	a.eventually("it asks for the address", func() bool { return a.c.last(wire.TopicNetInterest, &interest) && len(interest.Addresses) == 1 })
+	b.meet(a, from)
+	a.meet(b, to)
+	routes := b.c.routes(to) // as the cluster of both would send them
+	routes.Header = a.c.stamp()
+	a.c.publish(wire.TopicNetRoutes+serviceID, routes, false)
+
+	there, err := listener.Accept()
+	require.NoError(t, err)
+	defer func() { _ = there.Close() }()
+	here := <-result
+	require.NoError(t, here.err)
+	defer func() { _ = here.Close() }()
+	require.Equal(t, from.InstanceIP.String(), there.RemoteAddr().(*net.TCPAddr).IP.String())
+	require.Equal(t, vip.String(), here.RemoteAddr().(*net.TCPAddr).IP.String())
+
+	say := func(from, to net.Conn, text string) {
+		t.Helper()
+		require.NoError(t, to.SetReadDeadline(time.Now().Add(5*time.Second)))
+		_, err := io.WriteString(from, text)
+		require.NoError(t, err)
+		buffer := make([]byte, len(text))
+		_, err = io.ReadFull(to, buffer)
+		require.NoError(t, err)
+		require.Equal(t, text, string(buffer))
+	}
+	say(here, there, "hello")
+	say(there, here, "world")
+	time.Sleep(2 * saveEvery) // what a kill may lose
+
+	for _, w := range []*worker{a, b} {
+		w.kill()
+		w.c.stop()
+	}
+	say(here, there, "both are dead")
+	say(there, here, "indeed")
+	for _, w := range []*worker{a, b} {
+		w.start()
+		require.True(t, w.status().Ready)
+	}
+	say(here, there, "both are back, without a cluster")
+	for i := range 3 { // known services take new connections
+		var conn net.Conn
+		within(client, func() { conn, err = net.DialTimeout("tcp4", vip.String()+":80", 5*time.Second) })
+		require.NoError(t, err, fmt.Sprint(i))
+		require.NoError(t, conn.Close())
+	}
+}
