@@ -94,7 +94,7 @@ func (r *Reader) manager() (Manager, error) {
 		return Manager{State: "never"}, nil
 	}
 	m := Manager{State: "alive", Heartbeat: r.clock.sinceOrNever(beat)}
-	if age := r.clock.Monotonic - time.Duration(beat); age > managerSilence { //nolint:gosec // CLOCK_MONOTONIC fits
+	if age := r.clock.Monotonic - time.Duration(beat); age > managerSilence {
 		since := r.clock.Wall.Add(-age).UTC().Round(time.Second)
 		m.State, m.Since = "dead", &since
 	}
