@@ -207,10 +207,6 @@ func spec(n int) wire.InstanceSpec {
 		Addresses:  []wire.ServiceAddress{{Policy: wire.PolicyRoundRobin, Address: serviceIP}}}
 }
 
-func gen(placement, move uint32) wire.Generation {
-	return wire.Generation{Placement: placement, Move: move}
-}
-
 var errGone = errors.New("scripted root is away")
 
 func clientTLS(t *testing.T, cert, key, ca string) *tls.Config {

@@ -3,7 +3,9 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -17,6 +19,9 @@ type unclaimedInstance = wire.WorkerInstance
 
 // maxUnclaimed bounds the instances of one worker that wait to be adopted.
 const maxUnclaimed = 4096
+
+// nul is how JSON writes the one character that Postgres takes in no text: a message with it could never be stored.
+const nul = `\u0000`
 
 // subscribe has the handlers below called with what workers write.
 func (c *Cluster) subscribe() error {
@@ -48,6 +53,9 @@ func (c *Cluster) subscribe() error {
 // decoded reads a message and checks its format before handing it on.
 func decoded[M any](handle func(worker string, m M)) func(string, []byte) error {
 	return func(worker string, payload []byte) error {
+		if bytes.Contains(payload, []byte(nul)) {
+			return errors.New("read message: a text in it holds a NUL, which cannot be stored")
+		}
 		var m M
 		if err := json.Unmarshal(payload, &m); err != nil {
 			return fmt.Errorf("read message: %w", err)
@@ -88,6 +96,10 @@ func (c *Cluster) onInstances(worker string, m wire.Instances) {
 		}
 	}
 	c.mu.Unlock()
+	if seen.Refused > 0 {
+		c.gauges.refused.Add(float64(seen.Refused))
+		c.log.Warn("states refused that are none of an instance", "worker", worker, "count", seen.Refused)
+	}
 	for _, s := range seen.Services {
 		c.feedService(s)
 	}

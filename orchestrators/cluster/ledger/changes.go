@@ -86,7 +86,7 @@ func (l *Ledger) putCopy(c Copy) {
 		have.Worker, have.Spec, have.Stop = c.Worker, c.Spec, c.Stop
 		return
 	}
-	list := append(l.copies[c.InstanceKey], &c)
+	list := slices.Concat(l.copies[c.InstanceKey], []*Copy{&c})
 	slices.SortFunc(list, func(a, b *Copy) int { return a.Generation.Compare(b.Generation) })
 	l.copies[c.InstanceKey] = list
 }

@@ -20,6 +20,8 @@ type Seen struct {
 	// Settled says that a copy with a tombstone is gone, or that all of a worker is known now, so that there is something to
 	// decide.
 	Settled bool
+	// Refused counts what was no state of an instance.
+	Refused int
 	// Unclaimed are instances that run there although no copy is placed there.
 	Unclaimed []wire.WorkerInstance
 }
@@ -37,6 +39,10 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 	told := map[CopyID]struct{}{}
 	unknown := false
 	for _, wi := range m.Instances {
+		if !clean(&wi) {
+			seen.Refused++
+			continue
+		}
 		c := l.find(wi.InstanceKey, wi.Generation)
 		if c == nil || c.Worker != id {
 			unknown = unknown || wi.State != wire.StateUndeployed

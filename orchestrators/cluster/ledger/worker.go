@@ -58,6 +58,7 @@ func (l *Ledger) SeeInformation(id string, m wire.Information, now time.Time) (s
 	if w == nil || m.Compare(w.Info.Stamp) < 0 {
 		return false
 	}
+	cleanInformation(&m)
 	significant = w.unavailable(now, l.options) != ""
 	significant = significant || w.Info.Capacity != m.Capacity || w.Info.Overlay != m.Overlay || w.Info.Architecture != m.Architecture ||
 		fmt.Sprint(w.Info.Runtimes) != fmt.Sprint(m.Runtimes)

@@ -3,6 +3,7 @@
 package overlay
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -186,6 +187,17 @@ func TestCallerIsASourceAtItsPeers(t *testing.T) {
 	require.Equal(t, []string{"w1 peers w3[10.30.1.200]"}, show(b.Flush(now)))
 }
 
+func TestNoServiceTakesTheAddressOfAnother(t *testing.T) {
+	b := newBed(time.Time{})
+	b.service(at(1, 0, 1, wire.StateRunning))
+	b.SetService(Service{ID: "thief", Addresses: []wire.ServiceAddress{{Policy: wire.PolicyRoundRobin, Address: svcIP}},
+		Copies: []Copy{{Number: 0, Generation: gen(9), Worker: "w2", State: wire.StateRunning, InstanceIP: inst(0)}}})
+	require.Equal(t, "s", b.addresses[svcIP])
+	require.Equal(t, "s", b.addresses[inst(0)])
+	b.RemoveService("thief")
+	require.Equal(t, "s", b.addresses[svcIP])
+}
+
 func TestInstanceIPResolvesToItsService(t *testing.T) {
 	b := newBed(time.Time{})
 	b.service(at(1, 4, 1, wire.StateRunning))
@@ -358,6 +370,31 @@ func TestEndStateDependsOnFactsAlone(t *testing.T) {
 			}
 			if s := b.services["s"]; s != nil && s.interested.has(id) {
 				require.Equal(t, b.routes(w, s).Instances, routes[id].Instances, id)
+			}
+		}
+	})
+}
+
+// Whatever bytes a NetManager sends, nothing panics, and no address outside the worker's subnets becomes a route.
+func FuzzNetMessages(f *testing.F) {
+	f.Add([]byte(`{"public_key":"MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=","endpoints":[{"service_id":"s","instance_number":0,"generation":{"placement":1,"move":1},"namespace_ip":"10.18.1.9","tag":7}]}`))
+	f.Add([]byte(`{"addresses":[{"address":"10.30.0.1"},{"address":""}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b := newBed(time.Time{})
+		b.service(at(1, 0, 1, wire.StateRunning))
+		b.interest(3, wire.Stamp{}, want(svcIP))
+		var e wire.NetEndpoints
+		if json.Unmarshal(data, &e) == nil {
+			b.SetEndpoints("w1", e, true)
+		}
+		var i wire.NetInterest
+		if json.Unmarshal(data, &i) == nil {
+			b.SetInterest("w2", i, now)
+		}
+		b.Flush(now)
+		for _, r := range b.routes(b.workers["w3"], b.services["s"]).Instances {
+			if !b.workers["w1"].subnets[0].Contains(r.NamespaceIP) || r.Tag == 0 {
+				t.Fatalf("route %+v", r)
 			}
 		}
 	})

@@ -24,7 +24,10 @@ func (c *Core) SetService(s Service) {
 	}
 	old.Service = s
 	for _, a := range addressesOf(&s) {
-		c.addresses[a] = s.ID
+		// Addresses are root's to give, each once. An adopted instance brings its worker's word for them: it takes nobody's.
+		if owner, ok := c.addresses[a]; !ok || owner == s.ID {
+			c.addresses[a] = s.ID
+		}
 	}
 	c.reinterest(old)
 	c.touchService(old)

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Bounds of what a worker can have stored and passed on to root.
+const (
+	maxDetail   = 1024 // bytes
+	maxRuntimes = 16
+	maxWord     = 64 // bytes
+	// maxAmount bounds capacities, so that sums of them stay exact.
+	maxAmount = 1 << 40
+)
+
+// clean cuts what a worker says of an instance down to size. It reports false for what is no state of an instance at all.
+func clean(wi *wire.WorkerInstance) bool {
+	if !pki.ValidID(wi.ServiceID) || wi.Number < 0 || wi.Number > math.MaxInt32 {
+		return false
+	}
+	switch wi.State {
+	case wire.StateNodeScheduled, wire.StateCreating, wire.StateCreated, wire.StateRunning, wire.StateCompleted, wire.StateFailed,
+		wire.StateDead, wire.StateUndeployed:
+	default:
+		return false
+	}
+	if len(wi.Detail) > maxDetail {
+		wi.Detail = strings.ToValidUTF8(wi.Detail[:maxDetail], "") + "…"
+	}
+	return true
+}
+
+// cleanInformation does the same for what a worker says of itself.
+func cleanInformation(m *wire.Information) {
+	m.Runtimes = m.Runtimes[:min(len(m.Runtimes), maxRuntimes)]
+	m.Runtimes = slices.DeleteFunc(slices.Clone(m.Runtimes), func(r string) bool { return r == "" || len(r) > maxWord })
+	if len(m.Architecture) > maxWord {
+		m.Architecture = ""
+	}
+	m.Capacity = wire.Slot{VCPUs: min(max(m.Capacity.VCPUs, 0), maxAmount), MemoryMB: min(max(m.Capacity.MemoryMB, 0), maxAmount),
+		StorageMB: min(max(m.Capacity.StorageMB, 0), maxAmount), GPUs: min(max(m.Capacity.GPUs, 0), maxAmount)}
+	m.CPUPercent, m.MemoryPercent = min(max(m.CPUPercent, 0), 100), min(max(m.MemoryPercent, 0), 100)
+}
