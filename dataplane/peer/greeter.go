@@ -107,7 +107,11 @@ func New(cfg Config) (*Greeter, error) {
 }
 
 // Close closes the socket. The maps stay as they are, so that traffic goes on.
-func (g *Greeter) Close() error { return g.socket.close() }
+func (g *Greeter) Close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.socket.close()
+}
 
 // Subscribe has f called with the id of each worker that became known, was met, or is gone. It is called without locks held and
 // may call the greeter.

@@ -44,9 +44,10 @@ func (g *Greeter) repairAddresses() error {
 	var err error
 	var wrong []bpf.Addr
 	for addr, index := range g.cfg.Maps.PeerAddrs.All(&err) {
-		if owners[addr] == index {
+		switch owners[addr] {
+		case index:
 			delete(owners, addr)
-		} else if owners[addr] == 0 {
+		case 0:
 			wrong = append(wrong, addr)
 		}
 	}

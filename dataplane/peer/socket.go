@@ -33,4 +33,8 @@ func (s *rawSocket) send(packet []byte, to netip.Addr) error {
 	return nil
 }
 
-func (s *rawSocket) close() error { return unix.Close(s.fd) }
+func (s *rawSocket) close() error {
+	fd := s.fd
+	s.fd = -1 // the number may soon be another file's
+	return unix.Close(fd)
+}

@@ -11,8 +11,8 @@ import (
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
-// PeerStatus is one other worker as this one sees it.
-type PeerStatus struct {
+// Status is one other worker as this one sees it.
+type Status struct {
 	WorkerID string
 	// Index is its place in the map peers.
 	Index uint32
@@ -30,17 +30,17 @@ type PeerStatus struct {
 }
 
 // Peers lists all known workers by index.
-func (g *Greeter) Peers() []PeerStatus {
+func (g *Greeter) Peers() []Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := make([]PeerStatus, 0, len(g.byID))
+	out := make([]Status, 0, len(g.byID))
 	for _, p := range g.byID {
-		out = append(out, PeerStatus{
+		out = append(out, Status{
 			WorkerID: bpf.FormatID(p.id), Index: p.index,
 			Met: p.met(), Address: p.address(), MTU: int(p.kernel.Mtu),
 			Listed: p.wanted, Confirmed: p.confirmed, Unanswered: p.attempt,
 		})
 	}
-	slices.SortFunc(out, func(a, b PeerStatus) int { return cmp.Compare(a.Index, b.Index) })
+	slices.SortFunc(out, func(a, b Status) int { return cmp.Compare(a.Index, b.Index) })
 	return out
 }

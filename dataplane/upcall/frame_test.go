@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHostUnreachableQuotesThePacket(t *testing.T) {
+func TestUnreachableQuotesThePacket(t *testing.T) {
 	p := udp(client, service, string(make([]byte, 1000)))
-	got := refusal(p, netip.MustParseAddr("10.18.0.1"))
+	got := refusal(p, netip.MustParseAddr("10.18.0.1"), false)
 	require.Len(t, got, largestICMP)
 	require.Equal(t, []byte{10, 18, 0, 1, 10, 18, 0, 2}, got[12:20])
 	require.Zero(t, checksum(0, got[:20]))
@@ -21,7 +21,8 @@ func TestHostUnreachableQuotesThePacket(t *testing.T) {
 	require.Zero(t, checksum(0, got[20:]))
 	require.Equal(t, p[:largestICMP-28], got[28:])
 
-	got = refusal(p, netip.Addr{})
+	got = refusal(p, netip.Addr{}, true)
+	require.Equal(t, []byte{icmpUnreachable, icmpPortUnreachable}, got[20:22])
 	require.Equal(t, netip.MustParseAddr(service).AsSlice(), got[12:16], "without a router, from whom it was for")
 }
 
@@ -39,7 +40,7 @@ func TestResets(t *testing.T) {
 		"rst":           {flags: tcpRST, noAnswerAtAl: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := refusal(tcp(client, service, c.flags, c.payload), netip.MustParseAddr("10.18.0.1"))
+			got := refusal(tcp(client, service, c.flags, c.payload), netip.MustParseAddr("10.18.0.1"), true)
 			if c.noAnswerAtAl {
 				require.Nil(t, got)
 				return
@@ -62,7 +63,9 @@ func TestResets(t *testing.T) {
 func TestWhatIsNotAnswered(t *testing.T) {
 	echo := udp(client, service, "12345678")
 	echo[9], echo[20] = protoICMP, icmpEchoRequest
-	require.NotNil(t, refusal(echo, netip.Addr{}))
+	require.EqualValues(t, icmpHostUnreachable, refusal(echo, netip.Addr{}, true)[21])
+	soft := refusal(tcp(client, service, tcpSYN, 0), netip.Addr{}, false)
+	require.EqualValues(t, protoICMP, soft[9], "a connection that may work in a moment is reset")
 	reply, fragment, other := append([]byte(nil), echo...), append([]byte(nil), echo...), append([]byte(nil), echo...)
 	reply[20] = icmpUnreachable
 	fragment[7] = 1
@@ -70,7 +73,8 @@ func TestWhatIsNotAnswered(t *testing.T) {
 	for name, p := range map[string][]byte{
 		"icmp error": reply, "fragment": fragment, "other protocol": other, "nothing": nil, "short": echo[:24], "v6": append([]byte{0x60}, make([]byte, 60)...),
 	} {
-		require.Nil(t, refusal(p, netip.Addr{}), name)
+		require.Nil(t, refusal(p, netip.Addr{}, true), name)
+		require.Nil(t, refusal(p, netip.Addr{}, false), name)
 	}
 }
 
@@ -98,7 +102,7 @@ func FuzzFrame(f *testing.F) {
 		if !ok {
 			return
 		}
-		if p := refusal(fr.packet(), netip.Addr{}); p != nil && checksum(0, p[:20]) != 0 {
+		if p := refusal(fr.packet(), netip.Addr{}, len(raw)%2 == 0); p != nil && checksum(0, p[:20]) != 0 {
 			t.Fatal("a refusal with a wrong header")
 		}
 	})

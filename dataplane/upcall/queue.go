@@ -201,11 +201,11 @@ func (q *Queue) back(f frame, refuse bool) {
 		return
 	}
 	q.stats.Refused++
-	q.tell(f)
+	q.tell(f, true)
 }
 
-// tell has the container that sent a frame learn that it reached nobody. Senders on other workers are told by theirs.
-func (q *Queue) tell(f frame) {
+// tell has the container that sent a frame learn that it reached nobody, for good or for now. Senders on other workers are told by theirs.
+func (q *Queue) tell(f frame, final bool) {
 	if f.peer != 0 || !q.limit.AllowN(q.now(), 1) {
 		return
 	}
@@ -213,7 +213,7 @@ func (q *Queue) tell(f frame) {
 	if cfg, ok, err := q.cfg.Maps.Config.Lookup(0); ok && err == nil {
 		router = cfg.Gateway4.Netip()
 	}
-	if p := refusal(f.packet(), router); p != nil {
+	if p := refusal(f.packet(), router, final); p != nil {
 		q.send(toEndpoint(p))
 	}
 }

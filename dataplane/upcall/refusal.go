@@ -17,13 +17,16 @@ const (
 	icmpEchoRequest     = 8
 	icmpUnreachable     = 3
 	icmpHostUnreachable = 1
+	icmpPortUnreachable = 3
 	// largestICMP is the size that RFC 1812 allows an error message at most, in bytes of IP.
 	largestICMP = 576
 )
 
-// refusal is the packet that tells a sender that nobody answers: a reset for TCP, host unreachable for UDP and echo requests, nil for
-// anything else. An ICMP error comes from the router, if it has an address, else from whom the packet was for. IPv4 only.
-func refusal(p []byte, router netip.Addr) []byte {
+// refusal is the packet that tells a sender that nobody answers, nil if it is to hear nothing. If that is final, TCP is reset and UDP
+// learns that its port is unreachable: errors that a socket reports at once. If it may be otherwise in a moment, they learn that the host
+// is: TCP then goes on trying. Echo requests get the latter in both cases. An ICMP error comes from the router, if it has an address, else
+// from whom the packet was for. IPv4 only.
+func refusal(p []byte, router netip.Addr, final bool) []byte {
 	if len(p) < 20 || p[0]>>4 != 4 {
 		return nil
 	}
@@ -32,28 +35,34 @@ func refusal(p []byte, router netip.Addr) []byte {
 	if header < 20 || total < header+8 || binary.BigEndian.Uint16(p[6:])&0x1fff != 0 {
 		return nil
 	}
+	code := byte(icmpHostUnreachable)
 	switch p[9] {
 	case protoTCP:
-		return reset(p[:total], header)
+		if final {
+			return reset(p[:total], header)
+		}
+	case protoUDP:
+		if final {
+			code = icmpPortUnreachable
+		}
 	case protoICMP:
 		if p[header] != icmpEchoRequest {
 			return nil
 		}
-	case protoUDP:
 	default:
 		return nil
 	}
 	if !router.Is4() {
 		router = netip.AddrFrom4([4]byte(p[16:]))
 	}
-	return unreachable(p[:total], router)
+	return unreachable(p[:total], router, code)
 }
 
-func unreachable(p []byte, from netip.Addr) []byte {
+func unreachable(p []byte, from netip.Addr, code byte) []byte {
 	quoted := p[:min(len(p), largestICMP-20-8)]
 	b := make([]byte, 28, 28+len(quoted))
 	b = append(b, quoted...)
-	b[20], b[21] = icmpUnreachable, icmpHostUnreachable
+	b[20], b[21] = icmpUnreachable, code
 	binary.BigEndian.PutUint16(b[22:], checksum(0, b[20:]))
 	return ip4(b, protoICMP, from.As4(), [4]byte(p[12:]))
 }
