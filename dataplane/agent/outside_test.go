@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// exchange has client connect to addr, where l listens, and returns whom the server saw.
+func exchange(t *testing.T, client func(func()), l net.Listener, addr string) string {
+	t.Helper()
+	type dialled struct {
+		net.Conn
+		err error
+	}
+	result := make(chan dialled, 1)
+	go client(func() {
+		conn, err := net.DialTimeout("tcp4", addr, 5*time.Second)
+		result <- dialled{conn, err}
+	})
+	d := <-result
+	require.NoError(t, d.err)
+	defer func() { _ = d.Close() }()
+	conn, err := l.Accept()
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	return conn.RemoteAddr().(*net.TCPAddr).IP.String()
+}
+
+func TestContainersReachTheOutsideAndAreReachedByTheirHost(t *testing.T) {
+	h, c := newHost(t), newCluster(t, workerID)
+	outside := newNetNS(t)
+	cable(t, h.ns, outside)
+	c.serve(h)
+	c.publish(wire.TopicNetNode, c.node(subnet), true)
+	h.start()
+	_, err := h.ask(http.MethodPut, wire.PathLocalIdentity, c.identity(), nil)
+	require.NoError(t, err)
+	h.eventually("it is ready", func() bool { return h.status().Ready })
+	path, ns := container(t, "a")
+	var e wire.LocalEndpoint
+	_, err = h.ask(http.MethodPut, wire.PathLocalEndpoints, attachRequest(0, path), &e)
+	require.NoError(t, err)
+
+	listen := func(in func(func())) (l net.Listener) {
+		in(func() { l, err = net.Listen("tcp4", ":80") })
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = l.Close() })
+		return l
+	}
+	inside := func(f func()) { within(ns, f) }
+	l := listen(func(f func()) { within(outside, f) })
+	require.Equal(t, "192.0.2.1", exchange(t, inside, l, "192.0.2.2:80"), "the outside sees the host")
+	exchange(t, h.within, listen(inside), e.NamespaceIP.String()+":80")
+}
