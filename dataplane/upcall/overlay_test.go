@@ -66,8 +66,7 @@ func script(t *testing.T, w *overlay) {
 }
 
 func TestFirstPacketsArriveInOrder(t *testing.T) {
-	w := newOverlay(t)
-	script(t, w)
+	w := newOverlay(t, script)
 	a, b := w.workers[0], w.workers[1]
 	const n = 50
 
@@ -115,8 +114,7 @@ func TestFirstPacketsArriveInOrder(t *testing.T) {
 }
 
 func TestNobodyAnswers(t *testing.T) {
-	w := newOverlay(t)
-	script(t, w)
+	w := newOverlay(t, script)
 	a := w.workers[0]
 	var dialed, wrote error
 	start := time.Now()

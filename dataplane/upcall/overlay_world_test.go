@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,6 +48,8 @@ type worker struct {
 	tag     uint32
 	key     *ecdh.PrivateKey
 	publish func() // as the cluster hears it
+
+	published sync.WaitGroup
 
 	dp     *datapath.Datapath
 	peers  *peer.Greeter
@@ -132,7 +135,7 @@ func up(name string, addr netip.Prefix) (int, error) {
 	return 0, fmt.Errorf("%s does not come up", name)
 }
 
-func newOverlay(t *testing.T) *overlay {
+func newOverlay(t *testing.T, script func(*testing.T, *overlay)) *overlay {
 	t.Helper()
 	bpffs := t.TempDir()
 	require.NoError(t, unix.Mount("bpf", bpffs, "bpf", 0, ""))
@@ -153,6 +156,7 @@ func newOverlay(t *testing.T) *overlay {
 	for _, wk := range []*worker{b, a} { // a's end is up, and carries packets once b's is
 		within(t, wk.ns, func() error { _, err := up("eth0", netip.PrefixFrom(wk.outer, 24)); return err })
 	}
+	script(t, w)
 	for _, wk := range w.workers {
 		wk.start(bpffs)
 	}
@@ -209,7 +213,7 @@ func (wk *worker) start(bpffs string) {
 		if err != nil {
 			return err
 		}
-		published := func() { go wk.publish() }
+		published := func() { wk.published.Go(wk.publish) }
 		wk.routes, err = routes.New(routes.Config{
 			Maps: maps, WorkerID: wk.id, Peers: wk.peers, Publish: published,
 			LocalEndpoint: func(wire.InstanceKey, wire.Generation) (bpf.Endpoint, bool) { return bpf.Endpoint{}, false },
@@ -239,6 +243,7 @@ func (wk *worker) start(bpffs string) {
 		for range tasks {
 			require.NoError(t, <-done)
 		}
+		wk.published.Wait()
 		wk.routes.Close()
 		_ = wk.peers.Close()
 		_ = wk.dp.Close()
