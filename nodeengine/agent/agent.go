@@ -37,6 +37,8 @@ type Agent struct {
 	full    bool
 	notify  chan struct{}
 	samples map[string]sample
+	// sweepDue says that NetManager became ready before Run had adopted what runs.
+	sweepDue bool
 }
 
 // New returns an agent that knows the desired state in its state folder. Run does the work.
@@ -84,8 +86,12 @@ func (a *Agent) Run(ctx context.Context) error {
 	for key := range a.tombs {
 		a.ensureActor(key)
 	}
+	sweep := a.sweepDue
 	a.mu.Unlock()
 	a.sweepNamespaces(copies)
+	if sweep {
+		a.sweepEndpoints(ctx)
+	}
 	<-ctx.Done()
 	a.wg.Wait()
 	return nil

@@ -19,7 +19,8 @@ func (a *Agent) runContext() context.Context {
 // them, what waits for it is tried at once, and endpoints of instances that are not here are given back.
 func (a *Agent) NetworkBack(ctx context.Context) {
 	a.mu.Lock()
-	if a.ctx == nil { // nothing is adopted yet, so nothing can be told apart
+	if a.ctx == nil { // nothing is adopted yet, so nothing can be told apart: Run will do it
+		a.sweepDue = true
 		a.mu.Unlock()
 		return
 	}
@@ -30,15 +31,15 @@ func (a *Agent) NetworkBack(ctx context.Context) {
 		c.hurry()
 	}
 	a.mu.Unlock()
-	if err := a.sweepEndpoints(ctx); err != nil {
-		a.opts.Log.Warn("endpoints of instances that are gone are not given back", "error", err)
-	}
+	a.sweepEndpoints(ctx)
 }
 
-func (a *Agent) sweepEndpoints(ctx context.Context) error {
+// sweepEndpoints gives endpoints back whose instance is not here.
+func (a *Agent) sweepEndpoints(ctx context.Context) {
 	endpoints, err := a.opts.Network.Endpoints(ctx)
 	if err != nil {
-		return err
+		a.opts.Log.Warn("endpoints of instances that are gone are not given back", "error", err)
+		return
 	}
 	for _, e := range endpoints {
 		if a.knows(e.InstanceKey) {
@@ -46,10 +47,9 @@ func (a *Agent) sweepEndpoints(ctx context.Context) error {
 		}
 		a.opts.Log.Info("giving an endpoint back: its instance is not here", "instance", e.InstanceKey.String(), "generation", e.Generation.String())
 		if err := a.opts.Network.Detach(ctx, e.InstanceKey, e.Generation); err != nil {
-			return err
+			a.opts.Log.Warn("endpoint is not given back", "instance", e.InstanceKey.String(), "error", err)
 		}
 	}
-	return nil
 }
 
 func (a *Agent) knows(key wire.InstanceKey) bool {

@@ -15,6 +15,9 @@ import (
 // pollInterval is how often NetManager is asked for its state: soon enough to hand its identity to one that came back.
 const pollInterval = 2 * time.Second
 
+// firstPoll is how often it is asked until it is ready for the first time: a new worker waits for it.
+const firstPoll = 200 * time.Millisecond
+
 // Watch keeps NetManager supplied with the worker's identity and knows whether instances can be attached.
 type Watch struct {
 	client   *Client
@@ -40,7 +43,7 @@ func (w *Watch) setReason(s string) { w.reason.Store(&s) }
 // Run asks every 2 s until ctx ends, faster until NetManager is ready for the first time. onChange is called, off no lock,
 // whenever it becomes ready, comes back after a silence, or stops being ready.
 func (w *Watch) Run(ctx context.Context, onChange func(ready bool)) {
-	pause := pollInterval / 20
+	pause := firstPoll
 	for ctx.Err() == nil {
 		err := w.ask(ctx)
 		was := w.ready.Swap(err == nil)
@@ -62,7 +65,6 @@ func (w *Watch) Run(ctx context.Context, onChange func(ready bool)) {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
-		pause = min(pause*2, pollInterval)
 	}
 }
 
