@@ -39,6 +39,7 @@ type Cluster struct {
 	// seenEpoch is the highest that a worker said it holds.
 	seenEpoch atomic.Uint64
 	connected atomic.Bool // to root
+	warned    atomic.Bool // that root does not answer
 
 	// decide serializes decisions: computing, storing, applying and publishing one. It is taken before mu.
 	decide sync.Mutex

@@ -60,7 +60,7 @@ func (c *Cluster) runReports(ctx context.Context, client *uplink.Client) {
 				c.setConnected(false)
 			}
 			if ctx.Err() == nil {
-				c.log.Warn("root has not taken the report; it is sent again", "error", err)
+				c.logAway("root has not taken the report; it is sent again", err)
 			}
 			if !retry.Wait(ctx) {
 				return

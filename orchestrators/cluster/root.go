@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -116,7 +117,7 @@ func (c *Cluster) runDesired(ctx context.Context, client *uplink.Client) {
 			continue
 		}
 		if ctx.Err() == nil {
-			c.log.Warn("no desired state from root; going on with what is known", "error", err)
+			c.logAway("no desired state from root; going on with what is known", err)
 		}
 		retry.Wait(ctx)
 	}
@@ -174,7 +175,19 @@ func (c *Cluster) askEverything() {
 	}
 }
 
+// logAway logs a failed exchange with root: as a warning when it is news, and otherwise for those who look closely.
+func (c *Cluster) logAway(text string, err error) {
+	level := slog.LevelWarn
+	if c.warned.Swap(true) {
+		level = slog.LevelDebug
+	}
+	c.log.Log(context.Background(), level, text, "error", err)
+}
+
 func (c *Cluster) setConnected(now bool) {
+	if now {
+		c.warned.Store(false)
+	}
 	if c.connected.Swap(now) != now {
 		c.log.Info("root", "connected", now)
 	}

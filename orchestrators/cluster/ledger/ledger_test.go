@@ -324,6 +324,19 @@ func TestNoWorkerTakesALiveInstanceOver(t *testing.T) {
 	}
 }
 
+func TestOneUndeployedSettlesAllLowerGenerationsOnThatWorker(t *testing.T) {
+	b := newBed(1)
+	b.want(1, 0)
+	b.settle()
+	b.want(2, 0)
+	b.settle()
+	b.remove(0, 2)
+	require.Equal(t, []string{"0 1.1 w1 x", "0 2.1 w1 x"}, b.placed())
+	b.says("w1", 0, g(2, 1), wire.StateUndeployed)
+	b.settle()
+	require.Empty(t, b.placed())
+}
+
 func TestFullListOfAWorkerThatHasNothingOfATombstone(t *testing.T) {
 	b := newBed(1)
 	b.want(1, 0)

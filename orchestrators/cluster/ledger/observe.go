@@ -43,22 +43,20 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 			seen.Refused++
 			continue
 		}
+		if wi.State == wire.StateUndeployed {
+			seen.Settled = l.settleStopped(id, wi.InstanceKey, wi.Generation) || seen.Settled
+			continue
+		}
 		c := l.find(wi.InstanceKey, wi.Generation)
 		if c == nil || c.Worker != id {
-			unknown = unknown || wi.State != wire.StateUndeployed
-			if wi.State != wire.StateUndeployed && wi.Spec != nil && wi.Unclaimed {
+			unknown = true
+			if wi.Spec != nil && wi.Unclaimed {
 				seen.Unclaimed = append(seen.Unclaimed, wi)
 			}
 			continue
 		}
 		cid := CopyID{wi.InstanceKey, wi.Generation}
 		told[cid] = struct{}{}
-		if wi.State == wire.StateUndeployed {
-			if c.Stop && !c.gone {
-				c.gone, seen.Settled = true, true
-			}
-			continue // without a tombstone it has not been told yet what to run: a state of the past
-		}
 		if c.Report.State != wi.State || c.Report.Detail != wi.Detail {
 			seen.Changed = append(seen.Changed, cid)
 			services[wi.ServiceID] = struct{}{}
@@ -76,6 +74,17 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 	}
 	seen.Services = slices.Sorted(maps.Keys(services))
 	return seen
+}
+
+// settleStopped marks as gone each copy that a worker says it has stopped: that generation and all lower ones, as a tombstone means
+// them. A copy without a tombstone stays: the worker has not been told yet to run it, so that this is a state of the past.
+func (l *Ledger) settleStopped(worker string, key wire.InstanceKey, g wire.Generation) (settled bool) {
+	for _, c := range l.copies[key] {
+		if c.Worker == worker && c.Stop && !c.gone && c.Generation.Compare(g) <= 0 {
+			c.gone, settled = true, true
+		}
+	}
+	return settled
 }
 
 // NoteDesired notes the stamp under which a worker's desired state was published.
