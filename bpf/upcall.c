@@ -8,6 +8,8 @@
 #include "include/ingress.h"
 #include "include/service.h"
 
+#define OAK_PACKET_HOST 0 /* linux/if_packet.h, which needs a C library */
+
 static __always_inline int oak_reinject_container(struct __sk_buff *skb, struct oak_pkt *p)
 {
 	struct oak_addr src = p->key.src;
@@ -54,6 +56,8 @@ int oak_reinject(struct __sk_buff *skb)
 	reason = oak_parse_ip4(skb, ETH_HLEN, &p);
 	if (reason)
 		return oak_dropped(skb, reason);
+	/* Its Ethernet address is nobody's here. Kernels that do not scrub redirected packets would have it dropped as a stranger's. */
+	bpf_skb_change_type(skb, OAK_PACKET_HOST);
 	oak_stat(skb, OAK_STAT_REINJECTED);
 	if (peer == OAK_PEER_DELIVER) {
 		ifindex = bpf_map_lookup_elem(&local, &p.key.dst);
