@@ -3,18 +3,13 @@
 package ledger
 
 import (
-	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 )
 
 var start = time.Unix(1_000_000, 0)
@@ -370,109 +365,4 @@ func TestAggregate(t *testing.T) {
 	require.Equal(t, wire.AggregateGroup{Architecture: "amd64", Runtime: "container", Workers: 2,
 		Capacity: wire.Slot{VCPUs: 8, MemoryMB: 2000, StorageMB: 2000}, Free: wire.Slot{VCPUs: 7, MemoryMB: 1900, StorageMB: 2000},
 		Largest: wire.Slot{VCPUs: 4, MemoryMB: 1000, StorageMB: 1000}}, a.Groups[0])
-}
-
-func TestWhatAWorkerSaysIsCutDownToSize(t *testing.T) {
-	b := newBed(1)
-	b.want(1, 0)
-	b.settle()
-	say := func(r wire.InstanceReport) Seen {
-		return b.SeeInstances("w1", wire.Instances{Header: b.stamp(), Instances: []wire.WorkerInstance{{InstanceReport: r}}}, b.now)
-	}
-	require.Equal(t, 1, say(wire.InstanceReport{InstanceKey: key(0), Generation: g(1, 1), State: "TAKEN OVER"}).Refused)
-	require.Equal(t, 1, say(wire.InstanceReport{InstanceKey: wire.InstanceKey{ServiceID: "x"}, Generation: g(1, 1), State: wire.StateRunning}).Refused)
-	require.Equal(t, 1, say(wire.InstanceReport{InstanceKey: key(-1), State: wire.StateRunning}).Refused)
-	say(wire.InstanceReport{InstanceKey: key(0), Generation: g(1, 1), State: wire.StateFailed, Detail: strings.Repeat("ä", 5000)})
-	require.Less(t, len(b.Reports(b.now)[0].Detail), 1100)
-	require.True(t, utf8.ValidString(b.Reports(b.now)[0].Detail))
-	b.SeeInformation("w1", wire.Information{Header: b.stamp(), Runtimes: make([]string, 100), Overlay: true, Capacity: wire.Slot{VCPUs: -1}}, b.now)
-	require.Empty(t, b.Aggregate(b.now).Groups)
-}
-
-// Whatever bytes a worker sends, nothing panics and nothing is overbooked.
-func FuzzWorkerMessages(f *testing.F) {
-	f.Add([]byte(`{"instances":[{"service_id":"5e5e5e5e5e5e5e5e5e5e5e5e","instance_number":0,"generation":{"placement":1,"move":1},"state":"RUNNING"}]}`))
-	f.Add([]byte(`{"capacity":{"vcpus":-1},"session":3,"present":true}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		b := newBed(2)
-		b.want(1, 0, 1)
-		b.settle()
-		var info wire.Information
-		var instances wire.Instances
-		var alive wire.Alive
-		if json.Unmarshal(data, &info) == nil {
-			b.SeeInformation("w1", info, b.now)
-		}
-		if json.Unmarshal(data, &instances) == nil {
-			ch, _ := b.Adopt("w1", b.SeeInstances("w1", instances, b.now).Unclaimed)
-			b.Apply(ch)
-		}
-		if json.Unmarshal(data, &alive) == nil {
-			b.SeeEngine("w1", alive, b.now)
-			b.SeeNet("w1", alive)
-		}
-		b.settle()
-		b.Reports(b.now)
-		b.Aggregate(b.now)
-		if b.DesiredOf("w1").Instances == nil {
-			t.Fatal("a full list is never null")
-		}
-	})
-}
-
-// Whatever root, workers and time do, in whatever order: no worker is given more than it has, no generation is given twice,
-// and a copy gets a tombstone only if root removed it or a higher generation exists.
-func TestInvariants(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		b := newBed(3)
-		removed := map[int]uint32{}
-		placement := uint32(1)
-		session := uint64(1)
-		seen := map[string]string{}
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			n := rapid.IntRange(0, 8).Draw(t, "number")
-			w := fmt.Sprint("w", rapid.IntRange(1, 3).Draw(t, "worker"))
-			switch rapid.IntRange(0, 6).Draw(t, "what") {
-			case 0:
-				b.want(placement, n)
-			case 1:
-				placement++
-				b.want(placement, n)
-			case 2:
-				b.remove(n, placement)
-				removed[n] = placement
-			case 3:
-				for _, c := range b.copies[key(n)] {
-					state := rapid.SampledFrom([]wire.State{wire.StateRunning, wire.StateFailed, wire.StateUndeployed}).Draw(t, "state")
-					b.says(c.Worker, n, c.Generation, state)
-				}
-			case 4:
-				session++
-				b.alive(w, session, rapid.Bool().Draw(t, "present"))
-				b.info(w)
-			case 5:
-				b.later(time.Duration(rapid.IntRange(1, 70).Draw(t, "seconds"))*time.Second, w)
-			case 6:
-				b.Apply(b.TakeDesired(&wire.ClusterDesired{Full: rapid.Bool().Draw(t, "full")}))
-			}
-			b.settle()
-			candidates, _ := b.candidates(b.now)
-			for _, c := range candidates {
-				if !scheduler.Fits(wire.Slot{}, c.Free) {
-					t.Fatalf("%s is overbooked: %+v", c.ID, c.Free)
-				}
-			}
-			for _, c := range b.Copies() {
-				id := fmt.Sprint(c.InstanceKey, c.Generation)
-				if was, ok := seen[id]; ok && was != c.Worker {
-					t.Fatalf("%s was given to %s and to %s", id, was, c.Worker)
-				}
-				seen[id] = c.Worker
-				list := b.copies[c.InstanceKey]
-				if c.Stop && c.Generation.Placement > removed[c.Number] && c.Generation.Compare(list[len(list)-1].Generation) >= 0 {
-					t.Fatalf("%s is stopped although root did not remove it and nothing replaces it: %v", id, b.placed())
-				}
-			}
-		}
-	})
 }
