@@ -7,10 +7,10 @@ SHELL       := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN     := bin
-GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+LDFLAGS := -s -w -X main.version=$(VERSION)
 
 # Programs, and the sample workloads of the demo and the end-to-end tests.
-PROGRAMS := $(wildcard orchestrators/cmd/* nodeengine/cmd/* dataplane/cmd/* tools/cmd/*)
+PROGRAMS := $(patsubst %/main.go,%,$(wildcard */cmd/*/main.go))
 SAMPLES  := tools/images/hello-server tools/images/hello-client
 
 # How often test-chaos does it all.
@@ -22,15 +22,18 @@ ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/e2e/...
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 export CGO_ENABLED := 0
+# For builds and tests alike, so that they share what is compiled.
+export GOFLAGS := $(shell go env GOFLAGS 2>/dev/null) -trimpath
 
 ##@ Build
 
 .PHONY: build
 build: ## build all programs into bin/, the sample workloads into bin/images/
 	@mkdir -p $(BIN)
-	go build $(GOFLAGS_BUILD) -o $(BIN)/ $(addprefix ./,$(PROGRAMS))
+	@echo "build $(notdir $(PROGRAMS))"
+	@go build -ldflags "$(LDFLAGS)" -o $(BIN)/ $(addprefix ./,$(PROGRAMS))
 	@for s in $(SAMPLES); do \
-		go build $(GOFLAGS_BUILD) -o $(BIN)/images/$${s##*/}/ ./$$s; \
+		go build -ldflags "$(LDFLAGS)" -o $(BIN)/images/$${s##*/}/ ./$$s; \
 	done
 
 .PHONY: generate

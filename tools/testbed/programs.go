@@ -96,7 +96,7 @@ func (t *Testbed) cluster(h Host, root Host) Component {
 func (t *Testbed) netManager(h Host) Component {
 	c := t.component(progNet, h.Name, progNet,
 		"--state-dir", t.layout().disk(h.Name, progNet),
-		"--socket", NetManagerSocket(h.Name),
+		"--run-dir", run(h.Name, progNet), "--socket", NetManagerSocket(h.Name),
 		"--bpffs", bpffs, "--uplink", underlay.Uplink, "--tunnel-port", tunnelPort, "--name", h.Name)
 	c.Ready = Probe{Socket: NetManagerSocket(h.Name)}
 	c.Socket = NetManagerSocket(h.Name)
