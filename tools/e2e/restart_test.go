@@ -28,6 +28,11 @@ func TestRestarts(t *testing.T) {
 	application(t, s, "hello.json")
 	deploy(t, s, "client", 1)
 	deploy(t, s, "server", 4)
+	v, err := s.Service(t.Context(), "server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settle(t, s, v.RoundRobin, len(v.Instances))
 	quiet := under(t, s, loadSeconds, nil)
 	if t.Failed() {
 		t.Fatal("the load fails although nothing has been broken")

@@ -26,7 +26,7 @@ func (d *demo) diagnose(s step, after time.Duration, err error) error {
 	for _, l := range logs {
 		fmt.Fprintf(&b, "\n    %s", l)
 	}
-	if causes := append(dead(), complaints(logs)...); len(causes) > 0 {
+	if causes := append(dead(), complaints(logs, time.Now().Add(-after))...); len(causes) > 0 {
 		fmt.Fprintf(&b, "\n  likely cause:\n    %s", strings.Join(causes, "\n    "))
 	} else {
 		b.WriteString("\n  likely cause: no log complains; what the step itself says above is all there is")
@@ -49,8 +49,11 @@ func dead() []string {
 	return names
 }
 
-// complaints returns the last two complaints of each log.
-func complaints(logs []string) []string {
+// stamp matches the time in front of a line that slog has written, in either form.
+var stamp = regexp.MustCompile(`^(?:time=|\{"time":")([0-9T:.Z+-]+)`)
+
+// complaints returns the last two complaints of each log since the failed step began.
+func complaints(logs []string, since time.Time) []string {
 	const each, width = 2, 400
 	var all []string
 	for _, l := range logs {
@@ -62,7 +65,7 @@ func complaints(logs []string) []string {
 		lines := bufio.NewScanner(f)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			if t := lines.Text(); complaint.MatchString(t) {
+			if t := lines.Text(); complaint.MatchString(t) && !before(t, since) {
 				last = append(last[max(0, len(last)-each+1):], t[:min(len(t), width)])
 			}
 		}
@@ -72,4 +75,14 @@ func complaints(logs []string) []string {
 		}
 	}
 	return all
+}
+
+// before reports whether a line says that it was written before a time.
+func before(line string, since time.Time) bool {
+	m := stamp.FindStringSubmatch(line)
+	if m == nil {
+		return false
+	}
+	at, err := time.Parse(time.RFC3339Nano, m[1])
+	return err == nil && at.Before(since)
 }

@@ -117,9 +117,10 @@ func (d *demo) requests(ctx context.Context) error {
 	if r.Failed > 0 {
 		return fmt.Errorf("%d of %d requests failed: %s", r.Failed, r.Requests, strings.Join(r.Errors, "; "))
 	}
+	// One more or less: the first may be answered before the client's worker has met the other one.
 	for name, n := range r.Instances {
-		if n != requests/servers {
-			return fmt.Errorf("instance %s has answered %d times, want %d: %v", name, n, requests/servers, r.Instances)
+		if n < requests/servers-1 || n > requests/servers+1 {
+			return fmt.Errorf("instance %s has answered %d times, want %d ± 1: %v", name, n, requests/servers, r.Instances)
 		}
 	}
 	if len(r.Instances) != servers {
