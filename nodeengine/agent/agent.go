@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"sync"
 
 	"github.com/oakestra/oakestra-ebpf/control/statefile"
@@ -106,12 +107,11 @@ func (a *Agent) copies(ctx context.Context) (map[wire.InstanceKey][]runtime.Copy
 			return nil, fmt.Errorf("adopt instances of runtime %s: %w", name, err)
 		}
 		for _, c := range list {
-			l := append(all[c.InstanceKey], c)
-			for i := len(l) - 1; i > 0 && l[i].Generation.Compare(l[i-1].Generation) > 0; i-- {
-				l[i], l[i-1] = l[i-1], l[i]
-			}
-			all[c.InstanceKey] = l
+			all[c.InstanceKey] = append(all[c.InstanceKey], c)
 		}
+	}
+	for _, l := range all {
+		slices.SortFunc(l, func(x, y runtime.Copy) int { return y.Generation.Compare(x.Generation) })
 	}
 	return all, nil
 }

@@ -103,7 +103,8 @@ func (a *Agent) unclaimed(c *actor) bool {
 	gen := c.rows.copy.Generation
 	d, wanted := a.desired[c.key]
 	t, stopped := a.tombs[c.key]
-	return !(wanted && d.Generation == gen) && !(stopped && gen.Compare(t) <= 0)
+	claimed := wanted && d.Generation == gen || stopped && gen.Compare(t) <= 0
+	return !claimed
 }
 
 // report sets the state of the copy that is here.

@@ -62,7 +62,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.containerd, "containerd", "/run/containerd/containerd.sock", "Unix socket of containerd")
 	f.StringVar(&o.namespace, "containerd-namespace", "oakestra", "containerd namespace for images and containers")
 	f.StringVar(&o.netManager, "netmanager", "/run/oakestra/netmanager.sock", "Unix socket of NetManager")
-	f.StringArrayVar(&o.insecureRegistries, "insecure-registry", nil, "HOST:PORT of a registry to be spoken to over plain HTTP; may be given several times")
+	f.StringSliceVar(&o.insecureRegistries, "insecure-registry", nil, "HOST:PORT of a registry to be spoken to over plain HTTP; several times, or separated by commas")
 	f.StringVar(&o.name, "name", hostname(), "what people call this worker")
 	f.BoolVar(&o.privileged, "allow-privileged", false, "let descriptors ask for privileged containers, which own this machine")
 	f.DurationVar(&o.stopGrace, "stop-grace", 5*time.Second, "time that a container has between SIGTERM and SIGKILL")
