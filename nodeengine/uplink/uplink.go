@@ -77,9 +77,10 @@ func (u *Uplink) Hurry() {
 	}
 }
 
-// Dial starts the session; it must be called once, before Run.
+// Dial starts the session; it must be called once, before Run, which ends the session.
 func (u *Uplink) Dial(ctx context.Context) error {
-	s, err := mqtt.Dial(ctx, mqtt.Options{
+	// The session outlives ctx by the goodbye.
+	s, err := mqtt.Dial(context.WithoutCancel(ctx), mqtt.Options{
 		Brokers: u.opts.Brokers, ClientID: u.opts.WorkerID + "-engine", TLS: u.opts.TLS, Log: u.opts.Log,
 		NextWill: u.nextWill, OnConnect: u.onConnect,
 	})

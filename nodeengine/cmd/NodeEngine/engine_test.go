@@ -167,8 +167,8 @@ func TestWorkerLife(t *testing.T) {
 		if g.pid(stay) != pid {
 			t.Fatal("the workload was restarted")
 		}
-		if g.cluster.joins != 2 { // one was refused
-			t.Errorf("joined %d times", g.cluster.joins-1)
+		if n := g.cluster.joined(); n != 2 { // one was refused
+			t.Errorf("asked to join %d times", n)
 		}
 	})
 
@@ -187,10 +187,12 @@ func TestWorkerLife(t *testing.T) {
 	})
 
 	t.Run("broker restarts with nothing retained", func(t *testing.T) {
-		before := g.cluster.instances
+		session := g.cluster.lastAlive().Session
 		_ = g.cluster.broker.Close()
+		g.cluster.forget()
 		g.cluster.startBroker(g.cluster.mqtt.String())
-		g.eventually("everything is told again", func() bool { return g.cluster.instances > before })
+		g.eventually("a new session", func() bool { a := g.cluster.lastAlive(); return a.Present && a.Session > session })
+		g.await(stay, wire.StateRunning)
 		g.cluster.republish()
 		g.await(stay, wire.StateRunning)
 		if g.pid(stay) != pid {

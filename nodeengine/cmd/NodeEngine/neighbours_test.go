@@ -53,16 +53,14 @@ type cluster struct {
 	token  pki.Token
 	worker string
 
-	mu        sync.Mutex
-	broker    *mochi.Server
-	rev       uint64
-	desired   wire.Desired
-	joins     int
-	routes    []string
-	rows      map[string]wire.WorkerInstance
-	alive     []wire.Alive
-	info      wire.Information
-	instances int // messages
+	mu      sync.Mutex
+	broker  *mochi.Server
+	rev     uint64
+	desired wire.Desired
+	joins   int
+	rows    map[string]wire.WorkerInstance
+	alive   []wire.Alive
+	info    wire.Information
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -126,7 +124,6 @@ func (c *cluster) join(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.joins++
 	first := c.joins == 1
-	c.routes = req.Routes
 	c.mu.Unlock()
 	if first { // a cluster that is not ready yet is asked again
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -169,7 +166,6 @@ func (c *cluster) receive(_ *mochi.Client, _ packets.Subscription, pk packets.Pa
 	case wire.Topic(c.worker, wire.TopicInstances):
 		var m wire.Instances
 		err = json.Unmarshal(pk.Payload, &m)
-		c.instances++
 		if m.Full {
 			clear(c.rows)
 		}
@@ -209,6 +205,19 @@ func (c *cluster) row(key wire.InstanceKey, g wire.Generation) wire.WorkerInstan
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.rows[key.String()+"/"+g.String()]
+}
+
+// forget loses what the worker has told of its instances.
+func (c *cluster) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.rows)
+}
+
+func (c *cluster) joined() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.joins
 }
 
 func (c *cluster) lastAlive() wire.Alive {
