@@ -3,11 +3,9 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/oakestra/oakestra-ebpf/tools/e2e/scene"
 	"github.com/oakestra/oakestra-ebpf/tools/images/hello"
@@ -93,20 +91,13 @@ func roundRobin(t *testing.T, s *scene.Scene) {
 // settle returns once the client has been answered by n instances: its worker has met all others, the set is static.
 func settle(t *testing.T, s *scene.Scene, address string, n int) {
 	t.Helper()
-	until(t, 10*time.Second, func(ctx context.Context) error {
-		c, err := s.Client(ctx)
-		if err != nil {
-			return err
-		}
-		var r hello.GetReport
-		if err := s.Call(ctx, c, &r, "get", "http://"+address+"/", "-n", fmt.Sprint(2*n)); err != nil {
-			return err
-		}
-		if len(r.Instances) != n || r.Failed > 0 {
-			return fmt.Errorf("%d of %d failed (%v); answers by instance %v, want %d", r.Failed, r.Requests, r.Errors, r.Instances, n)
-		}
-		return nil
-	})
+	c, err := s.Client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Settle(t.Context(), c, address, n); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // instanceAddresses: an Instance IP always means that one instance.

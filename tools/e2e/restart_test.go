@@ -4,9 +4,7 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -101,45 +99,6 @@ func answers(ctx context.Context, s *scene.Scene, address string) error {
 	}
 	if r.Failed > 0 {
 		return fmt.Errorf("%s does not answer: %v", address, r.Errors)
-	}
-	return nil
-}
-
-// postgres: without a database the API says 503, and goes on by itself when it is back, with all that it has acknowledged.
-func postgres(t *testing.T, s *scene.Scene, quiet load) {
-	before := tasks(t, s)
-	application(t, s, "fresh.json") // acknowledged just before the crash
-	broken := under(t, s, loadSeconds, func() {
-		fault(t, testbed.Kill, "postgres@machine")
-		until(t, 3*time.Second, func(ctx context.Context) error { return unavailable(ctx, s) })
-		time.Sleep(outage - lead)
-		fault(t, testbed.Restart, "postgres@machine")
-	})
-	nearly(t, quiet, broken)
-	until(t, 10*time.Second, func(ctx context.Context) error {
-		_, err := s.Service(ctx, "fresh1")
-		return err
-	})
-	sameTasks(t, s, before)
-	deploy(t, s, "fresh1", 1)
-	remove(t, s, "fresh")
-}
-
-// unavailable checks that the API says so, rather than hang or fail in another way.
-func unavailable(ctx context.Context, s *scene.Scene) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.API.URL()+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusServiceUnavailable {
-		return errors.New("without a database the API answers " + res.Status)
 	}
 	return nil
 }
