@@ -40,21 +40,7 @@ func under(t *testing.T, s *scene.Scene, seconds int, breaking func()) load {
 	if err != nil {
 		t.Fatal(err)
 	}
-	remote := ""
-	placed, err := s.Containers(t.Context(), string(v.ID))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range placed {
-		for _, i := range v.Instances {
-			if i.Number == c.Number && c.Worker != client.Worker {
-				remote = i.InstanceIP
-			}
-		}
-	}
-	if remote == "" {
-		t.Fatalf("no server is on another worker than the client's: %v", placed)
-	}
+	remote := remoteServer(t, s)
 	var l load
 	var errDownload, errRate error
 	var wg sync.WaitGroup

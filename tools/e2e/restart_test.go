@@ -43,7 +43,11 @@ func TestRestarts(t *testing.T) {
 			before := tasks(t, s)
 			broken := under(t, s, loadSeconds, func() {
 				fault(t, testbed.Kill, parts...)
-				time.Sleep(outage)
+				back := time.After(outage)
+				if name == "NetManager" {
+					deadNetManager(t, s)
+				}
+				<-back
 				fault(t, testbed.Restart, parts...)
 			})
 			nearly(t, quiet, broken)
