@@ -61,7 +61,7 @@ func (t *Table) apply(r wire.NetRoutes, raw [12]byte) error {
 		r.Instances = fence(s.routes, r)
 	}
 	if s.routes == nil || !samePlaces(s.routes.Instances, r.Instances) {
-		s.waited = false
+		s.stage = waitForAll
 	}
 	t.sequence++
 	s.routes, s.order = &r, t.sequence

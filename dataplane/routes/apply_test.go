@@ -142,6 +142,11 @@ vip 10.30.1.1 policy 1 service 1 backend 0
 vip 10.30.2.1 policy 2 service 1 backend 0
 vip fdff:3000::1 policy 3 service 1 backend 0
 `
+	require.NotContains(t, w.dump(), "vip "+rr, "the first flow does not wait for all instances that it can be spread over")
+	require.Eventually(t, func() bool {
+		_, ok, err := w.maps.VIPs.Lookup(bpf.AddrFrom(netip.MustParseAddr(rr)))
+		return err == nil && ok
+	}, 2*allPeersWait, 5*time.Millisecond, "one peer that does not answer keeps the others from serving")
 	w.holds(first)
 
 	w.peers[peerC] = met{2, true}

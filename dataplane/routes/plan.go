@@ -15,7 +15,7 @@ import (
 type plan struct {
 	backends []plannedBackend // by instance number
 	vips     map[bpf.Addr]plannedVIP
-	// chosen says that an instance can be chosen; awaited, that one will be when its peer is met.
+	// chosen says that an instance can be chosen; awaited, that another one will be when its peer is met.
 	chosen, awaited bool
 }
 

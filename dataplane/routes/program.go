@@ -80,12 +80,12 @@ func (t *Table) enterAddresses(s *service, p plan) error {
 		}
 		t.claim(s, addr)
 		value := bpf.VIP{Service: s.index, Policy: planned.policy}
-		ready := p.chosen || !p.awaited || s.waited
+		ready := !p.awaited || p.chosen && s.stage >= waitForOne || s.stage == waitedOut
 		if planned.policy == bpf.PolicyInstance {
 			if planned.backend != nil {
 				value.Backend = s.backends[planned.backend.at]
 			}
-			ready = planned.backend != nil && (planned.backend.ready || s.waited)
+			ready = planned.backend != nil && (planned.backend.ready || s.stage == waitedOut)
 		} else if held, ok := t.kernel.vips[addr]; ok && held == value {
 			ready = true // in use already: packets in flight do not wait
 		}

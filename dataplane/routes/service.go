@@ -21,9 +21,18 @@ type service struct {
 	addrs    map[bpf.Addr]bool     // that stand for it
 	backends map[backendKey]uint32 // → index in the map
 
-	waiting *time.Timer // until its addresses are entered whether or not a peer was met
-	waited  bool
+	waiting *time.Timer // until the next stage
+	stage   waitStage
 }
+
+// waitStage is how long a service has waited for its peers to be met.
+type waitStage int
+
+const (
+	waitForAll waitStage = iota // the first flows are to find every instance, or they would not be spread evenly
+	waitForOne                  // some peer does not answer: those that do will serve
+	waitedOut                   // addresses are entered whatever is known
+)
 
 // backendKey names a copy of an instance within its service. Another generation is another backend, so that no flow takes one copy
 // for the other.
@@ -88,18 +97,23 @@ func (t *Table) drop(s *service) error {
 	return nil
 }
 
-// wait has the service's addresses entered after [peerWait], whatever is known then.
+// wait has the service's addresses looked at again when its next stage begins.
 func (t *Table) wait(s *service) {
-	if s.waiting != nil || s.waited || t.closed {
+	if s.waiting != nil || s.stage == waitedOut || t.closed {
 		return
 	}
-	s.waiting = time.AfterFunc(peerWait, func() {
+	stageWait := allPeersWait
+	if s.stage == waitForOne {
+		stageWait = peerWait - allPeersWait
+	}
+	s.waiting = time.AfterFunc(stageWait, func() {
 		t.mu.Lock()
 		defer t.unlock()
 		if t.closed || t.services[s.id] != s || s.waiting == nil {
 			return
 		}
-		s.waiting, s.waited = nil, true
+		s.waiting = nil
+		s.stage++
 		t.programAndLog(s, "peers did not answer in time")
 	})
 }

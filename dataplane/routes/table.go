@@ -22,7 +22,9 @@ const (
 	wantedFor = 10 * time.Minute
 	// lookAgain is how soon a service that only conntrack needs is looked at again.
 	lookAgain = time.Minute
-	// peerWait is how long packets to a new service wait for the first peer of it to be met.
+	// allPeersWait is how long packets to a new service wait for all peers of it to be met; a greeting takes a few milliseconds.
+	allPeersWait = 250 * time.Millisecond
+	// peerWait is how long they wait for the first one.
 	peerWait = time.Second
 	// maxWanted bounds the addresses wanted at a time; the map of addresses is as large.
 	maxWanted = 16384
