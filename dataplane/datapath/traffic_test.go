@@ -155,3 +155,70 @@ func TestPing(t *testing.T) {
 		})
 	}
 }
+
+// TestHairpin lets an instance call its own service and be chosen: it hears itself under its Instance IP.
+func TestHairpin(t *testing.T) {
+	w := newWorld(t)
+	a := w.workers[0]
+	self := a.box()
+	self.listen(t, "self")
+	a.serve(1, vip, self)
+	for range 3 {
+		line, err := self.ask(t, vip)
+		if err != nil {
+			t.Fatalf("ask: %v, drops %v", err, a.drops())
+		}
+		if want := "self " + self.inst.String(); line != want {
+			t.Errorf("got %q, want %q", line, want)
+		}
+	}
+}
+
+// TestDatagramsOfEverySize crosses the overlay with what fits into one packet, up to the container's MTU.
+func TestDatagramsOfEverySize(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.workers[0], w.workers[1]
+	client, far := a.box(), b.box()
+	a.serve(1, vip, far)
+	b.admit(client)
+	var server net.PacketConn
+	within(t, far.ns, func() error {
+		var err error
+		server, err = net.ListenPacket("udp4", ":53")
+		return err
+	})
+	defer server.Close()
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := server.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = server.WriteTo(buf[:n], from)
+		}
+	}()
+	within(t, client.ns, func() error {
+		c, err := net.DialTimeout("udp4", vip+":53", time.Second)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		got := make([]byte, 2048)
+		for _, size := range []int{0, 1, 2, 3, 100, 511, 1000, 1415, 1416} {
+			sent := bytes.Repeat([]byte{byte(size)}, size)
+			if _, err := c.Write(sent); err != nil {
+				return err
+			}
+			n, err := c.Read(got)
+			if err != nil {
+				return fmt.Errorf("%d bytes: %w (drops %v %v)", size, err, a.drops(), b.drops())
+			}
+			if !bytes.Equal(got[:n], sent) {
+				return fmt.Errorf("%d bytes came back changed", size)
+			}
+		}
+		return nil
+	})
+}
