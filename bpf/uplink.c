@@ -27,7 +27,12 @@ static __always_inline int oak_hello_up(struct __sk_buff *skb, __u32 src, __u32 
 	h->sport = bpf_ntohs(sport);
 	h->len = len;
 	h->ifindex = skb->ifindex;
-	if (len < 1 || bpf_skb_load_bytes(skb, off, h->data, len)) {
+	/* Changes nothing, since 0 < len <= OAK_HELLO_MAX; but verifiers before 6.8 do not learn from a test for 0 that a size is at
+	 * least 1. The compiler, which knows better, is kept from leaving it out. */
+	_Static_assert(!(OAK_HELLO_MAX & (OAK_HELLO_MAX - 1)), "the mask below needs a power of two");
+	asm volatile("" : "+r"(len));
+	len = ((len - 1) & (OAK_HELLO_MAX - 1)) + 1;
+	if (bpf_skb_load_bytes(skb, off, h->data, len)) {
 		bpf_ringbuf_discard(h, 0);
 		return oak_dropped(skb, OAK_DROP_MALFORMED);
 	}
