@@ -17,7 +17,7 @@ SAMPLES  := tools/images/hello-server tools/images/hello-client
 ROUNDS ?= 20
 
 # Packages whose tests share what the machine has once: network namespaces, BPF, cgroups. They run one after the other.
-ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/e2e/...
+ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/e2e/...
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -54,7 +54,7 @@ test: test-unit test-root ## run all tests; needs root
 
 .PHONY: test-unit
 test-unit: deps ## run the tests of pure logic, of stores on a real Postgres, of tiers with a real broker
-	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/e2e)(/|$$)')
+	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/oaknet|tools/e2e)(/|$$)')
 
 .PHONY: test-root
 test-root: deps build ## run the tests of BPF programs, datapath, containers, and end to end on the testbed
