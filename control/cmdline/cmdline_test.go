@@ -75,10 +75,14 @@ func TestVariablesAreOfTheProcess(t *testing.T) {
 	place := ""
 	root := &cobra.Command{Use: "q", RunE: func(*cobra.Command, []string) error { return nil }}
 	root.Flags().StringVar(&place, "place", "", "")
-	root.SetArgs(nil)
+	root.Args = cmdline.Args(0, 0)
+	root.AddCommand(cmdline.VersionCommand(""))
+	root.SetArgs([]string{})
 	cmdline.Program{Prefix: "Q_"}.Adopt(root)
 	require.Zero(t, cmdline.Execute(t.Context(), root))
 	require.Equal(t, "mars", place)
+	root.SetArgs([]string{"verison"})
+	require.ErrorContains(t, root.Execute(), "unknown command \"verison\" for \"q\": did you mean version?")
 }
 
 func TestExitCodes(t *testing.T) {

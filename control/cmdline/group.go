@@ -27,9 +27,13 @@ func ofSubcommands(cmd *cobra.Command, args []string) error {
 	return Usagef("unknown command %q for %q%s: see `%s --help`", args[0], cmd.CommandPath(), hint, cmd.CommandPath())
 }
 
-// Args accepts at least low and at most high arguments, any number if high is negative.
+// Args accepts at least low and at most high arguments, any number if high is negative. What is given to a command that has
+// subcommands and takes no argument itself is refused as by [Group].
 func Args(low, high int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		if high == 0 && cmd.HasAvailableSubCommands() {
+			return ofSubcommands(cmd, args)
+		}
 		if len(args) < low || high >= 0 && len(args) > high {
 			return Usagef("got %d arguments: usage is `%s`", len(args), cmd.UseLine())
 		}

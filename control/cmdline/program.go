@@ -20,6 +20,7 @@ type Program struct {
 // itself wants to run then comes after. Errors are left to [Execute] to tell, without the help text.
 func (p Program) Adopt(root *cobra.Command) {
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return Usagef("%w: see `%s --help`", err, cmd.CommandPath())
 	})

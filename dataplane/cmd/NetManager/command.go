@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/dataplane/agent"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 )
@@ -17,9 +18,11 @@ import (
 type options struct {
 	agent  agent.Config
 	netcfg string
-	level  string
-	format string
+	log    cmdline.Log
 }
+
+// environment is where flags come from that the command line lacks.
+func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_NETMANAGER_"} }
 
 func command() *cobra.Command {
 	o := &options{}
@@ -29,16 +32,14 @@ func command() *cobra.Command {
 		Long: "NetManager loads the eBPF dataplane of a worker, attaches containers to it and keeps its routes.\n" +
 			"It runs in its host's network namespace and needs root. At its end, however it comes, everything in the kernel goes on;\n" +
 			"the next start takes it over without losing a packet of a known flow.\n" +
-			"Every flag can be set by an environment variable too: --state-dir is " + environment("state-dir") + ".",
-		Args:              cobra.NoArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
-		RunE:              func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+			"Every flag can be set by an environment variable too: --state-dir is " + environment().Variable("state-dir") + ".",
+		Args: cmdline.Args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
+	environment().Adopt(root)
 	f := root.Flags()
 	c := &o.agent
-	f.StringVar(&c.Name, "name", hostname(), "name of the worker: of its folder of pins and its lock; unlike any other on this machine")
+	f.StringVar(&c.Name, "name", cmdline.Hostname(), "name of the worker: of its folder of pins and its lock; unlike any other on this machine")
 	f.StringVar(&c.StateDir, "state-dir", "/var/lib/oakestra/netmanager", "folder of what outlives a restart and a reboot")
 	f.StringVar(&c.RunDir, "run-dir", "/run/oakestra", "folder of the lock and of the token of the local API's TCP form")
 	f.StringVar(&c.BPFFS, "bpffs", datapath.DefaultBPFFS, "mount point of the BPF file system")
@@ -48,22 +49,13 @@ func command() *cobra.Command {
 	f.StringVar(&o.netcfg, "config", "", "netcfg.json with NodePublicAddress and NodePublicPort, where others reach this worker if not at its uplink's address")
 	p := root.PersistentFlags()
 	p.StringVar(&c.Socket, "socket", "/run/oakestra/netmanager.sock", "Unix socket of the local API")
-	p.StringVar(&o.level, "log-level", "info", "debug, info, warn or error")
-	p.StringVar(&o.format, "log-format", "text", "text or json")
-	root.AddCommand(versionCommand(), statusCommand(o))
+	o.log.AddFlags(p)
+	root.AddCommand(cmdline.VersionCommand(version), statusCommand(o))
 	return root
 }
 
-func hostname() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return "" // refused later, by the flag's name
-	}
-	return name
-}
-
 func (o *options) run(cmd *cobra.Command) error {
-	log, err := newLogger(cmd.ErrOrStderr(), o.level, o.format)
+	log, err := o.log.Logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -75,7 +67,7 @@ func (o *options) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	o.agent.Version, o.agent.Log = version, log
+	o.agent.Version, o.agent.Log = cmdline.Version(version), log
 	if err := agent.Run(cmd.Context(), o.agent); err != nil {
 		return err
 	}

@@ -9,16 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFlagsComeFromTheEnvironmentToo(t *testing.T) {
-	t.Setenv("OAK_NETMANAGER_TUNNEL_PORT", "4242")
-	t.Setenv("OAK_NETMANAGER_NAME", "from-environment")
-	cmd := command()
-	require.NoError(t, cmd.ParseFlags([]string{"--name", "from-flag"}))
-	require.NoError(t, fromEnvironment(cmd))
-	require.Equal(t, "4242", cmd.Flag("tunnel-port").Value.String())
-	require.Equal(t, "from-flag", cmd.Flag("name").Value.String(), "the command line wins")
-}
-
 func TestBadEnvironmentNamesTheVariable(t *testing.T) {
 	t.Setenv("OAK_NETMANAGER_TUNNEL_PORT", "many")
 	cmd := command()
@@ -46,5 +36,5 @@ func TestVersion(t *testing.T) {
 	cmd.SetOut(&out)
 	cmd.SetArgs([]string{"version"})
 	require.NoError(t, cmd.Execute())
-	require.Equal(t, "NetManager dev\n", out.String())
+	require.Regexp(t, "^NetManager .+\n$", out.String())
 }

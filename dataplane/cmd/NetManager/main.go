@@ -4,23 +4,12 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 )
 
-func main() {
-	os.Exit(run())
-}
+// version is set by the build.
+var version string
 
-func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "NetManager:", err)
-		return 1
-	}
-	return 0
-}
+func main() { os.Exit(cmdline.Main(command())) }

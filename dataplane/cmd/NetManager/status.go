@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
@@ -26,7 +27,7 @@ func statusCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "print the state of the running NetManager as JSON; exit status 1 if it is not ready",
-		Args:  cobra.NoArgs,
+		Args:  cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := askStatus(cmd.Context(), o.agent.Socket)
 			if err != nil {

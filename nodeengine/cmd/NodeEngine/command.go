@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 )
 
 // options are the flags.
@@ -27,9 +29,12 @@ type options struct {
 	name               string
 	privileged         bool
 	stopGrace          time.Duration
-	level, format      string
+	logging            cmdline.Log
 	log                *slog.Logger
 }
+
+// environment is where flags come from that the command line lacks.
+func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_NODEENGINE_"} }
 
 // workerName is what a cluster takes as the name of a worker.
 var workerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
@@ -42,11 +47,8 @@ func command() *cobra.Command {
 		Long: "NodeEngine joins a cluster once, with a token, and from then on runs what the cluster wants, in containers of containerd,\n" +
 			"attached to the overlay by NetManager. It needs root. At its end, however it comes, the workloads run on; the next start\n" +
 			"adopts them.\n" +
-			"Every flag can be set by an environment variable too: --state-dir is " + environment("state-dir") + ".",
-		Args:              cobra.NoArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
+			"Every flag can be set by an environment variable too: --state-dir is " + environment().Variable("state-dir") + ".",
+		Args: cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd); err != nil {
 				return err
@@ -54,6 +56,7 @@ func command() *cobra.Command {
 			return o.serve(cmd.Context())
 		},
 	}
+	environment().Adopt(root)
 	f := root.Flags()
 	f.StringVarP(&o.cluster, "cluster-address", "a", "", "host of the cluster orchestrator; needed to join")
 	f.IntVarP(&o.port, "cluster-port", "p", 10100, "port of the cluster orchestrator")
@@ -63,28 +66,19 @@ func command() *cobra.Command {
 	f.StringVar(&o.namespace, "containerd-namespace", "oakestra", "containerd namespace for images and containers")
 	f.StringVar(&o.netManager, "netmanager", "/run/oakestra/netmanager.sock", "Unix socket of NetManager")
 	f.StringSliceVar(&o.insecureRegistries, "insecure-registry", nil, "HOST:PORT of a registry to be spoken to over plain HTTP; several times, or separated by commas")
-	f.StringVar(&o.name, "name", hostname(), "what people call this worker")
+	f.StringVar(&o.name, "name", cmdline.Hostname(), "what people call this worker")
 	f.BoolVar(&o.privileged, "allow-privileged", false, "let descriptors ask for privileged containers, which own this machine")
 	f.DurationVar(&o.stopGrace, "stop-grace", 5*time.Second, "time that a container has between SIGTERM and SIGKILL")
 	p := root.PersistentFlags()
 	p.StringVar(&o.runDir, "run-dir", "/run/oakestra/nodeengine", "folder of what need not outlive a reboot: network namespaces, the socket of status")
-	p.StringVar(&o.level, "log-level", "info", "debug, info, warn or error")
-	p.StringVar(&o.format, "log-format", "text", "text or json")
-	root.AddCommand(versionCommand(), statusCommand(o))
+	o.logging.AddFlags(p)
+	root.AddCommand(cmdline.VersionCommand(version), statusCommand(o))
 	return root
-}
-
-func hostname() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return "" // refused later, by the flag's name
-	}
-	return name
 }
 
 // check refuses what cannot work, before anything is touched.
 func (o *options) check(cmd *cobra.Command) error {
-	log, err := newLogger(cmd.ErrOrStderr(), o.level, o.format)
+	log, err := o.logging.Logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -93,13 +87,13 @@ func (o *options) check(cmd *cobra.Command) error {
 		return errors.New("running containers needs root: run it as root")
 	}
 	if !workerName.MatchString(o.name) {
-		return fmt.Errorf("flag --name: %q is not a host name of letters, digits, dots and hyphens", o.name)
+		return cmdline.Usagef("flag --name: %q is not a host name of letters, digits, dots and hyphens", o.name)
 	}
 	if o.port < 1 || o.port > 65535 {
-		return fmt.Errorf("flag --cluster-port: %d is not from 1 to 65535", o.port)
+		return cmdline.Usagef("flag --cluster-port: %d is not from 1 to 65535", o.port)
 	}
 	if o.stopGrace < 0 || o.stopGrace > 10*time.Minute {
-		return fmt.Errorf("flag --stop-grace: %s is not from 0 to 10 minutes", o.stopGrace)
+		return cmdline.Usagef("flag --stop-grace: %s is not from 0 to 10 minutes", o.stopGrace)
 	}
 	for _, dir := range []*string{&o.stateDir, &o.runDir} {
 		if *dir, err = filepath.Abs(*dir); err != nil {

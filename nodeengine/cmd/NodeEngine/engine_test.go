@@ -17,6 +17,7 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/localapi"
@@ -29,7 +30,7 @@ const asProgram = "OAK_TEST_NODEENGINE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		os.Exit(run())
+		os.Exit(cmdline.Main(command()))
 	}
 	os.Exit(m.Run())
 }

@@ -17,6 +17,7 @@ import (
 	clog "github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/statefile"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/agent"
@@ -53,7 +54,7 @@ func (o *options) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.log.Info("NodeEngine runs", "version", version, "worker", id.WorkerID, "name", o.name, "cluster", id.Cluster, "epoch", epoch)
+	o.log.Info("NodeEngine runs", "version", cmdline.Version(version), "worker", id.WorkerID, "name", o.name, "cluster", id.Cluster, "epoch", epoch)
 	err = w.run(ctx)
 	o.log.Info("NodeEngine ends; what it started runs on")
 	return err
@@ -70,7 +71,7 @@ func (o *options) identity(ctx context.Context) (*join.Identity, error) {
 		return id, err
 	}
 	if o.cluster == "" || o.tokenFile == "" {
-		return nil, errors.New("this worker has not joined a cluster: give --cluster-address and --join-token-file")
+		return nil, cmdline.Usagef("this worker has not joined a cluster: give --cluster-address and --join-token-file")
 	}
 	return join.Join(ctx, join.Options{Host: o.cluster, Port: o.port, TokenFile: o.tokenFile, StateDir: o.stateDir, Name: o.name, Log: o.log})
 }
@@ -165,12 +166,12 @@ func (w *worker) information(ctx context.Context) (wire.Information, error) {
 	}
 	ready, _ := w.watch.Ready()
 	return wire.Information{Name: w.o.name, Architecture: resources.Architecture(), Runtimes: []string{containerd.Name}, Capacity: r.Capacity,
-		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, DiskPercent: r.DiskPercent, Overlay: ready, Version: version}, nil
+		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, DiskPercent: r.DiskPercent, Overlay: ready, Version: cmdline.Version(version)}, nil
 }
 
 func (w *worker) status() localapi.Status {
 	ready, reason := w.watch.Ready()
-	return localapi.Status{Version: version, WorkerID: w.id.WorkerID, Name: w.o.name, Cluster: w.id.Cluster, Connected: w.uplink.Connected(),
+	return localapi.Status{Version: cmdline.Version(version), WorkerID: w.id.WorkerID, Name: w.o.name, Cluster: w.id.Cluster, Connected: w.uplink.Connected(),
 		Overlay: ready, OverlayReason: reason, Applied: w.agent.Applied(), Instances: w.agent.Instances()}
 }
 

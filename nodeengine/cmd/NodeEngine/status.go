@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/localapi"
 )
 
@@ -19,10 +20,10 @@ func statusCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "show this worker's instances and how it is connected",
-		Args:  cobra.NoArgs,
+		Args:  cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "table" && output != "json" {
-				return fmt.Errorf("flag --output: %q is none of table, json", output)
+				return cmdline.Usagef("flag --output: %q is none of table, json", output)
 			}
 			s, err := localapi.Get(cmd.Context(), localapi.Socket(o.runDir))
 			if err != nil {
