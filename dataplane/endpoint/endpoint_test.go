@@ -13,6 +13,7 @@ import (
 	"github.com/safchain/ethtool"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -66,7 +67,7 @@ func TestAttachMakesLinkRoutesNeighboursAndMaps(t *testing.T) {
 	_, ok = w.Lookup(got.InstanceKey, wire.Generation{Placement: 1, Move: 2})
 	require.False(t, ok)
 
-	h, err := netlink.NewHandleAt(ns.handle)
+	h, err := netlink.NewHandleAt(ns.handle, unix.NETLINK_ROUTE)
 	require.NoError(t, err)
 	defer h.Close()
 	requireInside(t, h, ns, inner, got, host.Attrs().HardwareAddr)
@@ -279,7 +280,7 @@ func TestForeignEth0IsRefusedAndNothingIsLeft(t *testing.T) {
 	ns, err := openNamespace(path)
 	require.NoError(t, err)
 	defer ns.close()
-	h, err := netlink.NewHandleAt(ns.handle)
+	h, err := netlink.NewHandleAt(ns.handle, unix.NETLINK_ROUTE)
 	require.NoError(t, err)
 	defer h.Close()
 	attrs := netlink.NewLinkAttrs()

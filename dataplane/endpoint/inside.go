@@ -9,6 +9,7 @@ import (
 
 	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 )
@@ -19,7 +20,7 @@ const udpSegmentation = "tx-udp-segmentation"
 
 // inner returns the container's side of the veth whose host side is host; nil if ns does not have it.
 func (n namespace) inner(host netlink.Link) (netlink.Link, error) {
-	h, err := netlink.NewHandleAt(n.handle)
+	h, err := netlink.NewHandleAt(n.handle, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink inside the network namespace: %w", err)
 	}
@@ -43,7 +44,7 @@ func (n namespace) settleInside(e *entry, inner netlink.Link, gateway netip.Addr
 	if err := n.do(func() error { return errorsInside(innerSettings()) }); err != nil {
 		return err
 	}
-	h, err := netlink.NewHandleAt(n.handle)
+	h, err := netlink.NewHandleAt(n.handle, unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open netlink inside the network namespace: %w", err)
 	}
