@@ -3,10 +3,7 @@
 package datapath_test
 
 import (
-	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -34,9 +31,7 @@ func TestNothingIsDeliveredWithoutTheUplinkProgram(t *testing.T) {
 	})
 	seen := server.sniff(t)
 	host := hostSocket(t, b)
-	for _, kind := range []string{"uplink_in", "uplink_out"} {
-		a.must(os.Remove(filepath.Join(b.dp.Dir(), "links", fmt.Sprintf("%s-%d", kind, b.uplink))))
-	}
+	within(t, b.ns, func() error { return b.dp.Detach(b.uplink) })
 	good := udp(caller.inst, server.nsIP, 4000, 5000, []byte("x"))
 	toHost := udp(caller.inst, b.outer, 4000, 5000, []byte("x"))
 	// The kernel takes a program off its hook a moment after the link's last reference is gone.

@@ -4,11 +4,8 @@ package datapath_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -155,7 +152,7 @@ func TestNothingForgedIsDelivered(t *testing.T) {
 	t.Run("overlay addresses without the tunnel", func(t *testing.T) {
 		inject(t, a, b.outer, right)
 		eventually(t, "the drop on the way out", func() bool { return a.drops()["overlay_on_uplink"] == 1 })
-		a.must(os.Remove(filepath.Join(a.dp.Dir(), "links", fmt.Sprintf("uplink_out-%d", a.uplink))))
+		within(t, a.ns, func() error { return a.dp.Detach(a.uplink) })
 		// The kernel takes a program off its hook a moment after the link's last reference is gone.
 		eventually(t, "the drop on the way in", func() bool {
 			inject(t, a, b.outer, right)
