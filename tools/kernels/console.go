@@ -4,6 +4,7 @@ package kernels
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/tools/kernels/plan"
 )
@@ -33,6 +34,8 @@ type output struct {
 	text   bytes.Buffer
 	status int
 	exited bool
+	begun  time.Time
+	took   time.Duration // until it exited
 }
 
 func newConsole() *console { return &console{runs: map[int]*output{}} }
@@ -87,11 +90,11 @@ func (c *console) take(e plan.Event) {
 	case plan.Ready:
 		c.kernel = e.Text
 	case plan.Start:
-		c.now = &output{}
+		c.now = &output{begun: time.Now()}
 		c.runs[e.Run] = c.now
 	case plan.Exit:
 		if r := c.runs[e.Run]; r != nil {
-			r.status, r.exited = e.Status, true
+			r.status, r.exited, r.took = e.Status, true, time.Since(r.begun)
 		}
 		c.now = nil
 	case plan.Broken:

@@ -21,7 +21,7 @@ type Result struct {
 	Passed bool
 	// Pass, Fail and Skip count tests, those within tests too.
 	Pass, Fail, Skip int
-	// Took is as the guest's own clock has it.
+	// Took is by the host's clock.
 	Took time.Duration
 	// Notes holds, by test, what each failed and each skipped test printed.
 	Notes []Note
@@ -41,7 +41,6 @@ type Note struct {
 // event is a line of test2json, see `go doc test2json`.
 type event struct {
 	Action, Test, Output string
-	Elapsed              float64
 }
 
 // judge makes a result of what a test binary printed.
@@ -51,6 +50,7 @@ func judge(ctx context.Context, pkg string, o *output) (Result, error) {
 		r.Fault = "it never began"
 		return r, nil
 	}
+	r.Took = o.took
 	events, err := testEvents(ctx, o.text.Bytes())
 	if err != nil {
 		return r, err
@@ -86,9 +86,6 @@ func (r *Result) count(events []event) {
 	printed := map[string]*strings.Builder{}
 	for _, e := range events {
 		if e.Test == "" {
-			if e.Action == "pass" || e.Action == "fail" {
-				r.Took = time.Duration(e.Elapsed * float64(time.Second))
-			}
 			continue
 		}
 		switch e.Action {

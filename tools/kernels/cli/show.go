@@ -5,6 +5,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -32,8 +33,10 @@ func show(out io.Writer, r kernels.Report) (ok bool) {
 	return ok
 }
 
+// showNotes says each reason once, however many tests have it, such as that a program cannot be loaded.
 func showNotes(out io.Writer, p kernels.Result) {
 	failed := false
+	said := map[string]string{}
 	for _, n := range p.Notes {
 		what := "failed"
 		if n.Skipped {
@@ -41,11 +44,25 @@ func showNotes(out io.Writer, p kernels.Result) {
 		} else {
 			failed = true
 		}
-		fmt.Fprintf(out, "        %s %s: %s\n", what, n.Test, indent(n.Text))
+		reason := withoutPlace(n.Text)
+		switch first := said[reason]; {
+		case reason == "":
+			fmt.Fprintf(out, "        %s %s\n", what, n.Test)
+		case first != "":
+			fmt.Fprintf(out, "        %s %s: as %s\n", what, n.Test, first)
+		default:
+			said[reason] = n.Test
+			fmt.Fprintf(out, "        %s %s: %s\n", what, n.Test, indent(n.Text))
+		}
 	}
 	if !p.Passed && !failed && p.Tail != "" {
 		fmt.Fprintf(out, "        %s\n", indent(p.Tail))
 	}
 }
+
+// place is where the testing package says that something was printed.
+var place = regexp.MustCompile(`[a-z0-9_]+_test\.go:[0-9]+: `)
+
+func withoutPlace(text string) string { return strings.TrimSpace(place.ReplaceAllString(text, "")) }
 
 func indent(text string) string { return strings.ReplaceAll(text, "\n", "\n          ") }
