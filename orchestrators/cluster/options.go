@@ -61,6 +61,8 @@ func (o *Options) check() error {
 		return errors.New("--name is empty or longer than 64 characters")
 	case o.LostAfter < minLostAfter || o.LostAfter > maxLostAfter:
 		return fmt.Errorf("--lost-after %s is not within %s and %s", o.LostAfter, minLostAfter, maxLostAfter)
+	case o.Database == "":
+		return errors.New("--database is missing: give the URL of a Postgres database")
 	}
 	return nil
 }

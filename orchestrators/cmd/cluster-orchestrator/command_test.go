@@ -40,6 +40,7 @@ func TestWrongFlagsAreNamed(t *testing.T) {
 		"plain http":   {"--name", "c1", "--root-url", "http://root:10000"},
 		"--name":       {"--root-url", "https://root:10000"},
 		"--lost-after": {"--name", "c1", "--root-url", "https://root:10000", "--lost-after", "1s"},
+		"--database":   {"--name", "c1", "--root-url", "https://root:10000"},
 		"--log-level":  {"--log-level", "loud"},
 		"--log-format": {"--log-format", "xml"},
 		"--role":       {"token", "create", "--role", "cluster"},

@@ -5,19 +5,12 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "cluster-orchestrator:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has run
-	}
-}
+// version is set by the build.
+var version string
+
+func main() { os.Exit(cmdline.Main(newCommand())) }

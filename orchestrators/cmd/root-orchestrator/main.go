@@ -5,22 +5,12 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 )
 
-// version is set at link time with -X main.version.
-var version = "dev"
+// version is set by the build.
+var version string
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "root-orchestrator:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has been called
-	}
-}
+func main() { os.Exit(cmdline.Main(newCommand())) }

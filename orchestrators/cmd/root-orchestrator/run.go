@@ -11,27 +11,19 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/root/schema"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
 
 // run serves until ctx ends.
-func run(ctx context.Context, s *settings) error {
-	if err := s.requireDatabase(); err != nil {
-		return err
-	}
-	log, err := s.logger()
+func (o *options) run(ctx context.Context, log *slog.Logger) error {
+	ranges, err := o.overlay()
 	if err != nil {
 		return err
 	}
-	ranges, err := s.overlay()
-	if err != nil {
-		return err
-	}
-	pool, err := store.Open(ctx, s.database, schema.Files(), log)
+	pool, err := o.database.Open(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -40,32 +32,34 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return fmt.Errorf("start root orchestrator: %w", err)
 	}
-	if err := ensureAdmin(ctx, s, r.Users(), log); err != nil {
+	if err := o.ensureAdmin(ctx, r.Users(), log); err != nil {
 		return err
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("read host name: %w", err)
 	}
-	tlsConfig, err := r.CA().ServerTLS(append([]string{host, "localhost", "127.0.0.1", "::1"}, s.names...)...)
+	tlsConfig, err := r.CA().ServerTLS(append([]string{host, "localhost", "127.0.0.1", "::1"}, o.names...)...)
 	if err != nil {
 		return fmt.Errorf("prepare TLS: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.Run(ctx) })
-	group.Go(func() error { return httpapi.Serve(ctx, s.listen, tlsConfig, s.allowPlain, r.Handler(), log) })
+	group.Go(func() error { return httpapi.Serve(ctx, o.listen, tlsConfig, o.allowPlain, r.Handler(), log) })
 	return group.Wait()
 }
 
 // ensureAdmin creates the account Admin at the first start.
-func ensureAdmin(ctx context.Context, s *settings, store *users.Store, log *slog.Logger) error {
+func (o *options) ensureAdmin(ctx context.Context, store *users.Store, log *slog.Logger) error {
 	password := ""
-	if s.adminPassword != "" {
-		text, err := os.ReadFile(s.adminPassword)
+	if o.adminPassword != "" {
+		text, err := os.ReadFile(o.adminPassword)
 		if err != nil {
 			return fmt.Errorf("read --admin-password-file: %w", err)
 		}
-		password = strings.TrimSpace(string(text))
+		if password = strings.TrimSpace(string(text)); password == "" {
+			return cmdline.Usagef("flag --admin-password-file: %s is empty", o.adminPassword)
+		}
 	}
 	given := password != ""
 	if !given {
