@@ -6,21 +6,19 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/cli"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 )
 
 // version is set by the build.
-var version = "dev"
+var version string
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Main(ctx, os.Args[1:], cli.Environment{
-		Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Clock: inspect.Now, Version: version,
-	})
-	stop()
-	os.Exit(code)
+	os.Exit(cmdline.UntilSignal(func(ctx context.Context) int {
+		return cli.Main(ctx, os.Args[1:], cli.Environment{
+			Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Clock: inspect.Now, Version: version,
+		})
+	}))
 }

@@ -17,15 +17,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/kernels"
 )
 
-// Packages are those whose tests say something of the kernel that they run on: programs, what attaches them, and what speaks with
-// the kernel about devices, namespaces and filters.
+// Packages are those whose tests say something of the kernel that they run on: programs, what attaches them, what speaks with the
+// kernel about devices, namespaces and filters, and NetManager as a whole.
 func Packages() []string {
 	return []string{
-		"./bpf", "./dataplane/datapath", "./dataplane/device", "./dataplane/endpoint", "./dataplane/routes",
-		"./dataplane/upcall", "./dataplane/peer", "./dataplane/egress",
+		"./bpf", "./dataplane/datapath", "./dataplane/device", "./dataplane/endpoint", "./dataplane/egress",
+		"./dataplane/upcall", "./dataplane/peer", "./dataplane/agent",
 	}
 }
 
@@ -56,12 +57,11 @@ tests, and shows how they went. It needs apt, dpkg, qemu-system-x86 and qemu-sys
 
 Packages are paths below the module's root; without any: ` + strings.Join(Packages(), " ") + `.
 Every flag can be set by an environment variable too: --cache-dir is OAK_KERNELS_CACHE_DIR.`,
-		SilenceUsage: true, SilenceErrors: true,
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd, os.LookupEnv) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.do(cmd.Context(), args, out, progress)
 		},
 	}
+	cmdline.Program{Prefix: "OAK_KERNELS_"}.Adopt(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&o.kernels, "kernel", kernelNames, "kernels to run on")
 	f.StringSliceVar(&o.arches, "arch", archNames, "architectures to run on")

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/samples"
 )
@@ -20,14 +21,14 @@ import (
 func (p *program) applicationCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "application", Aliases: []string{"app", "a"}, Short: "Create, list and delete applications"}
 	cmd.AddCommand(p.applicationCreate(), p.applicationList(), p.applicationShow(), p.applicationDelete(), p.applicationSLA())
-	group(cmd)
+	cmdline.Group(cmd)
 	return cmd
 }
 
 func (p *program) applicationList() *cobra.Command {
 	var everybody bool
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "l"}, Short: "List your applications", Args: between(0, 0),
+		Use: "list", Aliases: []string{"ls", "l"}, Short: "List your applications", Args: cmdline.Args(0, 0),
 	}
 	cmd.Flags().BoolVarP(&everybody, "all-users", "A", false, "everybody's that you may see: all, for administrators")
 	watched(cmd, func(ctx context.Context, w io.Writer) error {
@@ -50,7 +51,7 @@ func (p *program) applicationList() *cobra.Command {
 }
 
 func (p *program) printApplications(w io.Writer, apps []client.Application) error {
-	return output.List(w, p.Err, p.outputFormat(), apps, []output.Column[client.Application]{
+	return output.List(w, p.Err, p.format, apps, []output.Column[client.Application]{
 		{Name: "ID", Value: func(a client.Application) string { return string(a.ID) }},
 		{Name: "NAME", Value: func(a client.Application) string { return a.Name }},
 		{Name: "NAMESPACE", Value: func(a client.Application) string { return a.Namespace }},
@@ -62,7 +63,7 @@ func (p *program) printApplications(w io.Writer, apps []client.Application) erro
 
 func (p *program) applicationShow() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show [ID|NAME]", Aliases: []string{"s"}, Short: "Show one application and its services; without a name, list all", Args: between(0, 1),
+		Use: "show [ID|NAME]", Aliases: []string{"s"}, Short: "Show one application and its services; without a name, list all", Args: cmdline.Args(0, 1),
 		ValidArgsFunction: p.complete(applicationNames),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -87,8 +88,8 @@ func (p *program) applicationShow() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("list services of %s: %w", a.Name, err)
 		}
-		if f := p.outputFormat(); f == output.JSON || f == output.YAML {
-			return output.Value(p.Out, f, map[string]any{"application": a, "services": services})
+		if p.format.Data() {
+			return output.Value(p.Out, p.format, map[string]any{"application": a, "services": services})
 		}
 		if err := p.printApplications(p.Out, []client.Application{*a}); err != nil {
 			return err
@@ -102,7 +103,7 @@ func (p *program) applicationShow() *cobra.Command {
 func (p *program) applicationDelete() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "delete ID|NAME", Aliases: []string{"d", "rm"}, Short: "Undeploy and delete an application", Args: between(1, 1),
+		Use: "delete ID|NAME", Aliases: []string{"d", "rm"}, Short: "Undeploy and delete an application", Args: cmdline.Args(1, 1),
 		ValidArgsFunction: p.complete(applicationNames),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
@@ -139,14 +140,14 @@ func (p *program) confirm(question string) error {
 		return nil
 	}
 	if err != nil {
-		return usagef("nobody there to ask: give --yes")
+		return cmdline.Usagef("nobody there to ask: give --yes")
 	}
 	return fmt.Errorf("not confirmed: nothing was done")
 }
 
 func (p *program) applicationSLA() *cobra.Command {
 	return &cobra.Command{
-		Use: "sla [NAME]", Short: "Print a sample descriptor; without a name, list the samples", Args: between(0, 1),
+		Use: "sla [NAME]", Short: "Print a sample descriptor; without a name, list the samples", Args: cmdline.Args(0, 1),
 		ValidArgs: samples.Names(),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -166,7 +167,7 @@ func (p *program) applicationSLA() *cobra.Command {
 func sample(name string) ([]byte, error) {
 	body, ok := samples.Get(name)
 	if !ok {
-		return nil, notFoundf("no sample %q: there are %s; a file is given with -f", name, strings.Join(samples.Names(), ", "))
+		return nil, cmdline.NotFoundf("no sample %q: there are %s; a file is given with -f", name, strings.Join(samples.Names(), ", "))
 	}
 	return body, nil
 }

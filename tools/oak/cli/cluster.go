@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 )
@@ -20,14 +21,14 @@ import (
 func (p *program) clusterCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cluster", Aliases: []string{"cl"}, Short: "Look at clusters"}
 	cmd.AddCommand(p.clusterList(), p.clusterInfo())
-	group(cmd)
+	cmdline.Group(cmd)
 	return cmd
 }
 
 func (p *program) clusterList() *cobra.Command {
 	var active bool
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "l"}, Short: "List clusters", Args: between(0, 0),
+		Use: "list", Aliases: []string{"ls", "l"}, Short: "List clusters", Args: cmdline.Args(0, 0),
 	}
 	cmd.Flags().BoolVar(&active, "active", false, "only those that have reported lately")
 	watched(cmd, func(ctx context.Context, w io.Writer) error {
@@ -52,7 +53,7 @@ func (p *program) clusterList() *cobra.Command {
 }
 
 func (p *program) printClusters(w io.Writer, clusters []client.Cluster) error {
-	return output.List(w, p.Err, p.outputFormat(), clusters, []output.Column[client.Cluster]{
+	return output.List(w, p.Err, p.format, clusters, []output.Column[client.Cluster]{
 		{Name: "ID", Value: func(k client.Cluster) string { return string(k.ID) }},
 		{Name: "NAME", Value: func(k client.Cluster) string { return k.Name }},
 		{Name: "STATUS", Value: status},
@@ -69,7 +70,7 @@ func (p *program) printClusters(w io.Writer, clusters []client.Cluster) error {
 
 func (p *program) clusterInfo() *cobra.Command {
 	return &cobra.Command{
-		Use: "info ID|NAME", Aliases: []string{"i"}, Short: "Show one cluster and what its workers have", Args: between(1, 1),
+		Use: "info ID|NAME", Aliases: []string{"i"}, Short: "Show one cluster and what its workers have", Args: cmdline.Args(1, 1),
 		ValidArgsFunction: p.complete(clusterNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := p.session(cmd.Context())
@@ -81,8 +82,8 @@ func (p *program) clusterInfo() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if f := p.outputFormat(); f == output.JSON || f == output.YAML {
-				return output.Value(p.Out, f, k)
+			if p.format.Data() {
+				return output.Value(p.Out, p.format, k)
 			}
 			if err := p.printClusters(p.Out, []client.Cluster{*k}); err != nil {
 				return err
@@ -103,7 +104,7 @@ func (p *program) workerCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "worker", Aliases: []string{"w"}, Short: "Look at workers, as far as clusters tell of them"}
 	var cluster string
 	list := &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "l"}, Short: "List what the workers of each cluster have", Args: between(0, 0),
+		Use: "list", Aliases: []string{"ls", "l"}, Short: "List what the workers of each cluster have", Args: cmdline.Args(0, 0),
 		Long: `List the workers of each cluster, summed by architecture and runtime; a worker with several runtimes counts in several
 lines. Names and addresses of workers stay in their cluster. LARGEST is the largest free slot of a single worker.`,
 	}
@@ -128,7 +129,7 @@ lines. Names and addresses of workers stay in their cluster. LARGEST is the larg
 		return p.printWorkers(w, groups(all))
 	}, p)
 	cmd.AddCommand(list)
-	group(cmd)
+	cmdline.Group(cmd)
 	return cmd
 }
 
@@ -143,7 +144,7 @@ func groups(clusters []client.Cluster) []workerGroup {
 }
 
 func (p *program) printWorkers(w io.Writer, rows []workerGroup) error {
-	return output.List(w, p.Err, p.outputFormat(), rows, []output.Column[workerGroup]{
+	return output.List(w, p.Err, p.format, rows, []output.Column[workerGroup]{
 		{Name: "CLUSTER", Value: func(g workerGroup) string { return g.Cluster }},
 		{Name: "ARCH", Value: func(g workerGroup) string { return g.Architecture }},
 		{Name: "RUNTIME", Value: func(g workerGroup) string { return g.Runtime }},

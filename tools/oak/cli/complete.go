@@ -17,7 +17,7 @@ const completeWithin = 2 * time.Second
 // complete offers names that root knows for the first argument. Where root does not answer, nothing is offered.
 func (p *program) complete(names func(context.Context, *client.Client) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 || p.prepare(cmd) != nil {
+		if len(args) > 0 || p.environment().Fill(cmd) != nil || p.check() != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		ctx := cmd.Context()

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/sla"
 )
 
@@ -25,7 +26,7 @@ func (p *program) applicationCreate() *cobra.Command {
 	var deploy bool
 	var w waiting
 	cmd := &cobra.Command{
-		Use: "create [SAMPLE] [-f FILE]", Aliases: []string{"c"}, Short: "Create the applications of a descriptor", Args: between(0, 1),
+		Use: "create [SAMPLE] [-f FILE]", Aliases: []string{"c"}, Short: "Create the applications of a descriptor", Args: cmdline.Args(0, 1),
 		Long: `Create the applications of a descriptor: a file in JSON or YAML (-f, with - for standard input) or a sample that oak brings
 along (see "oak application sla"). Nothing is deployed unless --deploy is given; then one instance of each service is.`,
 		Example: "  oak application create -f app.json --deploy --wait\n  oak application create default",
@@ -35,10 +36,10 @@ along (see "oak application sla"). Nothing is deployed unless --deploy is given;
 	w.flags(cmd, "with --deploy, wait until all instances run")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if (len(args) == 0) == (file == "") {
-			return usagef("give either a sample or -f FILE")
+			return cmdline.Usagef("give either a sample or -f FILE")
 		}
 		if w.wait && !deploy {
-			return usagef("--wait needs --deploy: a created application alone has nothing to wait for")
+			return cmdline.Usagef("--wait needs --deploy: a created application alone has nothing to wait for")
 		}
 		body, err := p.readDescriptor(args, file)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 )
 
 // maxInstances is how many instances a service may have; the server refuses more.
@@ -23,7 +24,7 @@ func (p *program) serviceDeploy() *cobra.Command {
 	var instances int
 	var w waiting
 	cmd := &cobra.Command{
-		Use: "deploy ID|NAME... | --all", Aliases: []string{"d"}, Short: "Deploy an instance of services", Args: between(0, -1),
+		Use: "deploy ID|NAME... | --all", Aliases: []string{"d"}, Short: "Deploy an instance of services", Args: cmdline.Args(0, -1),
 		Long:              "Deploy one more instance of each service named, or of all, with --all.",
 		Example:           "  oak service deploy web --instances 3 --wait\n  oak service deploy --all --app clientsrvr",
 		ValidArgsFunction: p.complete(serviceNames),
@@ -36,11 +37,11 @@ func (p *program) serviceDeploy() *cobra.Command {
 		ctx := cmd.Context()
 		switch {
 		case all == (len(args) > 0):
-			return usagef("name services, or give --all")
+			return cmdline.Usagef("name services, or give --all")
 		case app != "" && !all:
-			return usagef("--app needs --all")
+			return cmdline.Usagef("--app needs --all")
 		case instances < 1 || instances > maxInstances:
-			return usagef("--instances is %d, has to be from 1 to %d", instances, maxInstances)
+			return cmdline.Usagef("--instances is %d, has to be from 1 to %d", instances, maxInstances)
 		}
 		c, err := p.session(ctx)
 		if err != nil {
@@ -93,7 +94,7 @@ func (p *program) addInstances(ctx context.Context, c *client.Client, targets []
 func (p *program) serviceUndeploy() *cobra.Command {
 	var w waiting
 	cmd := &cobra.Command{
-		Use: "undeploy ID|NAME [INSTANCE]", Aliases: []string{"u"}, Short: "Stop one instance of a service, or all of them", Args: between(1, 2),
+		Use: "undeploy ID|NAME [INSTANCE]", Aliases: []string{"u"}, Short: "Stop one instance of a service, or all of them", Args: cmdline.Args(1, 2),
 		ValidArgsFunction: p.complete(serviceNames),
 	}
 	w.flags(cmd, "wait until the instances are gone")
@@ -103,7 +104,7 @@ func (p *program) serviceUndeploy() *cobra.Command {
 		if len(args) == 2 {
 			n, err := strconv.Atoi(args[1])
 			if err != nil || n < 0 {
-				return usagef("%q is no instance number", args[1])
+				return cmdline.Usagef("%q is no instance number", args[1])
 			}
 			number = n
 		}
@@ -138,7 +139,7 @@ func (p *program) serviceScale() *cobra.Command {
 	scale := func(use, short, wait string, run func(context.Context, *client.Client, client.Service, int, waiting) error) *cobra.Command {
 		var w waiting
 		sub := &cobra.Command{
-			Use: use + " ID|NAME [COUNT]", Short: short, Args: between(1, 2),
+			Use: use + " ID|NAME [COUNT]", Short: short, Args: cmdline.Args(1, 2),
 			ValidArgsFunction: p.complete(serviceNames),
 		}
 		w.flags(sub, wait)
@@ -147,7 +148,7 @@ func (p *program) serviceScale() *cobra.Command {
 			if len(args) == 2 {
 				n, err := strconv.Atoi(args[1])
 				if err != nil || n < 1 || n > maxInstances {
-					return usagef("%q is no count from 1 to %d", args[1], maxInstances)
+					return cmdline.Usagef("%q is no count from 1 to %d", args[1], maxInstances)
 				}
 				count = n
 			}
@@ -171,7 +172,7 @@ func (p *program) serviceScale() *cobra.Command {
 			}),
 		scale("down", "Stop the COUNT instances with the highest numbers, 1 if not given", "wait until they are gone", p.scaleDown),
 	)
-	group(cmd)
+	cmdline.Group(cmd)
 	return cmd
 }
 

@@ -11,54 +11,31 @@ import (
 	"strings"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/config"
 )
 
-// The exit codes of oak.
+// The exit codes that only oak has; the others are cmdline's.
 const (
-	ExitOK       = 0
-	ExitError    = 1
-	ExitUsage    = 2
-	ExitNotFound = 3
 	ExitTimedOut = 4
 	ExitAuth     = 5
 )
 
 const exitCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 timed out waiting, 5 not logged in or not allowed.`
 
-// coded is an error with an exit code of its own.
-type coded struct {
-	code int
-	err  error
-}
-
-func (e *coded) Error() string { return e.err.Error() }
-func (e *coded) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error {
-	return &coded{ExitUsage, fmt.Errorf(format, args...)}
-}
-
-func notFoundf(format string, args ...any) error {
-	return &coded{ExitNotFound, fmt.Errorf(format, args...)}
-}
-
 // codeOf returns the exit code for an error.
 func codeOf(err error) int {
-	var c *coded
 	switch {
-	case err == nil:
-		return ExitOK
-	case errors.As(err, &c):
-		return c.code
+	case err == nil, cmdline.HasCode(err):
+		return cmdline.Code(err)
 	case errors.Is(err, client.ErrURL), errors.Is(err, config.ErrKey):
-		return ExitUsage
+		return cmdline.Usage
 	case client.HasStatus(err, http.StatusUnauthorized, http.StatusForbidden):
 		return ExitAuth
 	case client.HasStatus(err, http.StatusNotFound):
-		return ExitNotFound
+		return cmdline.NotFound
 	}
-	return ExitError
+	return cmdline.Failed
 }
 
 // explain makes of an error what a person needs: what failed, why, and the way out.

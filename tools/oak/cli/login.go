@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/config"
 )
 
@@ -25,7 +26,7 @@ func (p *program) loginCommand() *cobra.Command {
 
 The password is taken from standard input with --password-stdin, else from OAK_PASSWORD, else asked for on the terminal.`,
 		Example: "  oak login --url http://127.0.0.1:10000 --username Admin --password-stdin < password-file",
-		Args:    between(0, 0),
+		Args:    cmdline.Args(0, 0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.login(cmd, fromStdin) },
 	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
@@ -38,7 +39,7 @@ func (p *program) login(cmd *cobra.Command, fromStdin bool) error {
 		return err
 	}
 	if c.Username == "" {
-		return usagef("who to log in as is not known: give --username or OAK_USERNAME")
+		return cmdline.Usagef("who to log in as is not known: give --username or OAK_USERNAME")
 	}
 	password, err := p.password(fromStdin, c.Username)
 	if err != nil {
@@ -68,7 +69,7 @@ func (p *program) password(fromStdin bool, username string) (string, error) {
 			return "", fmt.Errorf("read password from standard input: %w", err)
 		}
 		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return "", usagef("standard input holds no password")
+			return "", cmdline.Usagef("standard input holds no password")
 		}
 		return line, nil
 	}
@@ -77,7 +78,7 @@ func (p *program) password(fromStdin bool, username string) (string, error) {
 	}
 	file, ok := p.In.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return "", usagef("no terminal to ask for the password: use --password-stdin or OAK_PASSWORD")
+		return "", cmdline.Usagef("no terminal to ask for the password: use --password-stdin or OAK_PASSWORD")
 	}
 	_, _ = fmt.Fprintf(p.Err, "Password of %s: ", username)
 	password, err := term.ReadPassword(int(file.Fd()))
@@ -91,7 +92,7 @@ func (p *program) password(fromStdin bool, username string) (string, error) {
 func (p *program) configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Aliases: []string{"c"}, Short: "Look at and change oak's configuration"}
 	show := &cobra.Command{
-		Use: "show", Short: "Show the configuration, with tokens hidden, and where it is kept", Args: between(0, 0),
+		Use: "show", Short: "Show the configuration, with tokens hidden, and where it is kept", Args: cmdline.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			c, path, err := p.load()
 			if err != nil {
@@ -101,7 +102,7 @@ func (p *program) configCommand() *cobra.Command {
 		},
 	}
 	set := &cobra.Command{
-		Use: "set KEY VALUE", Short: "Set one key; an empty value unsets it", Args: between(2, 2),
+		Use: "set KEY VALUE", Short: "Set one key; an empty value unsets it", Args: cmdline.Args(2, 2),
 		Long:      "Set one key of the configuration. Keys: " + strings.Join(config.Keys(), ", ") + ".",
 		ValidArgs: config.Keys(),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -120,7 +121,7 @@ func (p *program) configCommand() *cobra.Command {
 		},
 	}
 	reset := &cobra.Command{
-		Use: "reset", Short: "Remove the configuration, tokens included", Args: between(0, 0),
+		Use: "reset", Short: "Remove the configuration, tokens included", Args: cmdline.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			path, err := p.configFile()
 			if err != nil {
@@ -130,6 +131,6 @@ func (p *program) configCommand() *cobra.Command {
 		},
 	}
 	cmd.AddCommand(show, set, reset)
-	group(cmd)
+	cmdline.Group(cmd)
 	return cmd
 }

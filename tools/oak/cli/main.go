@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 )
 
@@ -29,7 +30,7 @@ type program struct {
 	url, username, organization string
 	caFile, caHash              string
 	configPath                  string
-	format                      string
+	format                      output.Format
 	requestTimeout              time.Duration
 }
 
@@ -63,10 +64,9 @@ Every flag can be given as an environment variable too: OAK_ and its name in cap
 command line wins. The password is read from OAK_PASSWORD; with it and OAK_USERNAME no login is needed beforehand.
 
 ` + exitCodes,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return p.prepare(cmd) },
+		PersistentPreRunE: func(*cobra.Command, []string) error { return p.check() },
 	}
+	p.environment().Adopt(root)
 	if p.Out != nil {
 		root.SetIn(p.In)
 		root.SetOut(p.Out)
@@ -79,43 +79,28 @@ command line wins. The password is read from OAK_PASSWORD; with it and OAK_USERN
 	flags.StringVar(&p.caFile, "ca-file", "", "PEM file with the authority that signed root's certificate")
 	flags.StringVar(&p.caHash, "ca-hash", "", "SHA-256 of the certificate of root's authority, in hexadecimal")
 	flags.StringVar(&p.configPath, "config", "", "configuration file (default oak/config.json in the user's config folder)")
-	flags.StringVarP(&p.format, "output", "o", string(output.Plain), "output format: table, wide, json or yaml")
+	p.format.AddFlag(root)
 	flags.DurationVar(&p.requestTimeout, "request-timeout", 30*time.Second, "how long one request may take")
-	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)))
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w: see `%s --help`", err, cmd.CommandPath())
-	})
 	root.AddCommand(p.loginCommand(), p.configCommand(), p.applicationCommand(), p.serviceCommand(), p.clusterCommand(),
 		p.workerCommand(), p.versionCommand())
-	group(root)
+	cmdline.Group(root)
 	return root
 }
 
-// prepare reads the environment into the flags that the command line does not set, before any command runs.
-func (p *program) prepare(cmd *cobra.Command) error {
-	if err := fromEnvironment(cmd, p.Getenv); err != nil {
-		return err
-	}
-	if _, err := output.Parse(p.format); err != nil {
-		return usagef("%w", err)
-	}
+// environment is where flags come from that the command line lacks.
+func (p *program) environment() cmdline.Program {
+	return cmdline.Program{Prefix: "OAK_", Getenv: p.Getenv}
+}
+
+// check refuses flags that suit no command.
+func (p *program) check() error {
 	if p.requestTimeout <= 0 {
-		return usagef("--request-timeout has to be more than 0")
+		return cmdline.Usagef("--request-timeout has to be more than 0")
 	}
 	return nil
 }
 
-// outputFormat is the checked format.
-func (p *program) outputFormat() output.Format { return output.Format(p.format) }
-
 // note writes a line for people, beside the output that scripts read.
 func (p *program) note(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.Err, format+"\n", args...)
-}
-
-// must is for calls that fail only on a mistake in this package, which every test that builds the commands would show.
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
 }

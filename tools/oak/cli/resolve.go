@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 )
 
 // findApplication returns the application that an id, a NAME or a NAME.NAMESPACE means.
@@ -59,7 +60,7 @@ func pick[T any](kind, wanted string, all []T, list string, names func(T) []stri
 	}
 	switch len(found) {
 	case 0:
-		return nil, notFoundf("no %s %q: `%s` shows all", kind, wanted, list)
+		return nil, cmdline.NotFoundf("no %s %q: `%s` shows all", kind, wanted, list)
 	case 1:
 		return found[0], nil
 	}

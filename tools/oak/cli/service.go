@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/semantic"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
@@ -22,7 +23,7 @@ import (
 func (p *program) serviceCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "service", Aliases: []string{"s", "svc"}, Short: "Look at services, deploy, scale and undeploy them"}
 	cmd.AddCommand(p.serviceList(), p.serviceShow(), p.serviceInspect(), p.serviceDeploy(), p.serviceUndeploy(), p.serviceScale())
-	group(cmd)
+	cmdline.Group(cmd)
 	return cmd
 }
 
@@ -30,13 +31,13 @@ func (p *program) serviceList() *cobra.Command {
 	var app string
 	var everybody bool
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "l"}, Short: "List your services", Args: between(0, 0),
+		Use: "list", Aliases: []string{"ls", "l"}, Short: "List your services", Args: cmdline.Args(0, 0),
 	}
 	cmd.Flags().StringVarP(&app, "app", "a", "", "only those of this application, by id or name")
 	cmd.Flags().BoolVarP(&everybody, "all-users", "A", false, "everybody's that you may see: all, for administrators")
 	watched(cmd, func(ctx context.Context, w io.Writer) error {
 		if everybody && app != "" {
-			return usagef("--app and --all-users exclude each other")
+			return cmdline.Usagef("--app and --all-users exclude each other")
 		}
 		c, err := p.session(ctx)
 		if err != nil {
@@ -60,7 +61,7 @@ func (p *program) serviceList() *cobra.Command {
 }
 
 func (p *program) printServices(w io.Writer, services []client.Service) error {
-	return output.List(w, p.Err, p.outputFormat(), services, []output.Column[client.Service]{
+	return output.List(w, p.Err, p.format, services, []output.Column[client.Service]{
 		{Name: "ID", Value: func(s client.Service) string { return string(s.ID) }},
 		{Name: "SERVICE", Value: jobName},
 		{Name: "STATUS", Value: func(s client.Service) string { return string(s.Status) }},
@@ -76,7 +77,7 @@ func (p *program) printServices(w io.Writer, services []client.Service) error {
 }
 
 func (p *program) printInstances(w io.Writer, s client.Service) error {
-	return output.List(w, p.Err, p.outputFormat(), s.Instances, []output.Column[client.Instance]{
+	return output.List(w, p.Err, p.format, s.Instances, []output.Column[client.Instance]{
 		{Name: "INSTANCE", Value: func(i client.Instance) string { return strconv.Itoa(i.Number) }},
 		{Name: "STATUS", Value: instanceStatus},
 		{Name: "SINCE", Wide: true, Value: func(i client.Instance) string { return when(i.Since) }},
@@ -94,7 +95,7 @@ func (p *program) printInstances(w io.Writer, s client.Service) error {
 
 func (p *program) serviceShow() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show [ID|NAME]", Short: "Show one service and its instances; without a name, list all", Args: between(0, 1),
+		Use: "show [ID|NAME]", Short: "Show one service and its instances; without a name, list all", Args: cmdline.Args(0, 1),
 		ValidArgsFunction: p.complete(serviceNames),
 	}
 	var app string
@@ -117,8 +118,8 @@ func (p *program) serviceShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if f := p.outputFormat(); f == output.JSON || f == output.YAML {
-			return output.Value(p.Out, f, s)
+		if p.format.Data() {
+			return output.Value(p.Out, p.format, s)
 		}
 		if err := p.printServices(p.Out, []client.Service{*s}); err != nil {
 			return err
@@ -131,7 +132,7 @@ func (p *program) serviceShow() *cobra.Command {
 
 func (p *program) serviceInspect() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "inspect ID|NAME", Aliases: []string{"i"}, Short: "Print all that root knows of a service, as JSON or YAML", Args: between(1, 1),
+		Use: "inspect ID|NAME", Aliases: []string{"i"}, Short: "Print all that root knows of a service, as JSON or YAML", Args: cmdline.Args(1, 1),
 		ValidArgsFunction: p.complete(serviceNames),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -149,7 +150,7 @@ func (p *program) serviceInspect() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("inspect service %s: %w", args[0], err)
 		}
-		return output.Value(p.Out, p.outputFormat(), raw)
+		return output.Value(p.Out, p.format, raw)
 	}
 	return cmd
 }

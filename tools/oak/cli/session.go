@@ -12,9 +12,13 @@ import (
 	"strings"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/config"
 )
+
+// envPassword is where the password is read from; it is no flag, since flags show in the list of processes.
+const envPassword = "OAK_PASSWORD"
 
 // configFile returns the path of the configuration file.
 func (p *program) configFile() (string, error) {
@@ -55,7 +59,7 @@ func (p *program) session(ctx context.Context) (*client.Client, error) {
 	}
 	password := p.Getenv(envPassword)
 	if c.Token == "" && (c.Username == "" || password == "") {
-		return nil, &coded{ExitAuth, fmt.Errorf("not logged in at %s: run `oak login --url %s --username NAME`, or set OAK_USERNAME and OAK_PASSWORD", c.URL, c.URL)}
+		return nil, cmdline.WithCode(ExitAuth, fmt.Errorf("not logged in at %s: run `oak login --url %s --username NAME`, or set OAK_USERNAME and OAK_PASSWORD", c.URL, c.URL))
 	}
 	keep := func(string, string) {}
 	if c.Token != "" {
@@ -91,7 +95,7 @@ func (p *program) connect(c config.Config, keep func(token, refresh string)) (*c
 	}
 	return client.New(client.Options{
 		URL: c.URL, TLS: t, Token: c.Token, RefreshToken: c.RefreshToken, OnTokens: keep,
-		Timeout: p.requestTimeout, UserAgent: "oak/" + p.version(),
+		Timeout: p.requestTimeout, UserAgent: "oak/" + cmdline.Version(p.Version),
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 )
 
 const (
@@ -143,7 +144,7 @@ func timedOut(ctx context.Context, after time.Duration, goals []goal, missing []
 			lines = append(lines, "  "+jobName(goals[i].service)+": "+m)
 		}
 	}
-	return &coded{ExitTimedOut, fmt.Errorf("%s", strings.Join(lines, "\n"))}
+	return cmdline.WithCode(ExitTimedOut, fmt.Errorf("%s", strings.Join(lines, "\n")))
 }
 
 // explainShort is the first line of an explanation.

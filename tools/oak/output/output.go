@@ -4,7 +4,6 @@ package output
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,31 +12,6 @@ import (
 
 	"sigs.k8s.io/yaml"
 )
-
-// Format is a form of output.
-type Format string
-
-// The formats.
-const (
-	Plain Format = "table"
-	Wide  Format = "wide"
-	JSON  Format = "json"
-	YAML  Format = "yaml"
-)
-
-// ErrFormat is wrapped by [Parse] for an unknown format.
-var ErrFormat = errors.New("unknown output format")
-
-// Formats lists all formats.
-func Formats() []Format { return []Format{Plain, Wide, JSON, YAML} }
-
-// Parse reads a format's name.
-func Parse(s string) (Format, error) {
-	if f := Format(s); slices.Contains(Formats(), f) {
-		return f, nil
-	}
-	return "", fmt.Errorf("%w %q: use table, wide, json or yaml", ErrFormat, s)
-}
 
 // Column is one column of a table of T.
 type Column[T any] struct {
@@ -50,7 +24,7 @@ type Column[T any] struct {
 // List writes rows in the format; columns serve the tables. An empty table says so on note, where people look but scripts
 // do not.
 func List[T any](w, note io.Writer, f Format, rows []T, columns []Column[T]) error {
-	if f == JSON || f == YAML {
+	if f.Data() {
 		return Value(w, f, orEmpty(rows))
 	}
 	if len(rows) == 0 {

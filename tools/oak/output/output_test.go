@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -42,12 +43,18 @@ func TestList(t *testing.T) {
 	assert.Equal(t, "[]\n", out.String())
 }
 
-func TestParse(t *testing.T) {
+func TestFormatIsAFlag(t *testing.T) {
 	for _, f := range output.Formats() {
-		got, err := output.Parse(string(f))
-		require.NoError(t, err)
+		var got output.Format
+		require.NoError(t, got.Set(string(f)))
 		assert.Equal(t, f, got)
+		assert.Equal(t, f == output.JSON || f == output.YAML, f.Data())
 	}
-	_, err := output.Parse("xml")
-	assert.ErrorIs(t, err, output.ErrFormat)
+	var got output.Format
+	root := &cobra.Command{}
+	got.AddFlag(root)
+	assert.Equal(t, output.Plain, got)
+	require.ErrorIs(t, root.ParseFlags([]string{"-o", "xml"}), output.ErrFormat)
+	require.NoError(t, root.ParseFlags([]string{"-o", "yaml"}))
+	assert.Equal(t, output.YAML, got)
 }

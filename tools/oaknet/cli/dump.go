@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 )
@@ -17,7 +18,7 @@ func (p *program) dumpCommand() *cobra.Command {
 		Use: "dump MAP", Short: "Print a map's raw entries in hexadecimal",
 		Long: `Prints the entries of a map as the programs have them, in hexadecimal. A map that is kept by processor has a value for each.
 Entries of arrays that are zero throughout are shown with --all. bpf/include/types.h says what the bytes mean.`,
-		Args: between(1, 1),
+		Args: cmdline.Args(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := p.open()
 			if err != nil {
@@ -28,13 +29,13 @@ Entries of arrays that are zero throughout are shown with --all. bpf/include/typ
 			if err != nil {
 				return err
 			}
-			return output.List(p.Out, p.Err, p.outputFormat(), rows, []output.Column[inspect.RawEntry]{
+			return output.List(p.Out, p.Err, p.format, rows, []output.Column[inspect.RawEntry]{
 				{Name: "KEY", Value: func(e inspect.RawEntry) string { return e.Key }},
 				{Name: "VALUE", Value: func(e inspect.RawEntry) string { return strings.Join(e.Values, " ") }},
 			})
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 || p.prepare(cmd) != nil {
+			if len(args) > 0 || p.environment().Fill(cmd) != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 			r, err := p.open()

@@ -5,58 +5,32 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/pins"
 )
 
-// The exit codes of oak-net.
-const (
-	ExitOK         = 0
-	ExitError      = 1
-	ExitUsage      = 2
-	ExitNotFound   = 3
-	ExitPermission = 4
-)
+// ExitPermission is the exit code that only oak-net has; the others are cmdline's.
+const ExitPermission = 4
 
 const exitCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage (several workers and no --worker too), 3 not found (no pins, no such entry), 4 not
 permitted (not root).`
 
-// coded is an error with an exit code of its own.
-type coded struct {
-	code int
-	err  error
-}
-
-func (e *coded) Error() string { return e.err.Error() }
-func (e *coded) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error {
-	return &coded{ExitUsage, fmt.Errorf(format, args...)}
-}
-
-func notFoundf(format string, args ...any) error {
-	return &coded{ExitNotFound, fmt.Errorf(format, args...)}
-}
-
 // codeOf returns the exit code for an error.
 func codeOf(err error) int {
-	var c *coded
 	switch {
-	case err == nil:
-		return ExitOK
-	case errors.As(err, &c):
-		return c.code
+	case err == nil, cmdline.HasCode(err):
+		return cmdline.Code(err)
 	case errors.Is(err, pins.ErrSeveral), errors.Is(err, inspect.ErrMap):
-		return ExitUsage
+		return cmdline.Usage
 	case errors.Is(err, pins.ErrNone), errors.Is(err, os.ErrNotExist):
-		return ExitNotFound
+		return cmdline.NotFound
 	case errors.Is(err, os.ErrPermission):
 		return ExitPermission
 	}
-	return ExitError
+	return cmdline.Failed
 }
 
 // explain adds the way out that the error itself cannot know.

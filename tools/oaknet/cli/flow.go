@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 )
@@ -26,13 +27,13 @@ func flowStates() []string {
 
 func (f flowFilter) check() error {
 	if f.proto != "" && !slices.Contains(protocols(), f.proto) {
-		return usagef("unknown protocol %q in --proto: use %s", f.proto, strings.Join(protocols(), ", "))
+		return cmdline.Usagef("unknown protocol %q in --proto: use %s", f.proto, strings.Join(protocols(), ", "))
 	}
 	if f.state != "" && !slices.Contains(flowStates(), f.state) {
-		return usagef("unknown state %q in --state: use %s", f.state, strings.Join(flowStates(), ", "))
+		return cmdline.Usagef("unknown state %q in --state: use %s", f.state, strings.Join(flowStates(), ", "))
 	}
 	if _, err := netip.ParseAddr(f.service); f.service != "" && err != nil && !isHex(f.service) {
-		return usagef("--service %q is neither an address nor a service id", f.service)
+		return cmdline.Usagef("--service %q is neither an address nor a service id", f.service)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 )
@@ -25,16 +26,16 @@ type listing[T any] struct {
 // command returns `NAME`, `NAME list` and `NAME show KEY`.
 func (l listing[T]) command(p *program) *cobra.Command {
 	noun := &cobra.Command{
-		Use: l.name, Short: l.short, Long: l.long, Args: ofSubcommands,
+		Use: l.name, Short: l.short, Long: l.long, Args: cmdline.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error { return l.run(p, nil) },
 	}
 	noun.AddCommand(
 		&cobra.Command{
-			Use: "list", Short: "List all", Args: between(0, 0),
+			Use: "list", Short: "List all", Args: cmdline.Args(0, 0),
 			RunE: func(*cobra.Command, []string) error { return l.run(p, nil) },
 		},
 		&cobra.Command{
-			Use: "show KEY...", Short: "List those that a key means", Args: between(0, 64),
+			Use: "show KEY...", Short: "List those that a key means", Args: cmdline.Args(0, 64),
 			RunE: func(_ *cobra.Command, args []string) error { return l.run(p, args) },
 			ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 				return l.complete(p, cmd)
@@ -64,7 +65,7 @@ func (l listing[T]) run(p *program, wanted []string) error {
 	if rows, err = l.choose(rows, wanted); err != nil {
 		return err
 	}
-	return output.List(p.Out, p.Err, p.outputFormat(), rows, l.columns)
+	return output.List(p.Out, p.Err, p.format, rows, l.columns)
 }
 
 // idPrefix is how many characters of a key are needed at least where only its beginning is given.
@@ -84,7 +85,7 @@ func (l listing[T]) choose(rows []T, wanted []string) ([]T, error) {
 			}
 		}
 		if !found {
-			return nil, notFoundf("no %s %q here: `oak-net %s` lists all", l.name, w, l.name)
+			return nil, cmdline.NotFoundf("no %s %q here: `oak-net %s` lists all", l.name, w, l.name)
 		}
 	}
 	var out []T
@@ -106,7 +107,7 @@ func isID(key string) bool {
 }
 
 func (l listing[T]) complete(p *program, cmd *cobra.Command) ([]string, cobra.ShellCompDirective) {
-	if p.prepare(cmd) != nil {
+	if p.environment().Fill(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	rows, err := l.rows(p)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/pins"
@@ -28,7 +29,8 @@ type Environment struct {
 // program is one run of oak-net: the flags that all commands share.
 type program struct {
 	Environment
-	bpffs, worker, format string
+	bpffs, worker string
+	format        output.Format
 }
 
 // Main runs oak-net and returns its exit code.
@@ -63,40 +65,25 @@ Every flag can be given as an environment variable too: OAK_NET_ and its name in
 line wins.
 
 ` + exitCodes,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return p.prepare(cmd) },
 	}
+	p.environment().Adopt(root)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.bpffs, "bpffs", pins.DefaultBPFFS, "mount point of the BPF file system, as given to NetManager")
 	flags.StringVar(&p.worker, "worker", "", "name of the worker; the only one here if left out")
-	flags.StringVarP(&p.format, "output", "o", string(output.Plain), "output format: table, wide, json or yaml")
-	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)))
+	p.format.AddFlag(root)
 	must(root.RegisterFlagCompletionFunc("worker", p.completeWorkers))
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w: see `%s --help`", err, cmd.CommandPath())
-	})
 	root.AddCommand(p.statusCommand(), p.serviceCommand(), p.backendCommand(), p.endpointCommand(), p.nodeCommand(),
-		p.flowCommand(), p.dropCommand(), p.dumpCommand(), p.versionCommand())
-	group(root)
+		p.flowCommand(), p.dropCommand(), p.dumpCommand(), cmdline.VersionCommand(p.Version))
+	cmdline.Group(root)
 	return root
 }
 
-// prepare reads the environment into the flags that the command line does not set, before any command runs.
-func (p *program) prepare(cmd *cobra.Command) error {
-	if err := fromEnvironment(cmd, p.Getenv); err != nil {
-		return err
-	}
-	if _, err := output.Parse(p.format); err != nil {
-		return usagef("%w", err)
-	}
-	return nil
+// environment is where flags come from that the command line lacks.
+func (p *program) environment() cmdline.Program {
+	return cmdline.Program{Prefix: "OAK_NET_", Getenv: p.Getenv}
 }
-
-// outputFormat is the checked format.
-func (p *program) outputFormat() output.Format { return output.Format(p.format) }
 
 // open opens the datapath that the flags name. The caller closes it.
 func (p *program) open() (*inspect.Reader, error) {
@@ -112,7 +99,7 @@ func (p *program) open() (*inspect.Reader, error) {
 }
 
 func (p *program) completeWorkers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if p.prepare(cmd) != nil {
+	if p.environment().Fill(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	names, err := pins.Workers(p.bpffs)
@@ -120,18 +107,6 @@ func (p *program) completeWorkers(cmd *cobra.Command, _ []string, _ string) ([]s
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
-func (p *program) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  between(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "oak-net", p.Version)
-			return err
-		},
-	}
 }
 
 // must is for calls that fail only on a mistake in this package, which every test that builds the commands would show.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 )
@@ -25,15 +26,15 @@ func (p *program) statusCommand() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("read status: %w", err)
 		}
-		return writeStatus(p.Out, p.outputFormat(), s)
+		return writeStatus(p.Out, p.format, s)
 	}
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show the datapath as a whole: programs, NetManager's life, settings, maps",
 		Long: `Shows where the worker's datapath is pinned, which programs hang on which interfaces, whether NetManager is alive, what the
 programs go by, and how full the maps are. As JSON it is a list of one.`,
-		Args: ofSubcommands, RunE: run,
+		Args: cmdline.Args(0, 0), RunE: run,
 	}
-	cmd.AddCommand(&cobra.Command{Use: "show", Aliases: []string{"list"}, Short: "Show the same", Args: between(0, 0), RunE: run})
+	cmd.AddCommand(&cobra.Command{Use: "show", Aliases: []string{"list"}, Short: "Show the same", Args: cmdline.Args(0, 0), RunE: run})
 	return cmd
 }
 

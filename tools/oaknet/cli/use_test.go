@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 )
 
@@ -56,22 +57,22 @@ func checkErrors(t *testing.T, w *world) {
 		code int
 		text string
 	}{
-		"flwo":                         {ExitUsage, "did you mean flow"},
-		"flow x":                       {ExitUsage, "unknown command"},
-		"flow --colour":                {ExitUsage, "unknown flag"},
-		"flow -o xml":                  {ExitUsage, "use table, wide, json or yaml"},
-		"flow --proto sctp":            {ExitUsage, "use tcp, udp, icmp"},
-		"flow --state open":            {ExitUsage, "use syn-sent"},
-		"flow --service me":            {ExitUsage, "neither an address nor a service id"},
-		"service show 10.9.9.9":        {ExitNotFound, "`oak-net service` lists all"},
-		"service show aaa":             {ExitNotFound, "no service"},
-		"dump nothing":                 {ExitUsage, "choose one of config"},
-		"dump events":                  {ExitUsage, "choose one of config"},
-		"dump":                         {ExitUsage, "oak-net dump MAP"},
-		"service --worker w9":          {ExitNotFound, `of worker "w9"`},
-		"service --bpffs /nonexist":    {ExitNotFound, "give the mount point"},
-		"service --bpffs /proc":        {ExitNotFound, "mount -t bpf bpf /proc"},
-		"service --worker ../sidestep": {ExitNotFound, "there are those of w1"},
+		"flwo":                         {cmdline.Usage, "did you mean flow"},
+		"flow x":                       {cmdline.Usage, "unknown command"},
+		"flow --colour":                {cmdline.Usage, "unknown flag"},
+		"flow -o xml":                  {cmdline.Usage, "use table, wide, json or yaml"},
+		"flow --proto sctp":            {cmdline.Usage, "use tcp, udp, icmp"},
+		"flow --state open":            {cmdline.Usage, "use syn-sent"},
+		"flow --service me":            {cmdline.Usage, "neither an address nor a service id"},
+		"service show 10.9.9.9":        {cmdline.NotFound, "`oak-net service` lists all"},
+		"service show aaa":             {cmdline.NotFound, "no service"},
+		"dump nothing":                 {cmdline.Usage, "choose one of config"},
+		"dump events":                  {cmdline.Usage, "choose one of config"},
+		"dump":                         {cmdline.Usage, "oak-net dump MAP"},
+		"service --worker w9":          {cmdline.NotFound, `of worker "w9"`},
+		"service --bpffs /nonexist":    {cmdline.NotFound, "give the mount point"},
+		"service --bpffs /proc":        {cmdline.NotFound, "mount -t bpf bpf /proc"},
+		"service --worker ../sidestep": {cmdline.NotFound, "there are those of w1"},
 	} {
 		out, errs, code := w.run(strings.Fields(args)...)
 		assert.Equal(t, want.code, code, "%s: %s", args, errs)
@@ -104,18 +105,18 @@ func checkCompletion(t *testing.T, w *world) {
 func TestNoPins(t *testing.T) {
 	w := newWorld(t)
 	_, errs, code := w.run("status")
-	assert.Equal(t, ExitNotFound, code)
+	assert.Equal(t, cmdline.NotFound, code)
 	assert.Contains(t, errs, "has NetManager ever run on this machine")
 
 	dir := filepath.Join(w.bpffs, "oakestra", "old")
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "links"), 0o700))
 	_, errs, code = w.run("status")
-	assert.Equal(t, ExitNotFound, code)
+	assert.Equal(t, cmdline.NotFound, code)
 	assert.Contains(t, errs, "no pins of maps in "+dir)
 
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "v00000000", bpf.MapDir), 0o700))
 	_, errs, code = w.run("status")
-	assert.Equal(t, ExitError, code)
+	assert.Equal(t, cmdline.Failed, code)
 	assert.Contains(t, errs, "worker old has maps of version 00000000")
 }
 
@@ -125,7 +126,7 @@ func TestSeveralWorkers(t *testing.T) {
 	w.worker("b")
 	require.NoError(t, os.MkdirAll(filepath.Join(w.bpffs, "oakestra", "a"), 0o700))
 	_, errs, code := w.run("service")
-	assert.Equal(t, ExitUsage, code)
+	assert.Equal(t, cmdline.Usage, code)
 	assert.Contains(t, errs, "choose one with --worker: a, b")
 
 	for _, noun := range []string{"service", "backend", "endpoint", "node", "flow", "drop"} {
