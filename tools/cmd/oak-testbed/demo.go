@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/e2e/demo"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
 )
@@ -21,7 +22,7 @@ func demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "start a testbed, deploy an application, show it at work, take all down",
-		Args:  cobra.NoArgs,
+		Args:  cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := locate(&o.Testbed); err != nil {
 				return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed"
 )
 
@@ -16,7 +17,7 @@ func downCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "end the testbed and remove whatever it, or one that broke off, has left; logs stay",
-		Args:  cobra.NoArgs,
+		Args:  cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			start := time.Now()
 			if err := testbed.Down(cmd.Context(), dir); err != nil {

@@ -4,10 +4,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed"
 )
 
@@ -15,15 +15,12 @@ func faultCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fault",
 		Short: "break something, or mend it",
-		RunE: func(_ *cobra.Command, args []string) error {
-			return fmt.Errorf("fault %q: want kill, stop, cont, restart, cut or heal: %w", args, errUsage)
-		},
 	}
 	process := func(name, short string, do func(context.Context, string) error) {
 		cmd.AddCommand(&cobra.Command{
 			Use:   name + " COMPONENT@HOST",
 			Short: short,
-			Args:  between(1, 1, "fault "+name+" COMPONENT@HOST"),
+			Args:  cmdline.Args(1, 1),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if _, err := testbed.Open(); err != nil {
 					return err
@@ -41,7 +38,7 @@ func faultCommand() *cobra.Command {
 		cmd.AddCommand(&cobra.Command{
 			Use:   name + " HOST [HOST]",
 			Short: short,
-			Args:  between(1, 2, "fault "+name+" HOST [HOST]"),
+			Args:  cmdline.Args(1, 2),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				t, err := testbed.Open()
 				if err != nil {
@@ -53,5 +50,6 @@ func faultCommand() *cobra.Command {
 	}
 	link("cut", "lose all packets between two hosts, or between one and everything", (*testbed.Testbed).AddCut)
 	link("heal", "undo a cut, or all cuts of a host", (*testbed.Testbed).Heal)
+	cmdline.Group(cmd)
 	return cmd
 }

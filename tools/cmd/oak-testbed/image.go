@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed"
 )
 
@@ -14,7 +15,7 @@ func imageCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "image NAME ROOTFS-DIR [CMD…]",
 		Short: "build a one-layer OCI image, push it to the testbed's registry, print its reference",
-		Args:  atLeast(2, "image NAME ROOTFS-DIR [CMD…]"),
+		Args:  cmdline.Args(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := testbed.Open()
 			if err != nil {

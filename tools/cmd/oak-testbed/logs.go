@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed"
 )
 
@@ -19,7 +20,7 @@ func logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs COMPONENT@HOST",
 		Short: "print a component's log",
-		Args:  between(1, 1, "logs COMPONENT@HOST [-f]"),
+		Args:  cmdline.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file, err := testbed.ComponentLog(args[0])
 			if err != nil {

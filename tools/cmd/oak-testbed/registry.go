@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/oci"
 )
 
@@ -17,7 +18,7 @@ func registryCommand() *cobra.Command {
 		Use:    "registry",
 		Short:  "serve an OCI registry over plain HTTP, in memory",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return oci.Serve(cmd.Context(), listen, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
 		},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed"
 )
 
@@ -18,10 +19,10 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "show hosts, addresses, processes, sockets and logs",
-		Args:  cobra.NoArgs,
+		Args:  cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "table" && format != "json" {
-				return fmt.Errorf("output format %q: want table or json: %w", format, errUsage)
+				return cmdline.Usagef("output format %q: want table or json", format)
 			}
 			t, err := testbed.Open()
 			if err != nil {

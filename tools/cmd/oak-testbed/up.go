@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed"
 )
 
@@ -19,7 +20,7 @@ func upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "start a testbed; return when all is ready",
-		Args:  cobra.NoArgs,
+		Args:  cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := locate(&o); err != nil {
 				return err
