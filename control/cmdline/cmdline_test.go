@@ -81,8 +81,8 @@ func TestVariablesAreOfTheProcess(t *testing.T) {
 	cmdline.Program{Prefix: "Q_"}.Adopt(root)
 	require.Zero(t, cmdline.Execute(t.Context(), root))
 	require.Equal(t, "mars", place)
-	root.SetArgs([]string{"verison"})
-	require.ErrorContains(t, root.Execute(), "unknown command \"verison\" for \"q\": did you mean version?")
+	root.SetArgs([]string{"versio"})
+	require.ErrorContains(t, root.Execute(), "unknown command \"versio\" for \"q\": did you mean version?")
 }
 
 func TestExitCodes(t *testing.T) {
