@@ -69,6 +69,10 @@ test-chaos: deps build ## kill parts under load, ROUNDS times over; goes on wher
 		echo $$n >dist/chaos-rounds; \
 	done; rm -f dist/chaos-rounds
 
+.PHONY: test-kernels
+test-kernels: ## run the tests of BPF programs and datapath on Debian's kernels, amd64 and arm64, under qemu; KERNELS=6.1 runs one
+	go run ./tools/cmd/oak-kernels --log-dir dist/kernels $(addprefix --kernel ,$(KERNELS))
+
 .PHONY: lint
 lint: ## run gofmt, go vet and golangci-lint
 	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "gofmt: run gofmt -w on:" $$files; exit 1; fi
