@@ -4,6 +4,8 @@ package demo
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -31,7 +33,24 @@ func (d *demo) diagnose(s step, after time.Duration, err error) error {
 	} else {
 		b.WriteString("\n  likely cause: no log complains; what the step itself says above is all there is")
 	}
-	return fmt.Errorf("%s", b.String())
+	d.kernel(&b)
+	return errors.New(b.String())
+}
+
+// kernel adds what the workers' maps say of one another and of lost packets: what no log tells.
+func (d *demo) kernel(b *strings.Builder) {
+	if d.scene == nil {
+		return // nothing has been started
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the step's own may be over
+	defer cancel()
+	for _, w := range d.scene.Testbed.Hosts(testbed.RoleWorker) {
+		for _, what := range []string{"node", "drop"} {
+			if out, err := d.scene.OakNet(ctx, w.Name, what); err == nil {
+				fmt.Fprintf(b, "\n  oak-net %s on %s:\n%s", what, w.Name, indent(out))
+			}
+		}
+	}
 }
 
 // dead names the components that have ended although nobody has asked them to.
