@@ -99,11 +99,11 @@ func TestLifeOfAWorker(t *testing.T) {
 
 	// First packets to a service never seen before wait for its routes, and all arrive in order.
 	var listener net.PacketConn
-	within(server, func() { listener, err = net.ListenPacket("udp4", ":7") })
+	within(t, server, func() { listener, err = net.ListenPacket("udp4", ":7") })
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	var conn net.Conn
-	within(client, func() { conn, err = net.Dial("udp4", vip.String()+":7") })
+	within(t, client, func() { conn, err = net.Dial("udp4", vip.String()+":7") })
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	for i := range 50 {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 // exchange has client connect to addr, where l listens, and returns whom the server saw.
@@ -36,7 +37,7 @@ func exchange(t *testing.T, client func(func()), l net.Listener, addr string) st
 
 func TestContainersReachTheOutsideAndAreReachedByTheirHost(t *testing.T) {
 	h, c := newHost(t), newCluster(t, workerID)
-	outside := newNetNS(t)
+	outside := netnstest.New(t)
 	cable(t, h.ns, outside)
 	c.serve(h)
 	c.publish(wire.TopicNetNode, c.node(subnet), true)
@@ -55,8 +56,8 @@ func TestContainersReachTheOutsideAndAreReachedByTheirHost(t *testing.T) {
 		t.Cleanup(func() { _ = l.Close() })
 		return l
 	}
-	inside := func(f func()) { within(ns, f) }
-	l := listen(func(f func()) { within(outside, f) })
+	inside := func(f func()) { within(t, ns, f) }
+	l := listen(func(f func()) { within(t, outside, f) })
 	require.Equal(t, "192.0.2.1", exchange(t, inside, l, "192.0.2.2:80"), "the outside sees the host")
 	exchange(t, h.within, listen(inside), e.NamespaceIP.String()+":80")
 }

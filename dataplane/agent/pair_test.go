@@ -70,7 +70,7 @@ func TestConnectionToAnotherWorkerOutlivesAKillOfBoth(t *testing.T) {
 
 	var listener net.Listener
 	var err error
-	within(server, func() { listener, err = net.Listen("tcp4", ":80") })
+	within(t, server, func() { listener, err = net.Listen("tcp4", ":80") })
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	type dialled struct {
@@ -78,7 +78,7 @@ func TestConnectionToAnotherWorkerOutlivesAKillOfBoth(t *testing.T) {
 		err error
 	}
 	result := make(chan dialled, 1)
-	go within(client, func() {
+	go within(t, client, func() {
 		conn, err := net.DialTimeout("tcp4", vip.String()+":80", 5*time.Second)
 		result <- dialled{conn, err}
 	})
@@ -126,7 +126,7 @@ func TestConnectionToAnotherWorkerOutlivesAKillOfBoth(t *testing.T) {
 	say(here, there, "both are back, without a cluster")
 	for i := range 3 { // known services take new connections
 		var conn net.Conn
-		within(client, func() { conn, err = net.DialTimeout("tcp4", vip.String()+":80", 5*time.Second) })
+		within(t, client, func() { conn, err = net.DialTimeout("tcp4", vip.String()+":80", 5*time.Second) })
 		require.NoError(t, err, fmt.Sprint(i))
 		require.NoError(t, conn.Close())
 	}

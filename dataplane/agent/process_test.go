@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 // childVar has the test binary be a NetManager, so that it can be killed like one.
@@ -68,7 +68,7 @@ func newHost(t *testing.T) *host {
 	require.NoError(t, os.Mkdir(bpffs, 0o700))
 	require.NoError(t, unix.Mount("bpf", bpffs, "bpf", 0, ""))
 	t.Cleanup(func() { _ = unix.Unmount(bpffs, unix.MNT_DETACH) })
-	h := &host{t: t, ns: newNetNS(t), out: &bytes.Buffer{}, cfg: Config{
+	h := &host{t: t, ns: netnstest.New(t), out: &bytes.Buffer{}, cfg: Config{
 		Name: "w", StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Socket: filepath.Join(dir, "s.sock"),
 		BPFFS: bpffs, Version: "test",
 	}}
@@ -85,20 +85,20 @@ func newHost(t *testing.T) *host {
 func lonelyHost(t *testing.T) *host {
 	t.Helper()
 	h := newHost(t)
-	cable(t, h.ns, newNetNS(t))
+	cable(t, h.ns, netnstest.New(t))
 	return h
 }
 
 // cable joins two network namespaces by devices named up, with the addresses 192.0.2.1 and .2.
 func cable(t *testing.T, a, b netns.NsHandle) {
 	t.Helper()
-	within(a, func() {
+	within(t, a, func() {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = "up"
 		require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "up", PeerNamespace: netlink.NsFd(int(b))}))
 	})
 	for i, ns := range []netns.NsHandle{a, b} {
-		within(ns, func() {
+		within(t, ns, func() {
 			for _, name := range []string{"lo", "up"} {
 				l, err := netlink.LinkByName(name)
 				require.NoError(t, err)
@@ -113,47 +113,19 @@ func cable(t *testing.T, a, b netns.NsHandle) {
 	}
 }
 
-// within runs f on a thread of its own that lives in the namespace and dies after it.
-func within(ns netns.NsHandle, f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked
-		if err := netns.Set(ns); err != nil {
-			panic(err)
-		}
-		f()
-	}()
-	<-done
-}
-
-func (h *host) within(f func()) { within(h.ns, f) }
-
-func newNetNS(t *testing.T) netns.NsHandle {
+// within runs f in the namespace, on a thread of its own.
+func within(t *testing.T, ns netns.NsHandle, f func()) {
 	t.Helper()
-	made := make(chan netns.NsHandle, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked
-		ns, err := netns.New()
-		if err != nil {
-			panic(err)
-		}
-		made <- ns
-	}()
-	ns := <-made
-	t.Cleanup(func() { _ = ns.Close() })
-	return ns
+	netnstest.Within(t, ns, func() error { f(); return nil })
 }
+
+func (h *host) within(f func()) { h.t.Helper(); within(h.t, h.ns, f) }
 
 // container makes a network namespace with a path.
 func container(t *testing.T, name string) (path string, ns netns.NsHandle) {
 	t.Helper()
-	ns = newNetNS(t)
-	path = filepath.Join(t.TempDir(), name)
-	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	require.NoError(t, unix.Mount(fmt.Sprintf("/proc/self/fd/%d", int(ns)), path, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
-	return path, ns
+	ns = netnstest.New(t)
+	return netnstest.Bind(t, ns, name), ns
 }
 
 // start starts NetManager in the host's network namespace and waits until it answers.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 // TestNothingIsDeliveredWithoutTheUplinkProgram takes the uplink's program away: the tunnel's kernel device, which now gets the packets,
@@ -19,7 +20,7 @@ func TestNothingIsDeliveredWithoutTheUplinkProgram(t *testing.T) {
 	a, b := w.workers[0], w.workers[1]
 	server, caller := b.box(), a.box()
 	b.admit(caller)
-	within(t, b.ns, func() error {
+	netnstest.Within(t, b.ns, func() error {
 		index, err := device.EnsureTunnel(tunnelPort)
 		if err != nil {
 			return err
@@ -31,7 +32,7 @@ func TestNothingIsDeliveredWithoutTheUplinkProgram(t *testing.T) {
 	})
 	seen := server.sniff(t)
 	host := hostSocket(t, b)
-	within(t, b.ns, func() error { return b.dp.Detach(b.uplink) })
+	netnstest.Within(t, b.ns, func() error { return b.dp.Detach(b.uplink) })
 	good := udp(caller.inst, server.nsIP, 4000, 5000, []byte("x"))
 	toHost := udp(caller.inst, b.outer, 4000, 5000, []byte("x"))
 	// The kernel takes a program off its hook a moment after the link's last reference is gone.
@@ -65,7 +66,7 @@ func TestNothingIsDeliveredWithoutTheUplinkProgram(t *testing.T) {
 func hostSocket(t *testing.T, wk *worker) func() bool {
 	t.Helper()
 	var fd int
-	within(t, wk.ns, func() error {
+	netnstest.Within(t, wk.ns, func() error {
 		var err error
 		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
 			return err

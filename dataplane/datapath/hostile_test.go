@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 // checksum is RFC 1071's.
@@ -54,7 +55,7 @@ func gpe(vni uint32, next byte, inner []byte) []byte {
 // inject sends an IPv4 packet out of the namespace's eth0 as it is, whatever its addresses say.
 func inject(t *testing.T, wk *worker, to netip.Addr, packet []byte) {
 	t.Helper()
-	within(t, wk.ns, func() error { return sendRaw("eth0", to, packet) })
+	netnstest.Within(t, wk.ns, func() error { return sendRaw("eth0", to, packet) })
 }
 
 func sendRaw(device string, to netip.Addr, packet []byte) error {
@@ -73,7 +74,7 @@ func sendRaw(device string, to netip.Addr, packet []byte) error {
 func (b *box) sniff(t *testing.T) func() int {
 	t.Helper()
 	var fd int
-	within(t, b.ns, func() error {
+	netnstest.Within(t, b.ns, func() error {
 		var err error
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, int(htons(unix.ETH_P_IP)))
 		return err
@@ -152,7 +153,7 @@ func TestNothingForgedIsDelivered(t *testing.T) {
 	t.Run("overlay addresses without the tunnel", func(t *testing.T) {
 		inject(t, a, b.outer, right)
 		eventually(t, "the drop on the way out", func() bool { return a.drops()["overlay_on_uplink"] == 1 })
-		within(t, a.ns, func() error { return a.dp.Detach(a.uplink) })
+		netnstest.Within(t, a.ns, func() error { return a.dp.Detach(a.uplink) })
 		// The kernel takes a program off its hook a moment after the link's last reference is gone.
 		eventually(t, "the drop on the way in", func() bool {
 			inject(t, a, b.outer, right)
@@ -203,7 +204,7 @@ func TestContainerCannotLie(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := a.drops()[c.reason]
-			within(t, client.ns, func() error { return sendFrame("eth0", client, c.packet) })
+			netnstest.Within(t, client.ns, func() error { return sendFrame("eth0", client, c.packet) })
 			eventually(t, "the drop "+c.reason, func() bool { return a.drops()[c.reason] == before+1 })
 			if n := seen(); n != 0 {
 				t.Errorf("%d packets reached the other container", n)

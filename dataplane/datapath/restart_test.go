@@ -14,12 +14,13 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 // reopen does what a new NetManager does after the old one was killed.
 func (wk *worker) reopen(t *testing.T) {
 	t.Helper()
-	within(t, wk.ns, func() error {
+	netnstest.Within(t, wk.ns, func() error {
 		if err := wk.dp.Close(); err != nil {
 			return err
 		}
@@ -43,7 +44,7 @@ func restartBreaksNoFlow(t *testing.T, w *world) {
 	a.serve(1, vip, far)
 	b.admit(client)
 	var conn net.Conn
-	within(t, client.ns, func() error {
+	netnstest.Within(t, client.ns, func() error {
 		var err error
 		conn, err = net.DialTimeout("tcp4", vip+":80", 2*time.Second)
 		return err
@@ -96,7 +97,7 @@ func restartBreaksNoFlow(t *testing.T, w *world) {
 
 func TestSecondNetManagerIsRefused(t *testing.T) {
 	w := newWorld(t)
-	within(t, w.workers[0].ns, func() error {
+	netnstest.Within(t, w.workers[0].ns, func() error {
 		_, err := datapath.Open(t.Context(), w.workers[0].options)
 		if !errors.Is(err, datapath.ErrRunning) {
 			return fmt.Errorf("want ErrRunning of a second Open, got %w", err)
@@ -129,7 +130,7 @@ func TestFlowsMoveBetweenMaps(t *testing.T) {
 	a.serve(1, vip, far)
 	b.admit(client)
 	var conn net.Conn
-	within(t, client.ns, func() error {
+	netnstest.Within(t, client.ns, func() error {
 		var err error
 		conn, err = net.DialTimeout("tcp4", vip+":80", 2*time.Second)
 		return err

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 const vip = "10.30.0.100"
@@ -20,7 +22,7 @@ const vip = "10.30.0.100"
 // listen starts a TCP server in the box that answers every connection with its name and the caller's address, then echoes.
 func (b *box) listen(t *testing.T, name string) {
 	t.Helper()
-	within(t, b.ns, func() error {
+	netnstest.Within(t, b.ns, func() error {
 		l, err := net.Listen("tcp4", ":80")
 		if err != nil {
 			return err
@@ -49,7 +51,7 @@ func (b *box) ask(t *testing.T, address string) (string, error) {
 	t.Helper()
 	var line string
 	var failed error
-	within(t, b.ns, func() error {
+	netnstest.Within(t, b.ns, func() error {
 		c, err := net.DialTimeout("tcp4", address+":80", 2*time.Second)
 		if err != nil {
 			failed = err
@@ -108,7 +110,7 @@ func TestBulkBothWays(t *testing.T) {
 	b.admit(client)
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	want := sha256.Sum256(data)
-	within(t, client.ns, func() error {
+	netnstest.Within(t, client.ns, func() error {
 		c, err := net.DialTimeout("tcp4", vip+":80", 2*time.Second)
 		if err != nil {
 			return err
@@ -146,7 +148,7 @@ func TestPing(t *testing.T) {
 		from *box
 		to   string
 	}{{client, vip}, {client, "10.30.0.101"}, {client, far.inst.String()}, {far, client.inst.String()}} {
-		within(t, c.from.ns, func() error {
+		netnstest.Within(t, c.from.ns, func() error {
 			out, err := exec.CommandContext(t.Context(), "ping", "-c3", "-i0.01", "-W1", c.to).CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("ping %s: %w\n%s\ndrops %v %v", c.to, err, out, a.drops(), b.drops())
@@ -182,7 +184,7 @@ func TestDatagramsOfEverySize(t *testing.T) {
 	a.serve(1, vip, far)
 	b.admit(client)
 	var server net.PacketConn
-	within(t, far.ns, func() error {
+	netnstest.Within(t, far.ns, func() error {
 		var err error
 		server, err = net.ListenPacket("udp4", ":53")
 		return err
@@ -198,7 +200,7 @@ func TestDatagramsOfEverySize(t *testing.T) {
 			_, _ = server.WriteTo(buf[:n], from)
 		}
 	}()
-	within(t, client.ns, func() error {
+	netnstest.Within(t, client.ns, func() error {
 		c, err := net.DialTimeout("udp4", vip+":53", time.Second)
 		if err != nil {
 			return err

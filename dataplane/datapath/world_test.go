@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 const tunnelPort = 50103
@@ -52,50 +52,6 @@ type box struct {
 	number uint32
 }
 
-// within runs f on a thread of its own that lives in the namespace and dies after it.
-func within(t testing.TB, ns netns.NsHandle, f func() error) {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is thrown away with its namespace
-		if err := netns.Set(ns); err != nil {
-			done <- err
-			return
-		}
-		done <- f()
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-}
-
-func newNS(t testing.TB) netns.NsHandle {
-	t.Helper()
-	made := make(chan netns.NsHandle, 1)
-	go func() {
-		runtime.LockOSThread()
-		ns, err := netns.New()
-		if err != nil {
-			t.Error(err)
-		}
-		made <- ns
-	}()
-	ns := <-made
-	t.Cleanup(func() { _ = ns.Close() })
-	within(t, ns, func() error {
-		// The overlay drops IPv6 so far, and counts it: its neighbour discovery would be noise in the counters.
-		if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644); err != nil {
-			return err
-		}
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		return netlink.LinkSetUp(lo)
-	})
-	return ns
-}
-
 func mountBPFFS(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -120,7 +76,7 @@ func newWorldWith(t *testing.T, o datapath.Options) *world {
 	w := &world{t: t, bpffs: mountBPFFS(t)}
 	for i := range w.workers {
 		w.workers[i] = &worker{
-			w: w, name: fmt.Sprintf("w%d", i+1), ns: newNS(t),
+			w: w, name: fmt.Sprintf("w%d", i+1), ns: netnstest.NewIPv4(t),
 			outer:   netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}),
 			options: o, subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 18, 0, byte(64 * i)}), 26),
 		}
@@ -138,14 +94,14 @@ func newWorldWith(t *testing.T, o datapath.Options) *world {
 // cable joins the two workers' uplinks.
 func (w *world) cable() {
 	a, b := w.workers[0], w.workers[1]
-	within(w.t, a.ns, func() error {
+	netnstest.Within(w.t, a.ns, func() error {
 		veth := &netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(b.ns)),
 		}
 		return netlink.LinkAdd(veth)
 	})
 	for _, wk := range w.workers {
-		within(w.t, wk.ns, func() error {
+		netnstest.Within(w.t, wk.ns, func() error {
 			l, err := netlink.LinkByName("eth0")
 			if err != nil {
 				return err
@@ -168,7 +124,7 @@ func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 // start opens the worker's datapath, as NetManager does at every start.
 func (wk *worker) start() {
 	wk.options.BPFFS, wk.options.Worker, wk.options.LockDir = wk.w.bpffs, wk.name, filepath.Join(wk.w.t.TempDir(), "lock")
-	within(wk.w.t, wk.ns, func() error {
+	netnstest.Within(wk.w.t, wk.ns, func() error {
 		var err error
 		if wk.dp, err = datapath.Open(wk.w.t.Context(), wk.options); err != nil {
 			return err
@@ -209,13 +165,13 @@ func (wk *worker) box() *box {
 	base := wk.subnet.Addr().As4()
 	base[3] += byte(n + 1)
 	b := &box{
-		w: wk, ns: newNS(wk.w.t), nsIP: netip.AddrFrom4(base), number: uint32(n),
+		w: wk, ns: netnstest.NewIPv4(wk.w.t), nsIP: netip.AddrFrom4(base), number: uint32(n),
 		inst: netip.AddrFrom4([4]byte{10, 30, wk.name[1], byte(n)}),
 		tag:  uint32(wk.name[1])<<8 | uint32(n),
 	}
 	gateway := wk.subnet.Addr().Next()
 	var hostMAC net.HardwareAddr
-	within(wk.w.t, wk.ns, func() error {
+	netnstest.Within(wk.w.t, wk.ns, func() error {
 		veth := &netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprintf("oak%d", n)}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(b.ns)),
 		}
@@ -232,7 +188,7 @@ func (wk *worker) box() *box {
 		}
 		return wk.dp.AttachContainer(b.host)
 	})
-	within(wk.w.t, b.ns, func() error { return configureBox(b, gateway, hostMAC) })
+	netnstest.Within(wk.w.t, b.ns, func() error { return configureBox(b, gateway, hostMAC) })
 	m := wk.dp.Maps()
 	ep := bpf.Endpoint{Generation: 1, Ifindex: uint32(b.host), Tag: b.tag, Number: uint32(n)}
 	ep.Ns[bpf.V4], ep.Inst[bpf.V4] = bpf.AddrFrom(b.nsIP), bpf.AddrFrom(b.inst)

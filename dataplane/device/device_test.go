@@ -10,10 +10,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 func TestUpcallPairIsMadeOnce(t *testing.T) {
-	inNewNetNS(t)
+	netnstest.Enter(t)
 	a0, a1, err := EnsureUpcall()
 	require.NoError(t, err)
 	b0, b1, err := EnsureUpcall()
@@ -30,7 +32,7 @@ func TestUpcallPairIsMadeOnce(t *testing.T) {
 }
 
 func TestForeignDeviceOfTheNameIsReplaced(t *testing.T) {
-	inNewNetNS(t)
+	netnstest.Enter(t)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = Upcall0
 	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "other"}))
@@ -41,7 +43,7 @@ func TestForeignDeviceOfTheNameIsReplaced(t *testing.T) {
 }
 
 func TestHostHasTheGatewayAddressAndNoOther(t *testing.T) {
-	inNewNetNS(t)
+	netnstest.Enter(t)
 	far, err := EnsureHost(netip.MustParseAddr("10.18.0.1"), 1444)
 	require.NoError(t, err)
 	requireAddresses(t, Host, "10.18.0.1/32")
@@ -59,7 +61,7 @@ func TestHostHasTheGatewayAddressAndNoOther(t *testing.T) {
 }
 
 func TestTunnelIsExternalGPEAndLeftDown(t *testing.T) {
-	inNewNetNS(t)
+	netnstest.Enter(t)
 	first, err := EnsureTunnel(50103)
 	require.NoError(t, err)
 	l, err := netlink.LinkByName(Tunnel)
@@ -87,7 +89,7 @@ func TestTunnelIsExternalGPEAndLeftDown(t *testing.T) {
 }
 
 func TestTunnelWithoutGPEIsReplaced(t *testing.T) {
-	inNewNetNS(t)
+	netnstest.Enter(t)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = Tunnel
 	require.NoError(t, netlink.LinkAdd(&netlink.Vxlan{LinkAttrs: attrs, FlowBased: true, Port: 50103}))

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 func addVeth(t *testing.T, name, addr string) netlink.Link {
@@ -29,7 +31,7 @@ func addVeth(t *testing.T, name, addr string) netlink.Link {
 }
 
 func TestUplinkIsFound(t *testing.T) {
-	inNewNetNS(t)
+	netnstest.Enter(t)
 	_, err := FindUplink("")
 	require.ErrorContains(t, err, "--uplink")
 

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"testing"
 	"time"
 
@@ -14,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 func config() Config {
@@ -39,7 +40,7 @@ func handles(t *testing.T) []uint64 {
 }
 
 func TestEnsureIsIdempotent(t *testing.T) {
-	newNetNS(t)
+	netnstest.Enter(t)
 	require.NoError(t, Ensure(config()))
 	first := handles(t)
 	require.Len(t, first, 6)
@@ -67,15 +68,15 @@ func TestEnsureIsIdempotent(t *testing.T) {
 
 // A container, its host and the outside, joined by two veths; the host is the namespace of the test.
 func TestContainersReachTheOutsideAsTheirHost(t *testing.T) {
-	host := newNetNS(t)
-	inside := namespaceWith(t, host, "c0", "10.18.0.1/26", "10.18.0.2/26", true)
-	outside := namespaceWith(t, host, "u0", "192.0.2.1/24", "192.0.2.2/24", false)
+	netnstest.Enter(t)
+	inside := namespaceWith(t, "c0", "10.18.0.1/26", "10.18.0.2/26", true)
+	outside := namespaceWith(t, "u0", "192.0.2.1/24", "192.0.2.2/24", false)
 	require.NoError(t, Ensure(config()))
 
 	var udp net.PacketConn
 	var tcp net.Listener
 	var err error
-	within(t, host, outside, func() {
+	within(t, outside, func() {
 		udp, err = net.ListenPacket("udp4", "192.0.2.2:7")
 		require.NoError(t, err)
 		tcp, err = net.Listen("tcp4", "192.0.2.2:7")
@@ -83,7 +84,7 @@ func TestContainersReachTheOutsideAsTheirHost(t *testing.T) {
 	})
 	defer func() { _ = udp.Close(); _ = tcp.Close() }()
 
-	within(t, host, inside, func() {
+	within(t, inside, func() {
 		c, err := net.DialUDP("udp4", &net.UDPAddr{Port: 50103}, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 7})
 		require.NoError(t, err)
 		defer func() { _ = c.Close() }()
@@ -97,7 +98,7 @@ func TestContainersReachTheOutsideAsTheirHost(t *testing.T) {
 	require.Equal(t, "192.0.2.1", addr.Addr().String())
 	require.NotEqual(t, uint16(50103), addr.Port(), "the tunnel's port is never given to a masqueraded flow")
 
-	within(t, host, inside, func() {
+	within(t, inside, func() {
 		c, err := net.DialTimeout("tcp4", "192.0.2.2:7", 5*time.Second)
 		require.NoError(t, err)
 		_ = c.Close()
@@ -108,30 +109,10 @@ func TestContainersReachTheOutsideAsTheirHost(t *testing.T) {
 	require.Equal(t, "192.0.2.1", conn.RemoteAddr().(*net.TCPAddr).IP.String())
 }
 
-func newNetNS(t *testing.T) netns.NsHandle {
+// namespaceWith makes a namespace that a veth joins to the test's.
+func namespaceWith(t *testing.T, name, hostAddr, addr string, router bool) netns.NsHandle {
 	t.Helper()
-	runtime.LockOSThread()
-	before, err := netns.Get()
-	require.NoError(t, err)
-	ns, err := netns.New()
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if netns.Set(before) == nil {
-			runtime.UnlockOSThread()
-		}
-		_ = before.Close()
-		_ = ns.Close()
-	})
-	return ns
-}
-
-// namespaceWith makes a namespace that a veth joins to host.
-func namespaceWith(t *testing.T, host netns.NsHandle, name, hostAddr, addr string, router bool) netns.NsHandle {
-	t.Helper()
-	ns, err := netns.New()
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = ns.Close() })
-	require.NoError(t, netns.Set(host))
+	ns := netnstest.New(t)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
 	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(ns))}))
@@ -144,7 +125,7 @@ func namespaceWith(t *testing.T, host netns.NsHandle, name, hostAddr, addr strin
 		require.NoError(t, netlink.LinkSetUp(l))
 	}
 	set(name, hostAddr)
-	within(t, host, ns, func() {
+	within(t, ns, func() {
 		set("eth0", addr)
 		if router {
 			ip, _, err := net.ParseCIDR(hostAddr)
@@ -156,11 +137,10 @@ func namespaceWith(t *testing.T, host netns.NsHandle, name, hostAddr, addr strin
 	return ns
 }
 
-func within(t *testing.T, host, ns netns.NsHandle, f func()) {
+// within runs f in the namespace, on a thread of its own.
+func within(t *testing.T, ns netns.NsHandle, f func()) {
 	t.Helper()
-	require.NoError(t, netns.Set(ns))
-	defer func() { require.NoError(t, netns.Set(host)) }()
-	f()
+	netnstest.Within(t, ns, func() error { f(); return nil })
 }
 
 func forward(t *testing.T, name string) {

@@ -17,11 +17,12 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 func TestAttachMakesLinkRoutesNeighboursAndMaps(t *testing.T) {
 	w := newWorker(t)
-	path := container(t, "a")
+	path := netnstest.NewBound(t, "a")
 	got, err := w.Attach(context.Background(), request(0, 1, path))
 	require.NoError(t, err)
 	require.Equal(t, netip.MustParseAddr("10.18.0.2"), got.NamespaceIP, "network and gateway are not given")
@@ -125,7 +126,7 @@ func requireNeighbour(t *testing.T, h *netlink.Handle, l netlink.Link, ip string
 
 func TestProgramAndMapsComeBeforeTheDeviceIsUp(t *testing.T) {
 	w := newWorker(t)
-	path := container(t, "a")
+	path := netnstest.NewBound(t, "a")
 	w.cfg.Datapath = &watcher{kernel: w.kernel, t: t}
 	_, err := w.Attach(context.Background(), request(0, 1, path))
 	require.NoError(t, err)
@@ -146,7 +147,7 @@ func (k *watcher) AttachContainer(ifindex int) error {
 
 func TestSameGenerationChangesNothingAndMendsWhatIsBroken(t *testing.T) {
 	w := newWorker(t)
-	path := container(t, "a")
+	path := netnstest.NewBound(t, "a")
 	first, err := w.Attach(context.Background(), request(0, 1, path))
 	require.NoError(t, err)
 	again, err := w.Attach(context.Background(), request(0, 1, path))
@@ -166,9 +167,9 @@ func TestSameGenerationChangesNothingAndMendsWhatIsBroken(t *testing.T) {
 
 func TestSameGenerationInANewNamespaceKeepsAddressAndTag(t *testing.T) {
 	w := newWorker(t)
-	first, err := w.Attach(context.Background(), request(0, 1, container(t, "a")))
+	first, err := w.Attach(context.Background(), request(0, 1, netnstest.NewBound(t, "a")))
 	require.NoError(t, err)
-	second, err := w.Attach(context.Background(), request(0, 1, container(t, "b")))
+	second, err := w.Attach(context.Background(), request(0, 1, netnstest.NewBound(t, "b")))
 	require.NoError(t, err)
 	require.Equal(t, first.NamespaceIP, second.NamespaceIP)
 	require.Equal(t, first.Tag, second.Tag)
@@ -177,7 +178,7 @@ func TestSameGenerationInANewNamespaceKeepsAddressAndTag(t *testing.T) {
 
 func TestHigherGenerationTakesOver(t *testing.T) {
 	w := newWorker(t)
-	a := container(t, "a")
+	a := netnstest.NewBound(t, "a")
 	first, err := w.Attach(context.Background(), request(0, 1, a))
 	require.NoError(t, err)
 
@@ -188,7 +189,7 @@ func TestHigherGenerationTakesOver(t *testing.T) {
 	require.Contains(t, w.kernel.purged, first.NamespaceIP)
 	requireOneEndpoint(t, w, second)
 
-	third, err := w.Attach(context.Background(), request(0, 3, container(t, "b")))
+	third, err := w.Attach(context.Background(), request(0, 3, netnstest.NewBound(t, "b")))
 	require.NoError(t, err)
 	require.NotEqual(t, second.NamespaceIP, third.NamespaceIP)
 	requireOneEndpoint(t, w, third)
@@ -231,7 +232,7 @@ func requireMaps(t *testing.T, w *worker, want int) {
 
 func TestDetachRemovesEverything(t *testing.T) {
 	w := newWorker(t)
-	got, err := w.Attach(context.Background(), request(0, 1, container(t, "a")))
+	got, err := w.Attach(context.Background(), request(0, 1, netnstest.NewBound(t, "a")))
 	require.NoError(t, err)
 	require.NoError(t, w.Detach(context.Background(), got.InstanceKey, got.Generation))
 	require.Empty(t, w.List())
@@ -242,14 +243,14 @@ func TestDetachRemovesEverything(t *testing.T) {
 	require.Error(t, err)
 	require.NoError(t, w.Detach(context.Background(), got.InstanceKey, got.Generation), "a second time is no error")
 
-	next, err := w.Attach(context.Background(), request(1, 1, container(t, "b")))
+	next, err := w.Attach(context.Background(), request(1, 1, netnstest.NewBound(t, "b")))
 	require.NoError(t, err)
 	require.NotEqual(t, got.NamespaceIP, next.NamespaceIP, "a freed address rests")
 }
 
 func TestRefusals(t *testing.T) {
 	w := newWorker(t)
-	path := container(t, "a")
+	path := netnstest.NewBound(t, "a")
 	file := filepath.Join(t.TempDir(), "plain")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for name, change := range map[string]func(*wire.LocalAttach){
@@ -276,7 +277,7 @@ func TestRefusals(t *testing.T) {
 
 func TestForeignEth0IsRefusedAndNothingIsLeft(t *testing.T) {
 	w := newWorker(t)
-	path := container(t, "a")
+	path := netnstest.NewBound(t, "a")
 	ns, err := openNamespace(path)
 	require.NoError(t, err)
 	defer ns.close()

@@ -3,57 +3,18 @@
 package endpoint
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
-
-// inNewNetNS moves the test into a network namespace of its own, the host's.
-func inNewNetNS(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread()
-	before, err := netns.Get()
-	require.NoError(t, err)
-	ns, err := netns.New()
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if netns.Set(before) == nil {
-			runtime.UnlockOSThread()
-		}
-		_ = before.Close()
-		_ = ns.Close()
-	})
-}
-
-// container makes a network namespace with a path, as a container runtime does.
-func container(t *testing.T, name string) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), name)
-	f, err := os.Create(path)
-	require.NoError(t, err)
-	require.NoError(t, f.Close())
-	host, err := netns.Get()
-	require.NoError(t, err)
-	defer func() { _ = host.Close() }()
-	ns, err := netns.New()
-	require.NoError(t, err)
-	defer func() { _ = ns.Close() }()
-	require.NoError(t, netns.Set(host))
-	require.NoError(t, unix.Mount(fmt.Sprintf("/proc/self/fd/%d", int(ns)), path, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
-	return path
-}
 
 func endContainer(t *testing.T, path string) {
 	t.Helper()
@@ -96,7 +57,7 @@ type worker struct {
 
 func newWorker(t *testing.T) *worker {
 	t.Helper()
-	inNewNetNS(t)
+	netnstest.Enter(t)
 	maps, err := bpf.NewMaps()
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = maps.Close() })

@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 func TestRestartKeepsEndpointsWithoutTouchingThem(t *testing.T) {
 	w := newWorker(t)
-	path := container(t, "a")
+	path := netnstest.NewBound(t, "a")
 	got, err := w.Attach(context.Background(), request(0, 1, path))
 	require.NoError(t, err)
 
@@ -53,7 +54,7 @@ func TestRestartKeepsEndpointsWithoutTouchingThem(t *testing.T) {
 
 func TestVanishedNamespaceIsDroppedAtStart(t *testing.T) {
 	w := newWorker(t)
-	path := container(t, "a")
+	path := netnstest.NewBound(t, "a")
 	got, err := w.Attach(context.Background(), request(0, 1, path))
 	require.NoError(t, err)
 	l, err := netlink.LinkByName(got.Interface)
@@ -67,10 +68,10 @@ func TestVanishedNamespaceIsDroppedAtStart(t *testing.T) {
 
 func TestVanishedNamespaceIsDroppedByCheck(t *testing.T) {
 	w := newWorker(t)
-	a := container(t, "a")
+	a := netnstest.NewBound(t, "a")
 	got, err := w.Attach(context.Background(), request(0, 1, a))
 	require.NoError(t, err)
-	kept, err := w.Attach(context.Background(), request(1, 1, container(t, "b")))
+	kept, err := w.Attach(context.Background(), request(1, 1, netnstest.NewBound(t, "b")))
 	require.NoError(t, err)
 	endContainer(t, a)
 	deadline := time.Now().Add(10 * time.Second)
@@ -91,7 +92,7 @@ func TestVanishedNamespaceIsDroppedByCheck(t *testing.T) {
 
 func TestPathGoneButNamespaceAliveIsKept(t *testing.T) {
 	w := newWorker(t)
-	path := container(t, "a")
+	path := netnstest.NewBound(t, "a")
 	got, err := w.Attach(context.Background(), request(0, 1, path))
 	require.NoError(t, err)
 	ns, err := openNamespace(path)
@@ -116,7 +117,7 @@ func TestLeftoversAreRemoved(t *testing.T) {
 
 func TestNewMTUReachesEndpoints(t *testing.T) {
 	w := newWorker(t)
-	path := container(t, "a")
+	path := netnstest.NewBound(t, "a")
 	got, err := w.Attach(context.Background(), request(0, 1, path))
 	require.NoError(t, err)
 	n := network()

@@ -7,7 +7,6 @@ import (
 	"crypto/ecdh"
 	"encoding/binary"
 	"net/netip"
-	"runtime"
 	"testing"
 	"time"
 
@@ -17,29 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
-
-// inside runs f in a network namespace, new if ns is nil, and returns the namespace.
-func inside(t *testing.T, ns *netns.NsHandle, f func()) *netns.NsHandle {
-	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	before, err := netns.Get()
-	require.NoError(t, err)
-	defer func() {
-		require.NoError(t, netns.Set(before))
-		_ = before.Close()
-	}()
-	if ns == nil {
-		made, err := netns.New()
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = made.Close() })
-		ns = &made
-	}
-	require.NoError(t, netns.Set(*ns))
-	f()
-	return ns
-}
 
 // keyed is one of the two workers.
 type keyed struct {
@@ -95,15 +73,14 @@ func TestTwoWorkersMeetOverAWire(t *testing.T) {
 	greeters := map[string]*Greeter{}
 	ifindices := map[string]int{}
 
-	var nsB *netns.NsHandle
-	nsA := inside(t, nil, func() {
-		nsB = inside(t, nil, func() {})
+	nsA, nsB := netnstest.New(t), netnstest.New(t)
+	netnstest.Within(t, nsA, func() error {
 		la := netlink.NewLinkAttrs()
 		la.Name, la.MTU = "a", 1500
-		require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: la, PeerName: "b", PeerNamespace: netlink.NsFd(int(*nsB)), PeerMTU: 1400}))
+		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: la, PeerName: "b", PeerNamespace: netlink.NsFd(int(nsB)), PeerMTU: 1400})
 	})
-	for id, ns := range map[string]*netns.NsHandle{idA: nsA, idB: nsB} {
-		inside(t, ns, func() {
+	for id, ns := range map[string]netns.NsHandle{idA: nsA, idB: nsB} {
+		netnstest.Within(t, ns, func() error {
 			k := keys[id]
 			name, mtu := "a", 1500
 			if id == idB {
@@ -118,6 +95,7 @@ func TestTwoWorkersMeetOverAWire(t *testing.T) {
 			t.Cleanup(func() { _ = g.Close() })
 			listen(t, g, ifindex)
 			greeters[id], ifindices[id] = g, ifindex
+			return nil
 		})
 	}
 

@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +22,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 	"github.com/oakestra/oakestra-ebpf/dataplane/peer"
 	"github.com/oakestra/oakestra-ebpf/dataplane/routes"
 	"github.com/oakestra/oakestra-ebpf/dataplane/upcall"
@@ -57,41 +56,7 @@ type worker struct {
 	queue  *upcall.Queue
 }
 
-// within runs f on a thread that lives in the namespace and dies after it.
-func within(t *testing.T, ns netns.NsHandle, f func() error) {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if err := netns.Set(ns); err != nil {
-			done <- err
-			return
-		}
-		done <- f()
-	}()
-	require.NoError(t, <-done)
-}
-
-func (wk *worker) inBox(f func() error) { wk.t.Helper(); within(wk.t, wk.box, f) }
-
-func newNS(t *testing.T) netns.NsHandle {
-	t.Helper()
-	made := make(chan netns.NsHandle, 1)
-	go func() {
-		runtime.LockOSThread()
-		ns, err := netns.New()
-		if err == nil {
-			err = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-		made <- ns
-	}()
-	ns := <-made
-	t.Cleanup(func() { _ = ns.Close() })
-	return ns
-}
+func (wk *worker) inBox(f func() error) { wk.t.Helper(); netnstest.Within(wk.t, wk.box, f) }
 
 // veth makes a pair, of which the second may be in another namespace, and returns the first's index and address.
 func veth(name, peerName string, peerNS netns.NsHandle) (int, net.HardwareAddr, error) {
@@ -145,16 +110,16 @@ func newOverlay(t *testing.T, script func(*testing.T, *overlay)) *overlay {
 		key, err := ecdh.X25519().GenerateKey(rand.Reader)
 		require.NoError(t, err)
 		w.workers[i] = &worker{
-			t: t, id: fmt.Sprintf("%024x", 0xa+i), key: key, ns: newNS(t), box: newNS(t),
+			t: t, id: fmt.Sprintf("%024x", 0xa+i), key: key, ns: netnstest.NewIPv4(t), box: netnstest.NewIPv4(t),
 			outer: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), gateway: netip.AddrFrom4([4]byte{10, 18, 0, byte(64*i + 1)}),
 			nsIP: netip.AddrFrom4([4]byte{10, 18, 0, byte(64*i + 2)}), inst: netip.AddrFrom4([4]byte{10, 30, 0, byte(i + 1)}),
 			tag: uint32(0xabc0 + i), publish: func() {},
 		}
 	}
 	a, b := w.workers[0], w.workers[1]
-	within(t, a.ns, func() error { _, _, err := veth("eth0", "eth0", b.ns); return err })
+	netnstest.Within(t, a.ns, func() error { _, _, err := veth("eth0", "eth0", b.ns); return err })
 	for _, wk := range []*worker{b, a} { // a's end is up, and carries packets once b's is
-		within(t, wk.ns, func() error { _, err := up("eth0", netip.PrefixFrom(wk.outer, 24)); return err })
+		netnstest.Within(t, wk.ns, func() error { _, err := up("eth0", netip.PrefixFrom(wk.outer, 24)); return err })
 	}
 	script(t, w)
 	for _, wk := range w.workers {
@@ -166,7 +131,7 @@ func newOverlay(t *testing.T, script func(*testing.T, *overlay)) *overlay {
 func (wk *worker) start(bpffs string) {
 	t := wk.t
 	var tasks []func(context.Context) error
-	within(t, wk.ns, func() (err error) {
+	netnstest.Within(t, wk.ns, func() (err error) {
 		uplink, err := up("eth0", netip.Prefix{})
 		if err != nil {
 			return err

@@ -9,16 +9,15 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 // pair is a queue on one end of a real veth pair; the test plays the programs at the other.
@@ -42,55 +41,52 @@ func newPair(t *testing.T, prepare ...func(*bpf.Maps)) *pair {
 		f(maps)
 	}
 	p := &pair{t: t, maps: maps}
-
-	runtime.LockOSThread()
-	before, err := netns.Get()
-	require.NoError(t, err)
-	ns, err := netns.New()
-	require.NoError(t, err)
-	defer func() {
-		require.NoError(t, netns.Set(before))
-		_ = before.Close()
-		_ = ns.Close() // the sockets keep it
-		runtime.UnlockOSThread()
-	}()
-	require.NoError(t, os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644))
-	la := netlink.NewLinkAttrs()
-	la.Name = "oak-up0"
-	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: la, PeerName: "oak-up1"}))
-	index := map[string]int{}
-	for _, name := range []string{"oak-up0", "oak-up1"} {
-		link, err := netlink.LinkByName(name)
-		require.NoError(t, err)
-		require.NoError(t, netlink.LinkSetUp(link))
-		index[name] = link.Attrs().Index
-	}
-	for name := range index { // until then the kernel drops what is sent
-		for tries := 0; ; tries++ {
-			link, err := netlink.LinkByName(name)
-			require.NoError(t, err)
-			if link.Attrs().OperState == netlink.OperUp {
-				break
-			}
-			require.Less(t, tries, 1000)
-			time.Sleep(time.Millisecond)
-		}
-	}
-	p.program, err = openSocket(index["oak-up0"])
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = p.program.Close() })
-	p.Queue, err = New(Config{
-		Ifindex: index["oak-up1"], Maps: maps,
-		Want:       func(a netip.Addr) { p.asked(a.String(), a) },
-		WantSource: func(a netip.Addr) { p.asked("source "+a.String(), a) },
+	netnstest.Within(t, netnstest.NewIPv4(t), func() error { // the sockets keep it
+		p.open()
+		return nil
 	})
-	require.NoError(t, err)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
 	return p
+}
+
+// open makes the veth pair and opens both its ends.
+func (p *pair) open() {
+	p.t.Helper()
+	la := netlink.NewLinkAttrs()
+	la.Name = "oak-up0"
+	require.NoError(p.t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: la, PeerName: "oak-up1"}))
+	index := map[string]int{}
+	for _, name := range []string{"oak-up0", "oak-up1"} {
+		link, err := netlink.LinkByName(name)
+		require.NoError(p.t, err)
+		require.NoError(p.t, netlink.LinkSetUp(link))
+		index[name] = link.Attrs().Index
+	}
+	for name := range index { // until then the kernel drops what is sent
+		for tries := 0; ; tries++ {
+			link, err := netlink.LinkByName(name)
+			require.NoError(p.t, err)
+			if link.Attrs().OperState == netlink.OperUp {
+				break
+			}
+			require.Less(p.t, tries, 1000)
+			time.Sleep(time.Millisecond)
+		}
+	}
+	var err error
+	p.program, err = openSocket(index["oak-up0"])
+	require.NoError(p.t, err)
+	p.t.Cleanup(func() { _ = p.program.Close() })
+	p.Queue, err = New(Config{
+		Ifindex: index["oak-up1"], Maps: p.maps,
+		Want:       func(a netip.Addr) { p.asked(a.String(), a) },
+		WantSource: func(a netip.Addr) { p.asked("source "+a.String(), a) },
+	})
+	require.NoError(p.t, err)
 }
 
 func (p *pair) asked(what string, a netip.Addr) {
