@@ -3,7 +3,6 @@
 package overlay
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -309,93 +307,4 @@ func TestManyInstancesAreCutStably(t *testing.T) {
 	}
 	require.Equal(t, 60, own, "all of its own")
 	require.True(t, slices.ContainsFunc(m.Instances, func(r wire.RouteInstance) bool { return r.Number == 101 }), "what it wants by its Instance IP")
-}
-
-// Whatever happens in whatever order, once all is flushed each worker has been told what its facts say: relation is mutual,
-// and routes are of the highest generation.
-func TestEndStateDependsOnFactsAlone(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		b := newBed(time.Time{})
-		told := map[string]wire.NetPeers{}
-		routes := map[string]wire.NetRoutes{}
-		apply := func(out []Message) {
-			for _, m := range out {
-				switch p := m.Payload.(type) {
-				case wire.NetPeers:
-					require.True(t, p.After(told[m.Worker].Stamp))
-					told[m.Worker] = p
-				case wire.NetRoutes:
-					require.True(t, p.After(routes[m.Worker].Stamp))
-					routes[m.Worker] = p
-				}
-			}
-		}
-		for w := 1; w <= 3; w++ {
-			b.endpoints(w)
-			apply(b.interest(w, wire.Stamp{}))
-		}
-		for range rapid.IntRange(1, 20).Draw(t, "steps") {
-			w := rapid.IntRange(1, 3).Draw(t, "worker")
-			switch rapid.IntRange(0, 3).Draw(t, "what") {
-			case 0:
-				var copies []Copy
-				for n := range rapid.IntRange(0, 3).Draw(t, "copies") {
-					copies = append(copies, at(rapid.IntRange(1, 3).Draw(t, "at"), n, uint32(rapid.IntRange(1, 2).Draw(t, "gen")),
-						rapid.SampledFrom([]wire.State{wire.StateRunning, wire.StateCreating, wire.StateFailed}).Draw(t, "state")))
-				}
-				b.service(copies...)
-			case 1:
-				var eps []wire.NetEndpoint
-				for n := range rapid.IntRange(0, 3).Draw(t, "endpoints") {
-					eps = append(eps, ep(w, n, uint32(rapid.IntRange(1, 2).Draw(t, "gen"))))
-				}
-				b.endpoints(w, eps...)
-			case 2:
-				if rapid.Bool().Draw(t, "wants") {
-					apply(b.interest(w, told[fmt.Sprint("w", w)].Stamp, want(svcIP)))
-				} else {
-					apply(b.interest(w, told[fmt.Sprint("w", w)].Stamp))
-				}
-			case 3:
-				apply(b.Flush(now))
-			}
-		}
-		apply(b.Flush(now))
-		require.Empty(t, b.Flush(now))
-		for id, w := range b.workers {
-			m := b.peers(w)
-			require.Equal(t, m.Peers, told[id].Peers, id)
-			for _, p := range m.Peers {
-				require.True(t, b.peersOf(b.workers[p.WorkerID]).has(id), "relation of %s and %s is mutual", id, p.WorkerID)
-			}
-			if s := b.services["s"]; s != nil && s.interested.has(id) {
-				require.Equal(t, b.routes(w, s).Instances, routes[id].Instances, id)
-			}
-		}
-	})
-}
-
-// Whatever bytes a NetManager sends, nothing panics, and no address outside the worker's subnets becomes a route.
-func FuzzNetMessages(f *testing.F) {
-	f.Add([]byte(`{"public_key":"MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=","endpoints":[{"service_id":"s","instance_number":0,"generation":{"placement":1,"move":1},"namespace_ip":"10.18.1.9","tag":7}]}`))
-	f.Add([]byte(`{"addresses":[{"address":"10.30.0.1"},{"address":""}]}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		b := newBed(time.Time{})
-		b.service(at(1, 0, 1, wire.StateRunning))
-		b.interest(3, wire.Stamp{}, want(svcIP))
-		var e wire.NetEndpoints
-		if json.Unmarshal(data, &e) == nil {
-			b.SetEndpoints("w1", e, true)
-		}
-		var i wire.NetInterest
-		if json.Unmarshal(data, &i) == nil {
-			b.SetInterest("w2", i, now)
-		}
-		b.Flush(now)
-		for _, r := range b.routes(b.workers["w3"], b.services["s"]).Instances {
-			if !b.workers["w1"].subnets[0].Contains(r.NamespaceIP) || r.Tag == 0 {
-				t.Fatalf("route %+v", r)
-			}
-		}
-	})
 }
