@@ -109,7 +109,9 @@ func pair(t *testing.T) (a, b *side) {
 	return a, b
 }
 
-func TestThreePacketsEndAGreeting(t *testing.T) {
+// TestFourPacketsEndAGreeting: after the second the first worker knows where the other is, after the third the other does too, and only
+// the fourth tells the first that its packets will be taken.
+func TestFourPacketsEndAGreeting(t *testing.T) {
 	a, b := pair(t)
 	index, met := a.Index(idB)
 	require.NotZero(t, index)
@@ -123,8 +125,16 @@ func TestThreePacketsEndAGreeting(t *testing.T) {
 	a.greetDue(a.clock)
 	require.Equal(t, 1, deliver(a, b, whereA, whereB))
 	require.Equal(t, 1, deliver(b, a, whereB, whereA))
+	_, met = a.Index(idB)
+	require.False(t, met, "the other worker would still drop our packets as a stranger's")
+	_, located, err := a.cfg.Maps.PeerAddrs.Lookup(bpf.AddrFrom(whereB.Addr()))
+	require.NoError(t, err)
+	require.True(t, located, "the other worker may send as soon as it has our answer")
 	require.Equal(t, 1, deliver(a, b, whereA, whereB))
-	require.Zero(t, deliver(b, a, whereB, whereA), "the greeting does not end")
+	_, met = b.Index(idA)
+	require.True(t, met)
+	require.Equal(t, 1, deliver(b, a, whereB, whereA))
+	require.Zero(t, deliver(a, b, whereA, whereB), "the greeting does not end")
 
 	for _, s := range []struct {
 		*side

@@ -45,10 +45,11 @@ func (g *Greeter) HandleHello(e bpf.Hello) {
 			g.log.Error("cannot enter the address of a peer; it is greeted again", "peer", bpf.FormatID(p.id), "address", from, "error", err)
 		}
 	}
-	// An address that it was not met at is asked for proof, once: who has just answered there need not answer again.
-	prove := !answered && p.address() != from
-	if (h.wantsAnswer || prove) && from.Addr().Is4() && from.Port() != 0 && p.answers.AllowN(now, 1) {
-		g.greet(p, from, prove, now)
+	// An address that it was not located at is asked for proof, once: who has just answered there need not answer again. One that is
+	// located, but has not located us, is asked again, since our answer is what it needs.
+	ask := !answered && p.address() != from || answered && !p.met()
+	if (h.wantsAnswer || ask) && from.Addr().Is4() && from.Port() != 0 && p.answers.AllowN(now, 1) {
+		g.greet(p, from, ask, now)
 	}
 }
 
@@ -70,13 +71,18 @@ func (g *Greeter) accept(h hello, data []byte) (*record, string) {
 	return p, ""
 }
 
-// confirm makes the address at which a peer has answered a hello of ours the one that packets go to and are taken from.
+// confirm makes the address at which a peer has answered a hello of ours the one that packets are taken from and, once the peer says
+// the same of ours, go to.
 func (g *Greeter) confirm(p *record, h hello, e bpf.Hello, from netip.AddrPort, now time.Time) error {
-	if p.met() && p.address() != from && h.own != from && now.Sub(p.confirmed) < addressKept {
+	if p.located() && p.address() != from && h.own != from && now.Sub(p.confirmed) < addressKept {
 		return nil // it answers at two addresses, and this is not its first choice
 	}
+	state := bpf.PeerGreeting
+	if h.met || p.met() {
+		state = bpf.PeerUp
+	}
 	value := bpf.Peer{
-		Id: p.id, State: bpf.PeerUp,
+		Id: p.id, State: state,
 		Outer: bpf.AddrFrom(from.Addr()), Port: from.Port(),
 		Local: bpf.AddrFrom(g.uplink.addr), Ifindex: e.Ifindex,
 		Mtu: smallerMTU(g.uplink.mtu, h.mtu),
@@ -88,13 +94,16 @@ func (g *Greeter) confirm(p *record, h hello, e bpf.Hello, from netip.AddrPort, 
 	if err := g.enterAddress(p, before); err != nil {
 		return err
 	}
+	p.confirmed = now
+	if state != bpf.PeerUp {
+		return nil // greeted on until it has located us
+	}
 	if before.State != bpf.PeerUp || before.Outer != value.Outer || before.Port != value.Port {
 		g.log.Info("peer met", "peer", bpf.FormatID(p.id), "index", p.index, "address", from, "mtu", value.Mtu)
 	}
 	if before.State != bpf.PeerUp {
 		g.changed = append(g.changed, bpf.FormatID(p.id))
 	}
-	p.confirmed = now
 	p.attempt = 0
 	p.next = now.Add(jitter(refreshEvery))
 	return nil
@@ -115,7 +124,7 @@ func (g *Greeter) enterAddress(p *record, before bpf.Peer) error {
 	if taken && owner != p.index {
 		g.unmeet(owner)
 	}
-	if before.State == bpf.PeerUp && before.Outer != p.kernel.Outer {
+	if before.Outer != (bpf.Addr{}) && before.Outer != p.kernel.Outer {
 		return g.leaveAddress(p.index, before.Outer)
 	}
 	return nil
@@ -133,7 +142,7 @@ func (g *Greeter) leaveAddress(index uint32, addr bpf.Addr) error {
 // unmeet forgets where a peer is, since its address has turned out to be another's.
 func (g *Greeter) unmeet(index uint32) {
 	for _, p := range g.byID {
-		if p.index != index || !p.met() {
+		if p.index != index || !p.located() {
 			continue
 		}
 		if err := g.write(p, bpf.Peer{Id: p.id, State: bpf.PeerGreeting}); err != nil {

@@ -23,6 +23,7 @@ const (
 	helloSigned  = 104
 	helloLen     = helloSigned + sha256.Size
 	flagWantsAck = 1 << 0
+	flagMet      = 1 << 1
 )
 
 // position orders the hellos of one sender: start counter first, then sequence.
@@ -37,6 +38,7 @@ func (p position) after(q position) bool {
 // hello is one greeting from one worker to another.
 type hello struct {
 	wantsAnswer      bool
+	met              bool // the sender takes packets from the receiver's address: it has been confirmed
 	sender, receiver [12]byte
 	at               position
 	quoted           position       // the receiver's latest accepted hello; zero if none
@@ -52,7 +54,10 @@ func (h hello) encode(key []byte) []byte {
 	b := make([]byte, helloSigned, helloLen)
 	binary.BigEndian.PutUint32(b, helloMagic)
 	if h.wantsAnswer {
-		b[4] = flagWantsAck
+		b[4] |= flagWantsAck
+	}
+	if h.met {
+		b[4] |= flagMet
 	}
 	copy(b[8:], h.sender[:])
 	copy(b[20:], h.receiver[:])
@@ -76,6 +81,7 @@ func decodeHello(b []byte) (hello, error) {
 	}
 	return hello{
 		wantsAnswer: b[4]&flagWantsAck != 0,
+		met:         b[4]&flagMet != 0,
 		sender:      [12]byte(b[8:]),
 		receiver:    [12]byte(b[20:]),
 		at:          position{binary.BigEndian.Uint64(b[32:]), binary.BigEndian.Uint64(b[40:])},

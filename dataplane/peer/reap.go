@@ -83,7 +83,7 @@ func (g *Greeter) inUse() (map[uint32]int, map[bpf.Addr]int, error) {
 
 // drop removes a peer: first what leads to it, its record last.
 func (g *Greeter) drop(p *record) error {
-	if p.met() {
+	if p.located() {
 		if err := g.leaveAddress(p.index, p.kernel.Outer); err != nil {
 			return err
 		}

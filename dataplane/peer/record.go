@@ -40,20 +40,24 @@ type challenge struct {
 	at       time.Time
 }
 
+// located reports whether the peer's address is confirmed: packets from there are taken.
+func (r *record) located() bool { return r.kernel.Outer != (bpf.Addr{}) }
+
+// met reports whether the peer has confirmed our address too. Before that it would drop what is sent to it.
 func (r *record) met() bool { return r.kernel.State == bpf.PeerUp }
 
-// address is where it was met.
+// address is where it was located.
 func (r *record) address() netip.AddrPort {
-	if !r.met() {
+	if !r.located() {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(r.kernel.Outer.Netip(), r.kernel.Port)
 }
 
-// targets are the addresses to greet: where it was met, and while it does not answer wherever it may be.
+// targets are the addresses to greet: where it was located, and while it does not answer wherever it may be.
 func (r *record) targets() []netip.AddrPort {
 	to := make([]netip.AddrPort, 0, maxOuter+1)
-	if r.met() {
+	if r.located() {
 		to = append(to, r.address())
 		if r.attempt < 2 {
 			return to

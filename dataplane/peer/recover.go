@@ -37,7 +37,7 @@ func (g *Greeter) recover() error {
 func (g *Greeter) repairAddresses() error {
 	owners := map[bpf.Addr]uint32{}
 	for _, p := range g.byID {
-		if p.met() {
+		if p.located() {
 			owners[p.kernel.Outer] = p.index
 		}
 	}

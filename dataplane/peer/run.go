@@ -100,6 +100,7 @@ func (g *Greeter) greet(p *record, to netip.AddrPort, ask bool, now time.Time) {
 	own := netip.AddrPortFrom(g.uplink.addr, g.cfg.Port)
 	body := hello{
 		wantsAnswer: ask,
+		met:         p.located(),
 		sender:      g.id, receiver: p.id,
 		at:     position{g.cfg.Start, p.sequence},
 		quoted: p.accepted,
