@@ -66,13 +66,7 @@ func (p *program) applicationShow() *cobra.Command {
 		Use: "show [ID|NAME]", Aliases: []string{"s"}, Short: "Show one application and its services; without a name, list all", Args: cmdline.Args(0, 1),
 		ValidArgsFunction: p.complete(applicationNames),
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx := cmd.Context()
-		c, err := p.session(ctx)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	cmd.RunE = p.connected(func(ctx context.Context, c *client.Client, args []string) error {
 		if len(args) == 0 {
 			apps, err := c.Applications(ctx)
 			if err != nil {
@@ -96,7 +90,7 @@ func (p *program) applicationShow() *cobra.Command {
 		}
 		_, _ = fmt.Fprintln(p.Out)
 		return p.printServices(p.Out, services)
-	}
+	})
 	return cmd
 }
 
@@ -107,13 +101,7 @@ func (p *program) applicationDelete() *cobra.Command {
 		ValidArgsFunction: p.complete(applicationNames),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx := cmd.Context()
-		c, err := p.session(ctx)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	cmd.RunE = p.connected(func(ctx context.Context, c *client.Client, args []string) error {
 		a, err := findApplication(ctx, c, args[0])
 		if err != nil {
 			return err
@@ -128,7 +116,7 @@ func (p *program) applicationDelete() *cobra.Command {
 		}
 		p.note("application %s.%s deleted", a.Name, a.Namespace)
 		return nil
-	}
+	})
 	return cmd
 }
 

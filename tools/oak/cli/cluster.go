@@ -72,13 +72,8 @@ func (p *program) clusterInfo() *cobra.Command {
 	return &cobra.Command{
 		Use: "info ID|NAME", Aliases: []string{"i"}, Short: "Show one cluster and what its workers have", Args: cmdline.Args(1, 1),
 		ValidArgsFunction: p.complete(clusterNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := p.session(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			k, err := findCluster(cmd.Context(), c, args[0])
+		RunE: p.connected(func(ctx context.Context, c *client.Client, args []string) error {
+			k, err := findCluster(ctx, c, args[0])
 			if err != nil {
 				return err
 			}
@@ -90,7 +85,7 @@ func (p *program) clusterInfo() *cobra.Command {
 			}
 			_, _ = fmt.Fprintln(p.Out)
 			return p.printWorkers(p.Out, groups([]client.Cluster{*k}))
-		},
+		}),
 	}
 }
 

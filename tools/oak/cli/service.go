@@ -100,13 +100,7 @@ func (p *program) serviceShow() *cobra.Command {
 	}
 	var app string
 	cmd.Flags().StringVarP(&app, "app", "a", "", "without a name: only those of this application")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx := cmd.Context()
-		c, err := p.session(ctx)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	cmd.RunE = p.connected(func(ctx context.Context, c *client.Client, args []string) error {
 		if len(args) == 0 {
 			services, err := allServices(ctx, c, app)
 			if err != nil {
@@ -126,7 +120,7 @@ func (p *program) serviceShow() *cobra.Command {
 		}
 		_, _ = fmt.Fprintln(p.Out)
 		return p.printInstances(p.Out, *s)
-	}
+	})
 	return cmd
 }
 
@@ -135,13 +129,7 @@ func (p *program) serviceInspect() *cobra.Command {
 		Use: "inspect ID|NAME", Aliases: []string{"i"}, Short: "Print all that root knows of a service, as JSON or YAML", Args: cmdline.Args(1, 1),
 		ValidArgsFunction: p.complete(serviceNames),
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx := cmd.Context()
-		c, err := p.session(ctx)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	cmd.RunE = p.connected(func(ctx context.Context, c *client.Client, args []string) error {
 		s, err := findService(ctx, c, args[0])
 		if err != nil {
 			return err
@@ -151,7 +139,7 @@ func (p *program) serviceInspect() *cobra.Command {
 			return fmt.Errorf("inspect service %s: %w", args[0], err)
 		}
 		return output.Value(p.Out, p.format, raw)
-	}
+	})
 	return cmd
 }
 

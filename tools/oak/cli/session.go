@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/oakestra/oakestra-ebpf/control/client"
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/pki"
@@ -49,6 +51,18 @@ func (p *program) load() (config.Config, string, error) {
 		c.CAFile, c.CAHash = p.caFile, p.caHash
 	}
 	return c, path, nil
+}
+
+// connected makes a command of what is done logged in.
+func (p *program) connected(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := p.session(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return do(cmd.Context(), c, args)
+	}
 }
 
 // session returns a client that is logged in: with the kept tokens, or else with name and password of the environment.
