@@ -96,7 +96,9 @@ func (o *object) as(key, want string, p presence, target any) bool {
 
 func (o *object) string(key string, p presence) string {
 	var s string
-	o.as(key, "a string", p, &s)
+	if o.as(key, "a string", p, &s) && strings.ContainsRune(s, 0) {
+		o.r.fail(o.at(key), "contains a NUL character")
+	}
 	return s
 }
 
@@ -205,6 +207,10 @@ func (o *object) rest() map[string]json.RawMessage {
 		}
 		if meant := nearMiss(key, o.known); meant != "" {
 			o.r.warn(o.path, "unknown field %q is ignored: did you mean %q?", clip(key), meant)
+		}
+		if strings.ContainsRune(key, 0) || bytes.Contains(o.fields[key], []byte(`\u0000`)) {
+			o.r.fail(o.path, "field %q contains a NUL character", clip(key))
+			continue
 		}
 		raw, err := json.Marshal(o.fields[key])
 		if err != nil {

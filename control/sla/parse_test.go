@@ -148,6 +148,8 @@ func TestFaultsAtTheTop(t *testing.T) {
 		"old version":       {`{"sla_version":"v1.0"}`, "$.sla_version", `unknown version "v1.0": this server reads "v2.0"`},
 		"no customer":       {`{"sla_version":"v2.0","applications":[]}`, "$.customerID", "is required"},
 		"customer misspelt": {`{"sla_version":"v2.0","customerId":"x","applications":[]}`, "$.customerID", `found "customerId"`},
+		"NUL in a text":     {`{"sla_version":"v2.0","customerID":"a\u0000b","applications":[]}`, "$.customerID", "NUL"},
+		"NUL in a field":    {`{"sla_version":"v2.0","customerID":"","applications":[],"xx":{"y":"\u0000"}}`, "$", "NUL"},
 		"no applications":   {`{"sla_version":"v2.0","customerID":""}`, "$.applications", "is required"},
 		"application type":  {`{"sla_version":"v2.0","customerID":"","applications":[7]}`, "$.applications[0]", "expected an object, got a number"},
 		"number out of range": {`{"sla_version":"v2.0","customerID":"","applications":[{"application_name":"a","application_namespace":"b","microservices":[

@@ -77,7 +77,7 @@ func extra(t *rapid.T) map[string]json.RawMessage {
 	if !rapid.Bool().Draw(t, "extra") {
 		return nil
 	}
-	value, err := json.Marshal(rapid.MapOf(rapid.String(), rapid.Int()).Draw(t, "extra value"))
+	value, err := json.Marshal(rapid.MapOf(rapid.StringMatching(`[^\x00]{0,20}`), rapid.Int()).Draw(t, "extra value"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,11 +94,11 @@ func addr(t *rapid.T, prefix string, n int) netip.Addr {
 
 func descriptor(t *rapid.T) sla.Descriptor {
 	name := rapid.StringMatching(`[a-zA-Z0-9]{1,29}`)
-	d := sla.Descriptor{SLAVersion: sla.Version, CustomerID: rapid.String().Draw(t, "customer"), Applications: []sla.Application{}, Args: texts(t, "args"), Extra: extra(t)}
+	d := sla.Descriptor{SLAVersion: sla.Version, CustomerID: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "customer"), Applications: []sla.Application{}, Args: texts(t, "args"), Extra: extra(t)}
 	d.Applications = append(d.Applications, list(t, "applications", func(t *rapid.T, i int) sla.Application {
 		a := sla.Application{
 			ApplicationID: rapid.StringMatching(`[0-9a-f]{0,24}`).Draw(t, "id"), Name: name.Draw(t, "name") + fmt.Sprint(i),
-			Namespace: name.Draw(t, "namespace"), Description: rapid.String().Draw(t, "description"), Microservices: []sla.Microservice{}, Extra: extra(t),
+			Namespace: name.Draw(t, "namespace"), Description: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "description"), Microservices: []sla.Microservice{}, Extra: extra(t),
 		}
 		a.Microservices = append(a.Microservices, list(t, "microservices", func(t *rapid.T, j int) sla.Microservice {
 			m := microservice(t)
@@ -122,8 +122,8 @@ func microservice(t *rapid.T) sla.Microservice {
 		Port:    rapid.SampledFrom([]string{"", "80", "80:8080/tcp;53/udp", "1;2;3:4"}).Draw(t, "port"),
 		OneShot: rapid.Bool().Draw(t, "one shot"), Privileged: rapid.Bool().Draw(t, "privileged"),
 		Arch:     list(t, "arch", func(t *rapid.T, _ int) string { return rapid.SampledFrom([]string{"amd64", "arm64"}).Draw(t, "arch") }),
-		Platform: rapid.SampledFrom([]string{"", "linux/arm64", "linux/arm/v7"}).Draw(t, "platform"), State: rapid.String().Draw(t, "state"),
-		ViolationStrategy: rapid.String().Draw(t, "strategy"), TargetNode: rapid.String().Draw(t, "target"), Extra: extra(t),
+		Platform: rapid.SampledFrom([]string{"", "linux/arm64", "linux/arm/v7"}).Draw(t, "platform"), State: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "state"),
+		ViolationStrategy: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "strategy"), TargetNode: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "target"), Extra: extra(t),
 		Constraints: list(t, "constraints", func(t *rapid.T, _ int) sla.Constraint {
 			return sla.Constraint{
 				Type: rapid.SampledFrom(sla.ConstraintTypes()).Draw(t, "type"), Area: "munich", Location: "11.5;48.1", Cluster: "c", Node: "a;b",
@@ -132,7 +132,7 @@ func microservice(t *rapid.T) sla.Microservice {
 			}
 		}),
 		Connectivity: list(t, "connectivity", func(t *rapid.T, _ int) sla.Connectivity {
-			c := sla.Connectivity{TargetMicroserviceID: rapid.String().Draw(t, "target"), Constraints: []sla.LinkConstraint{}, Extra: extra(t)}
+			c := sla.Connectivity{TargetMicroserviceID: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "target"), Constraints: []sla.LinkConstraint{}, Extra: extra(t)}
 			c.Constraints = append(c.Constraints, list(t, "links", func(t *rapid.T, _ int) sla.LinkConstraint {
 				return sla.LinkConstraint{Type: "bandwidth", Threshold: rapid.Float64Range(0, 1e9).Draw(t, "threshold"), Extra: extra(t)}
 			})...)
