@@ -75,6 +75,18 @@ func read(t *testing.T, resp *http.Response) (int, httpapi.Problem) {
 	return resp.StatusCode, p
 }
 
+func TestARequestThatTakesTooLongIsTold(t *testing.T) {
+	e := httpapi.New(quiet(), httpapi.TimeLimit("/slow", 20*time.Millisecond))
+	e.GET("/slow", func(c echo.Context) error {
+		<-c.Request().Context().Done()
+		return c.Request().Context().Err()
+	})
+	rec := httptest.NewRecorder()
+	e.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/slow", nil))
+	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
+	require.NotEmpty(t, rec.Header().Get(echo.HeaderRetryAfter))
+}
+
 func TestBodies(t *testing.T) {
 	base := "http://" + start(t, nil)
 	for _, tc := range []struct {

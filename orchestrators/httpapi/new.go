@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
@@ -19,11 +20,16 @@ import (
 // BodyLimit is how large a body may be, in bytes, unless [LargeBody] says otherwise.
 const BodyLimit = 1 << 20
 
+// RequestTimeout is how long a request may take unless [TimeLimit] says otherwise. A database that accepts connections and
+// answers nothing must not hold clients until theirs runs out.
+const RequestTimeout = 20 * time.Second
+
 type settings struct {
 	ready      func(context.Context) error
 	registry   *prometheus.Registry
 	mayMeasure func(echo.Context) bool
 	bodyLimits map[string]int64
+	timeLimits map[string]time.Duration
 }
 
 // Option changes what [New] makes.
@@ -45,10 +51,15 @@ func LargeBody(route string, limit int64) Option {
 	return func(s *settings) { s.bodyLimits[route] = limit }
 }
 
+// TimeLimit sets how long the requests of one route, in Echo's form, may take, in place of [RequestTimeout].
+func TimeLimit(route string, limit time.Duration) Option {
+	return func(s *settings) { s.timeLimits[route] = limit }
+}
+
 // New returns an Echo instance with recovery, request ids, body limits, measuring, errors as [Problem], and the routes
 // /healthz, /readyz and /metrics. A trailing slash of a path is ignored: register routes without.
 func New(log *slog.Logger, opts ...Option) *echo.Echo {
-	s := &settings{bodyLimits: map[string]int64{}}
+	s := &settings{bodyLimits: map[string]int64{}, timeLimits: map[string]time.Duration{}}
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -61,7 +72,7 @@ func New(log *slog.Logger, opts ...Option) *echo.Echo {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.HTTPErrorHandler = errorHandler(log)
 	e.Pre(middleware.RemoveTrailingSlash())
-	e.Use(requestID, measure(s.registry), recovery(log), limitBody(s.bodyLimits))
+	e.Use(requestID, measure(s.registry), recovery(log), limitTime(s.timeLimits), limitBody(s.bodyLimits))
 	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
 	e.GET("/readyz", func(c echo.Context) error {
 		if s.ready != nil {
@@ -73,6 +84,22 @@ func New(log *slog.Logger, opts ...Option) *echo.Echo {
 	})
 	e.GET("/metrics", metricsHandler(s))
 	return e
+}
+
+// limitTime ends the context of a request that takes too long. Who overran it is answered 503.
+func limitTime(byRoute map[string]time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			limit, ok := byRoute[c.Path()]
+			if !ok {
+				limit = RequestTimeout
+			}
+			ctx, cancel := context.WithTimeout(c.Request().Context(), limit)
+			defer cancel()
+			c.SetRequest(c.Request().WithContext(ctx))
+			return next(c)
+		}
+	}
 }
 
 // Route returns the form in which Echo takes a path of package wire: {id} becomes :id.

@@ -70,6 +70,7 @@ func (r *Root) routes(registry *prometheus.Registry) *echo.Echo {
 		httpapi.Ready(r.ready),
 		httpapi.Registry(registry),
 		httpapi.LargeBody(httpapi.Route(wire.PathClusterReport), maxReport),
+		httpapi.TimeLimit(httpapi.Route(wire.PathClusterDesired), wire.MaxWait+httpapi.RequestTimeout),
 		httpapi.MetricsAuth(func(c echo.Context) bool {
 			p, err := r.authenticate(c)
 			return err == nil && p.IsAdmin()
