@@ -33,6 +33,9 @@ func problemOf(err error, requestID string) *Problem {
 			"the database is unavailable for now; nothing was acknowledged, try again").Because(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), store.IsTimeout(err):
 		return NewProblem(http.StatusServiceUnavailable, "timed_out", "the request took too long or the server is stopping; try again").Because(err)
+	case store.IsUnstorable(err):
+		return NewProblem(http.StatusUnprocessableEntity, "unstorable",
+			"a value in the request cannot be stored: a text with a NUL or of broken UTF-8, a number out of range, or nesting that is too deep").Because(err)
 	case errors.As(err, &framework):
 		return frameworkProblem(framework)
 	}

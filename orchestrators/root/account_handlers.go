@@ -3,8 +3,11 @@
 package root
 
 import (
+	"errors"
 	"net/http"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -21,7 +24,14 @@ func (r *Root) login(c echo.Context) error {
 	if err := httpapi.Decode(c, &body); err != nil {
 		return err
 	}
+	right, wait := r.guesses.attempt(c.RealIP(), body.Organization+"\x00"+body.Username, time.Now())
+	if wait > 0 {
+		return tooManyGuesses(c, wait)
+	}
 	tokens, err := r.users.Login(c.Request().Context(), body.Organization, body.Username, body.Password)
+	if !errors.Is(err, users.ErrCredentials) && !errors.Is(err, users.ErrOrganization) {
+		right() // or nothing was learned
+	}
 	if err != nil {
 		return userProblem(err)
 	}
@@ -98,7 +108,8 @@ func (r *Root) getUser(c echo.Context) error {
 
 func (r *Root) oneUser(c echo.Context, show func(users.Account) any) error {
 	p := principal(c)
-	if name := c.Param("name"); p.Name == name || p.ID == name {
+	// Whoever is no administrator was let in for his own name, which others may have in other organisations.
+	if name := c.Param("name"); !p.IsAdmin() || p.Name == name || p.ID == name {
 		return c.JSON(http.StatusOK, show(p.Account))
 	}
 	list, err := r.users.List(c.Request().Context())
@@ -122,7 +133,7 @@ func (r *Root) changePassword(c echo.Context) error {
 		return err
 	}
 	p := principal(c)
-	if c.Param("name") != p.Name && c.Param("name") != p.ID {
+	if !strings.EqualFold(c.Param("name"), p.Name) && c.Param("name") != p.ID {
 		return httpapi.NewProblem(http.StatusForbidden, "not_allowed", "a password is changed by its owner alone")
 	}
 	if err := r.users.ChangePassword(c.Request().Context(), p.ID, body.Old, body.New); err != nil {

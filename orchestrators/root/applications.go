@@ -99,10 +99,10 @@ func (r *Root) listApplications(c echo.Context) error {
 	return r.applications(c, `true`)
 }
 
-// listApplicationsOf takes a user's name or id.
+// listApplicationsOf takes a user's name or id. Namesakes in other organisations see nothing of one another.
 func (r *Root) listApplicationsOf(c echo.Context) error {
 	p, name := principal(c), c.Param("name")
-	if name == p.ID || name == p.Name {
+	if !p.IsAdmin() || name == p.ID || name == p.Name {
 		return r.applications(c, `owner_id = $1`, p.ID)
 	}
 	return r.applications(c, `(owner_id = $1 OR lower(owner_name) = lower($1))`, name)

@@ -31,6 +31,9 @@ func (r *Root) desired(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.overrule(ctx, id, asked); err != nil && !errors.Is(err, store.ErrEpochAhead) {
+		return err // of an epoch that is refused, everything is told, as of any foreign one
+	}
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	poll := time.NewTicker(pollEvery)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -121,7 +122,7 @@ func (r *Root) newSpec(ctx context.Context, tx pgx.Tx, serviceID string, number 
 func (r *Root) deleteInstances(c echo.Context) error {
 	ctx, id := c.Request().Context(), named(c, keyService)
 	number, err := strconv.Atoi(c.Param("number"))
-	if err != nil || number < allInstances {
+	if err != nil || number < allInstances || number > math.MaxInt32 {
 		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_number", "the instance's number must be 0 or more, or -1 for all")
 	}
 	err = r.placing(ctx, func(tx pgx.Tx) error {

@@ -63,6 +63,8 @@ func userProblem(err error) error {
 		return httpapi.NewProblem(http.StatusUnauthorized, "wrong_credentials", "%v", users.ErrCredentials)
 	case errors.Is(err, users.ErrOrganization), errors.Is(err, users.ErrNotFound):
 		return httpapi.NewProblem(http.StatusNotFound, "not_found", "%v", err)
+	case errors.Is(err, users.ErrAmbiguous):
+		return conflict("ambiguous_user", "%v", err)
 	case errors.Is(err, users.ErrExists):
 		return conflict("user_exists", "%v", err)
 	case errors.Is(err, users.ErrWeak):

@@ -28,7 +28,10 @@ func (r *Root) report(c echo.Context) error {
 	if err := in.Check(); err != nil {
 		return httpapi.NewProblem(http.StatusUnprocessableEntity, "newer_format", "%v", err).At("$.format")
 	}
-	if err := r.overrule(ctx, in.Applied.Epoch); err != nil {
+	if dropped := cleanReport(&in); dropped > 0 {
+		r.log.Warn("cluster reports what is no state of an instance; the rest counts", "cluster", id, "dropped", dropped)
+	}
+	if err := r.overrule(ctx, id, in.Applied); err != nil {
 		return err
 	}
 	var ack wire.ClusterReportAck
@@ -43,19 +46,22 @@ func (r *Root) report(c echo.Context) error {
 	return c.JSON(http.StatusOK, ack)
 }
 
-// overrule raises the epoch above one that a cluster has seen from this root: the database is older than what it published,
-// as after a restore.
-func (r *Root) overrule(ctx context.Context, seen uint64) error {
-	epoch, err := store.Epoch(ctx, r.pool)
-	if err != nil || seen <= epoch {
+// overrule raises the epoch above one that a cluster has seen from this root, or of which it has seen a later revision than
+// there is: the database is older than what it published, as after a restore.
+func (r *Root) overrule(ctx context.Context, id string, seen wire.Stamp) error {
+	now, err := readStamp(ctx, r.pool, id)
+	if err != nil || !seen.After(now) {
 		return err
 	}
-	raised, err := store.RaiseEpochAbove(ctx, r.pool, seen)
-	if err != nil {
-		return httpapi.NewProblem(http.StatusUnprocessableEntity, "epoch_refused", "%v", err).At("$.applied.epoch")
+	raised, err := store.RaiseEpochAbove(ctx, r.pool, seen.Epoch)
+	switch {
+	case errors.Is(err, store.ErrEpochAhead):
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "epoch_refused", "%v", err).At("$.applied.epoch").Because(err)
+	case err != nil:
+		return err
 	}
 	r.log.Warn("a cluster knows a newer state of this root than the database: was it restored? everything is sent again",
-		"seen", seen, "epoch", raised)
+		"seen", seen.String(), "known", now.String(), "epoch", raised)
 	return nil
 }
 
@@ -75,8 +81,11 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 		// Answering as if it had been stored would lose what it says, should the sender's stamps have gone back.
 		return ack, conflict("stale_report", "the report is older (%s) than one that root has (%s)", in.Stamp, before)
 	}
+	// A placement that root does not know is believed once an epoch, in the first full report: the database may have been
+	// restored. Later it is a claim to what is another's.
+	mayAdopt := in.Full && fullIn != epoch
 	for i := range in.Instances {
-		if err := r.applyInstance(ctx, tx, id, &in.Instances[i]); err != nil {
+		if err := r.applyInstance(ctx, tx, id, &in.Instances[i], mayAdopt); err != nil {
 			return ack, err
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 // applyInstance stores what a cluster says of one instance. Generations decide: of an older one than is known nothing is
 // believed but its end.
-func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, in *wire.InstanceReport) error {
+func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, in *wire.InstanceReport, mayAdopt bool) error {
 	if in.State == wire.StateUndeployed {
 		acknowledged, err := r.acknowledge(ctx, tx, clusterID, in)
 		if err != nil || acknowledged {
@@ -36,6 +36,10 @@ func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, i
 	}
 	reported := int64(in.Generation.Placement)
 	switch {
+	case reported > placement && in.State != wire.StateUndeployed && !mayAdopt:
+		r.log.Warn("cluster claims a newer placement of an instance than root has given; it is not believed", "cluster", clusterID,
+			"instance", in.InstanceKey.String(), "placement", reported, "known", placement)
+		return nil
 	case reported > placement && in.State != wire.StateUndeployed:
 		return r.adopt(ctx, tx, clusterID, in, cluster, placement, deleted)
 	case cluster != clusterID && in.State != wire.StateUndeployed:
@@ -107,20 +111,10 @@ func storeInstance(ctx context.Context, tx pgx.Tx, in *wire.InstanceReport) erro
 	_, err := tx.Exec(ctx, `UPDATE instance SET state = $3, detail = $4, since = coalesce($5, now()), move = $6, cpu_percent = $7,
 		memory_bytes = $8, restarts = $9, reported_at = now(), attempts = CASE WHEN $3 = ANY($10) THEN attempts ELSE 0 END
 		WHERE service_id = $1 AND number = $2`,
-		in.ServiceID, in.Number, in.State, clip(in.Detail), since, int64(in.Generation.Move), in.CPUPercent, in.MemoryBytes, in.Restarts,
+		in.ServiceID, in.Number, in.State, in.Detail, since, int64(in.Generation.Move), in.CPUPercent, in.MemoryBytes, in.Restarts,
 		append(givenBack(), wire.StateClusterScheduled))
 	if err != nil {
 		return fmt.Errorf("store state of instance %s: %w", in.InstanceKey, err)
 	}
 	return nil
-}
-
-// maxDetail bounds the text that a cluster gives for a state, in bytes.
-const maxDetail = 4096
-
-func clip(text string) string {
-	if len(text) <= maxDetail {
-		return text
-	}
-	return text[:maxDetail] + "…"
 }

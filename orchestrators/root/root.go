@@ -36,13 +36,14 @@ type Root struct {
 	ranges  wire.Ranges
 	log     *slog.Logger
 	hub     *hub
+	guesses *guesses
 	wake    chan struct{} // asks for a pass over the instances that have no place
 	handler http.Handler
 }
 
 // New prepares a root orchestrator on a database that store.Open has opened with schema.Files, and raises its epoch.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
-	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), wake: make(chan struct{}, 1)}
+	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), guesses: newGuesses(), wake: make(chan struct{}, 1)}
 	err := store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.Fix(ctx, tx, cfg.Ranges) })
 	if err != nil {
 		return nil, err

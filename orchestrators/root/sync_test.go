@@ -70,7 +70,8 @@ func TestJoin(t *testing.T) {
 }
 
 func TestGenerationsFence(t *testing.T) {
-	s := start(t)
+	url := pgtest.New(t)
+	s := startOn(t, url, semantic.DefaultRanges())
 	a := s.joinWith("a", 4)
 	service := s.register(s.admin, "app", map[string]any{})
 	s.deploy(service)
@@ -88,12 +89,17 @@ func TestGenerationsFence(t *testing.T) {
 	require.Equal(t, 409, a.send(http.MethodPost, a.url(wire.PathClusterReport), late, nil))
 	require.Equal(t, wire.StateRunning, one().Status)
 
-	// Cluster b reports what it was never given, and then a placement newer than root's: after a restore that is the truth.
+	// Cluster b reports what it was never given.
 	b := s.joinWith("b", 4)
 	b.say(key, 1, 7, wire.StateRunning)
 	require.Equal(t, a.id, one().ClusterID)
 	require.Len(t, b.desired(wire.Stamp{}, 0).Removed, 1)
-	b.say(key, 5, 1, wire.StateRunning)
+	// A placement newer than root's in the first full report after a start: the database was restored, and that is the truth.
+	s = startOn(t, url, semantic.DefaultRanges())
+	a.s, b.s = s, s
+	restored := b.full(4)
+	restored.Instances = []wire.InstanceReport{{InstanceKey: key, Generation: wire.Generation{Placement: 5, Move: 1}, State: wire.StateRunning}}
+	b.report(restored)
 	require.Equal(t, b.id, one().ClusterID)
 	require.EqualValues(t, 5, one().Placement)
 	require.Len(t, a.desired(wire.Stamp{}, 0).Removed, 1, "the older copy stops")

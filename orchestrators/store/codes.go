@@ -14,5 +14,7 @@ const (
 	codeAdminShutdown        = "57P01"
 	codeCrashShutdown        = "57P02"
 	codeCannotConnectNow     = "57P03"
+	codeTooComplex           = "54001"
 	classConnection          = "08"
+	classData                = "22"
 )

@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 // raised, so a higher one is from a broken clock or a liar, and taking it over would let nobody ever be newer.
 const maxAhead = 24 * time.Hour
 
+// ErrEpochAhead is wrapped by the error that refuses an epoch of the far future.
+var ErrEpochAhead = errors.New("more than a day ahead of this clock; check the clocks of both tiers")
+
 const raise = `UPDATE epoch SET value = greatest(value + 1, $1, $2) RETURNING value`
 
 // RaiseEpoch raises the database's epoch and returns it; every orchestrator does so at its start. It becomes at least the
@@ -25,10 +29,10 @@ func RaiseEpoch(ctx context.Context, pool *pgxpool.Pool) (uint64, error) {
 }
 
 // RaiseEpochAbove raises the epoch above one that was seen from below, unless it is so already, and returns it. An epoch
-// more than a day ahead of the clock is refused.
+// more than a day ahead of the clock is refused with an error that wraps [ErrEpochAhead].
 func RaiseEpochAbove(ctx context.Context, pool *pgxpool.Pool, seen uint64) (uint64, error) {
 	if limit := uint64(time.Now().Add(maxAhead).UnixMilli()); seen > limit {
-		return 0, fmt.Errorf("raise epoch above %d: more than a day ahead of this clock; check the clocks of both tiers", seen)
+		return 0, fmt.Errorf("raise epoch above %d: %w", seen, ErrEpochAhead)
 	}
 	return raiseTo(ctx, pool, seen+1)
 }

@@ -45,3 +45,10 @@ func IsTimeout(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == codeQueryCanceled || pg.Code == codeLockNotAvailable)
 }
+
+// IsUnstorable reports whether Postgres refused a value that no column can hold: a text with a NUL or of broken UTF-8, a number
+// out of range, JSON that is nested too deeply. Trying again does not help.
+func IsUnstorable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, classData) || pg.Code == codeTooComplex)
+}

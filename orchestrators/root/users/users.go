@@ -35,6 +35,7 @@ var (
 	ErrToken        = errors.New("token is invalid, expired or revoked: log in again")
 	ErrExists       = errors.New("a user of this name exists already in the organization")
 	ErrNotFound     = errors.New("no such user")
+	ErrAmbiguous    = errors.New("users of several organizations have this name: give the id (GET /api/users)")
 	ErrWeak         = fmt.Errorf("password must have %d to %d bytes", MinPassword, MaxPassword)
 )
 
@@ -177,16 +178,28 @@ func (s *Store) ChangePassword(ctx context.Context, accountID, old, fresh string
 	})
 }
 
-// Delete removes an account and ends its logins. Its applications stay, to be managed by an administrator.
+// Delete removes the account of a name or id and ends its logins. Its applications stay, to be managed by an administrator. It
+// fails with [ErrAmbiguous] for a name that users of several organisations have.
 func (s *Store) Delete(ctx context.Context, name string) error {
-	tag, err := s.pool.Exec(ctx, `DELETE FROM account WHERE lower(name) = lower($1)`, name)
-	if err != nil {
-		return fmt.Errorf("delete user %s: %w", name, err)
-	}
-	if tag.RowsAffected() == 0 {
-		return ErrNotFound
-	}
-	return nil
+	return store.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT id FROM account WHERE id = $1 OR lower(name) = lower($1) ORDER BY id <> $1 LIMIT 2`, name)
+		if err != nil {
+			return fmt.Errorf("look up user %s: %w", name, err)
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		switch {
+		case err != nil:
+			return fmt.Errorf("look up user %s: %w", name, err)
+		case len(ids) == 0:
+			return ErrNotFound
+		case len(ids) > 1 && ids[0] != name:
+			return ErrAmbiguous
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM account WHERE id = $1`, ids[0]); err != nil {
+			return fmt.Errorf("delete user %s: %w", name, err)
+		}
+		return nil
+	})
 }
 
 func notFound(err error, doing string) error {

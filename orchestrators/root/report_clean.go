@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Bounds of what a cluster can have stored. Much of it comes from workers, of which one may lie: that must not spoil what the
+// cluster says of all others.
+const (
+	maxDetail = 4096 // bytes
+	maxWord   = 256  // bytes
+	maxWords  = 256
+	// maxPlacement leaves room to raise one that is taken over.
+	maxPlacement = math.MaxUint32 / 2
+)
+
+// reportable are the states that are a cluster's to tell.
+var reportable = [...]wire.State{
+	wire.StateClusterScheduled, wire.StateNodeScheduled, wire.StateCreating, wire.StateCreated, wire.StateRunning, wire.StateCompleted,
+	wire.StateFailed, wire.StateDead, wire.StateUndeployed, wire.StateNoWorkerCapacity, wire.StateNoQualifiedWorker,
+}
+
+// cleanReport cuts a report down to what can be stored and returns how many of its lines are about no instance.
+func cleanReport(in *wire.ClusterReport) (dropped int) {
+	before := len(in.Instances)
+	in.Instances = slices.DeleteFunc(in.Instances, func(i wire.InstanceReport) bool {
+		return !pki.ValidID(i.ServiceID) || i.Number < 0 || i.Number > math.MaxInt32 || i.Generation.Placement > maxPlacement ||
+			!slices.Contains(reportable[:], i.State)
+	})
+	soon := time.Now().Add(time.Hour)
+	for n := range in.Instances {
+		i := &in.Instances[n]
+		i.Detail = clip(i.Detail, maxDetail)
+		i.Restarts = min(max(i.Restarts, 0), math.MaxInt32)
+		i.CPUPercent, i.MemoryBytes = min(max(i.CPUPercent, 0), 1e9), max(i.MemoryBytes, 0)
+		if i.Since.Before(time.Unix(0, 0)) || i.Since.After(soon) {
+			i.Since = time.Time{} // now
+		}
+	}
+	a := &in.Aggregate
+	a.Location, a.Addons, a.VolumeDrivers = clip(a.Location, maxLocation), words(a.Addons), words(a.VolumeDrivers)
+	a.Groups = a.Groups[:min(len(a.Groups), maxWords)]
+	for n := range a.Groups {
+		a.Groups[n].Architecture, a.Groups[n].Runtime = clip(a.Groups[n].Architecture, maxWord), clip(a.Groups[n].Runtime, maxWord)
+	}
+	return before - len(in.Instances)
+}
+
+func words(list []string) []string {
+	list = list[:min(len(list), maxWords)]
+	for n := range list {
+		list[n] = clip(list[n], maxWord)
+	}
+	return list
+}
+
+// clip cuts a text to at most so many bytes, all of which Postgres takes.
+func clip(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return strings.ReplaceAll(text, "\x00", "")
+}
