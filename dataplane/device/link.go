@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// byName returns nil if there is no device of that name.
-func byName(name string) (netlink.Link, error) {
+// Find returns the device of that name, or nil if there is none.
+func Find(name string) (netlink.Link, error) {
 	l, err := netlink.LinkByName(name)
-	if isGone(err) {
+	if IsGone(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -23,7 +23,8 @@ func byName(name string) (netlink.Link, error) {
 	return l, nil
 }
 
-func isGone(err error) bool {
+// IsGone reports whether an error of netlink says that there is no such device.
+func IsGone(err error) bool {
 	var notFound netlink.LinkNotFoundError
 	return errors.As(err, &notFound) || errors.Is(err, unix.ENODEV)
 }

@@ -40,10 +40,10 @@ func ensurePair(name, far string, mtu int) (a, b netlink.Link, err error) {
 // findPair returns nil links if there is no such pair. A device that has one of the names but is something else is removed:
 // the names are this project's.
 func findPair(name, far string) (a, b netlink.Link, err error) {
-	if a, err = byName(name); err != nil {
+	if a, err = Find(name); err != nil {
 		return nil, nil, err
 	}
-	if b, err = byName(far); err != nil {
+	if b, err = Find(far); err != nil {
 		return nil, nil, err
 	}
 	if a != nil && b != nil && a.Type() == "veth" && a.Attrs().ParentIndex == b.Attrs().Index {
@@ -53,7 +53,7 @@ func findPair(name, far string) (a, b netlink.Link, err error) {
 		if l == nil {
 			continue
 		}
-		if err := netlink.LinkDel(l); err != nil && !isGone(err) {
+		if err := netlink.LinkDel(l); err != nil && !IsGone(err) {
 			return nil, nil, fmt.Errorf("remove %s, which is not the wanted veth: %w", l.Attrs().Name, err)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 //
 // The device is of type vxlan with external and gpe, which the netlink library cannot say: hence the message made here.
 func EnsureTunnel(port uint16) (ifindex int, err error) {
-	have, err := byName(Tunnel)
+	have, err := Find(Tunnel)
 	if err != nil {
 		return 0, err
 	}
@@ -29,7 +29,7 @@ func EnsureTunnel(port uint16) (ifindex int, err error) {
 		if right {
 			return have.Attrs().Index, DisableIPv6(Tunnel)
 		}
-		if err := netlink.LinkDel(have); err != nil && !isGone(err) {
+		if err := netlink.LinkDel(have); err != nil && !IsGone(err) {
 			return 0, fmt.Errorf("remove %s, which is not as wanted: %w", Tunnel, err)
 		}
 	}

@@ -13,23 +13,6 @@ import (
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 )
 
-// findVeth returns nil if the endpoint's device does not exist.
-func findVeth(name string) (netlink.Link, error) {
-	l, err := netlink.LinkByName(name)
-	if isGone(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for device %s: %w", name, err)
-	}
-	return l, nil
-}
-
-func isGone(err error) bool {
-	var notFound netlink.LinkNotFoundError
-	return errors.As(err, &notFound) || errors.Is(err, unix.ENODEV)
-}
-
 // createVeth makes a pair whose other end is eth0 inside ns; both are down.
 func createVeth(name string, mtu int, ns namespace) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
@@ -50,11 +33,11 @@ func createVeth(name string, mtu int, ns namespace) (netlink.Link, error) {
 }
 
 func deleteVeth(name string) error {
-	l, err := findVeth(name)
+	l, err := device.Find(name)
 	if err != nil || l == nil {
 		return err
 	}
-	if err := netlink.LinkDel(l); err != nil && !isGone(err) {
+	if err := netlink.LinkDel(l); err != nil && !device.IsGone(err) {
 		return fmt.Errorf("delete veth %s: %w", name, err)
 	}
 	return nil

@@ -26,7 +26,7 @@ func (n namespace) inner(host netlink.Link) (netlink.Link, error) {
 	}
 	defer h.Close()
 	l, err := h.LinkByName(innerName)
-	if isGone(err) {
+	if device.IsGone(err) {
 		return nil, nil
 	}
 	if err != nil {

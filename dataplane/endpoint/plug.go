@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 )
 
 // plug makes everything that an endpoint needs in the kernel, in the order in which no packet can pass unseen: the pair,
@@ -42,7 +43,7 @@ func (s *Set) adopt(e *entry, host, inner netlink.Link) error {
 
 // pair finds the endpoint's veth or makes it. One that leads elsewhere is a leftover and is replaced.
 func (s *Set) pair(e *entry, ns namespace) (host, inner netlink.Link, err error) {
-	host, err = findVeth(e.Interface)
+	host, err = device.Find(e.Interface)
 	if err != nil {
 		return nil, nil, err
 	}

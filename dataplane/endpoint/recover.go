@@ -15,6 +15,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/statefile"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 )
 
 // Open reads the state folder and compares it with the kernel: endpoints that both know are kept, ones whose device has
@@ -49,7 +50,7 @@ func Open(cfg Config) (*Set, error) {
 // recover takes a stored endpoint back if its device is there. Of two records of one instance, which a crash during a
 // take-over leaves, the higher generation is kept.
 func (s *Set) recover(e *entry) error {
-	host, err := findVeth(e.Interface)
+	host, err := device.Find(e.Interface)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (s *Set) Configure(n Network) error {
 
 // mend plugs an endpoint anew, outside only if its namespace has lost its path.
 func (s *Set) mend(e *entry) error {
-	host, err := findVeth(e.Interface)
+	host, err := device.Find(e.Interface)
 	if err != nil || host == nil {
 		return err // Check drops it
 	}
