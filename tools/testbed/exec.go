@@ -28,7 +28,7 @@ func (t *Testbed) Exec(host string, argv []string) error {
 	if err := underlay.Enter(host); err != nil {
 		return err
 	}
-	if err := syscall.Exec(path, argv, append(os.Environ(), envDir+"="+t.state.Dir, envHost+"="+host)); err != nil { //nolint:gosec // the user's command
+	if err := syscall.Exec(path, argv, t.environ(host)); err != nil { //nolint:gosec // the user's command
 		return fmt.Errorf("run %s: %w", path, err)
 	}
 	return nil
@@ -40,8 +40,16 @@ func (t *Testbed) Run(ctx context.Context, host string, argv ...string) ([]byte,
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // the caller's command
-	cmd.Env = append(os.Environ(), envDir+"="+t.state.Dir, envHost+"="+host)
+	cmd.Env = t.environ(host)
 	return output(cmd, func() error { return underlay.In(host, cmd.Start) })
+}
+
+// environ is that of commands on a host: the caller's, and where the host's programs have their sockets, so that `NodeEngine status` and
+// `NetManager status` find them.
+func (t *Testbed) environ(host string) []string {
+	return append(os.Environ(), envDir+"="+t.state.Dir, envHost+"="+host,
+		"OAK_NODEENGINE_RUN_DIR="+run(host, progEngine),
+		"OAK_NETMANAGER_RUN_DIR="+run(host, progNet), "OAK_NETMANAGER_SOCKET="+NetManagerSocket(host))
 }
 
 // Image makes a one-layer image of a root file system, pushes it to the testbed's registry and returns its reference.

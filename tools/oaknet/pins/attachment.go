@@ -52,6 +52,33 @@ func (w Worker) Attachments() ([]Attachment, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("list pinned links: %w", err)
 	}
+	out, err := w.links(entries)
+	if err != nil {
+		return nil, err
+	}
+	if len(out) == 0 {
+		if out, err = filters(); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(out, func(a, b Attachment) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Ifindex, b.Ifindex))
+	})
+	return out, nil
+}
+
+// attachedHere reports whether one of the pinned links is on an interface of this network namespace.
+func (w Worker) attachedHere() bool {
+	entries, err := os.ReadDir(w.LinkDir())
+	if err != nil {
+		return false
+	}
+	out, err := w.links(entries)
+	return err == nil && slices.ContainsFunc(out, func(a Attachment) bool { return a.Interface != "" })
+}
+
+// links reads the pinned links.
+func (w Worker) links(entries []os.DirEntry) ([]Attachment, error) {
 	var out []Attachment
 	for _, e := range entries {
 		kind, number, ok := strings.Cut(e.Name(), "-")
@@ -68,14 +95,6 @@ func (w Worker) Attachments() ([]Attachment, error) {
 		}
 		out = append(out, a)
 	}
-	if len(out) == 0 {
-		if out, err = filters(); err != nil {
-			return nil, err
-		}
-	}
-	slices.SortFunc(out, func(a, b Attachment) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Ifindex, b.Ifindex))
-	})
 	return out, nil
 }
 

@@ -78,8 +78,8 @@ func checkFileSystem(path string) error {
 	return nil
 }
 
-// Find returns the worker of that name, or the only one if name is empty. Its error wraps [ErrNone], [ErrSeveral] or [ErrVersion]
-// and says what there is instead.
+// Find returns the worker of that name. If name is empty it is the only one or, of several that share the machine, the one whose programs
+// are attached in this network namespace. Its error wraps [ErrNone], [ErrSeveral] or [ErrVersion] and says what there is instead.
 func Find(bpffs, name string) (Worker, error) {
 	all, err := Workers(bpffs)
 	if err != nil {
@@ -87,7 +87,9 @@ func Find(bpffs, name string) (Worker, error) {
 	}
 	switch {
 	case name == "" && len(all) > 1:
-		return Worker{}, fmt.Errorf("%w: choose one with --worker: %s", ErrSeveral, strings.Join(all, ", "))
+		if name = hereOf(bpffs, all); name == "" {
+			return Worker{}, fmt.Errorf("%w: choose one with --worker: %s", ErrSeveral, strings.Join(all, ", "))
+		}
 	case name == "":
 		name = all[0]
 	case !slices.Contains(all, name):
@@ -99,6 +101,21 @@ func Find(bpffs, name string) (Worker, error) {
 	}
 	w := Worker{Name: name, Dir: filepath.Join(bpffs, folder, name), Version: version}
 	return w, w.checkVersion()
+}
+
+// hereOf returns the one worker that has a program on an interface of this network namespace; "" if that is none or several.
+func hereOf(bpffs string, names []string) string {
+	var here []string
+	for _, name := range names {
+		w := Worker{Name: name, Dir: filepath.Join(bpffs, folder, name)}
+		if w.attachedHere() {
+			here = append(here, name)
+		}
+	}
+	if len(here) == 1 {
+		return here[0]
+	}
+	return ""
 }
 
 func (w Worker) checkVersion() error {
