@@ -31,6 +31,9 @@ int oak_container(struct __sk_buff *skb)
 
 	if (!ep || !cfg)
 		return oak_dropped(skb, OAK_DROP_NO_ENDPOINT);
+	/* The kernel has taken a VLAN's tag off, but would put it on again outside: containers have no say in the underlay's VLANs. */
+	if (skb->vlan_present)
+		return oak_dropped(skb, OAK_DROP_NOT_IP);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
 		return oak_dropped(skb, OAK_DROP_FAMILY);
 	if (skb->protocol != bpf_htons(ETH_P_IP))

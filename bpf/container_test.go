@@ -115,11 +115,14 @@ func TestContainerDrops(t *testing.T) {
 	arp[12], arp[13] = 8, 6
 	v6 := tcp(client, vipLocal, 1, 2, flagSYN).frame()
 	v6[12], v6[13] = 0x86, 0xdd
+	padded := tcp(client, vipLocal, 1, 2, flagSYN).frame()
+	padded[17] = 39 // the transport header ends behind the packet, in the frame's padding
 	for _, c := range []struct {
 		name, reason string
 		frame        []byte
 	}{
 		{"cut in the transport header", "malformed", short[:14+20+10]},
+		{"transport header in the padding", "malformed", padded},
 		{"header too short", "malformed", bad},
 		{"longer than it is", "malformed", long},
 		{"arp", "not_ip", arp},

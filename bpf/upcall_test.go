@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,6 +93,46 @@ func TestHeldPacketsKeepTheirOrder(t *testing.T) {
 	}
 	if _, ok, _ := k.maps.Pending.Lookup(AddrFrom(vipUnknown)); ok {
 		t.Error("the address is still marked as held")
+	}
+}
+
+// TestHeldPacketsAcrossProcessors holds an address whose last packet went up at a time that is, by the clock as this processor has
+// read it, yet to come.
+func TestHeldPacketsAcrossProcessors(t *testing.T) {
+	k := newKernel(t)
+	k.beat()
+	var ts unix.Timespec
+	must(t, unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts))
+	later := uint64(ts.Nano()) + uint64(time.Hour)
+	for name, pending := range map[string]Pending{
+		"sent up": {LastUp: later, Up: 2, Down: 1}, "come back": {LastUp: later, LastDown: later, Up: 2, Down: 2},
+	} {
+		must(t, k.maps.Pending.Put(AddrFrom(vipLocal), pending))
+		_, out := k.run(k.progs.Container, packet{src: client, dst: vipLocal, proto: unix.IPPROTO_UDP, sport: 5, dport: 6}.frame())
+		if out[1] != 0x6f {
+			t.Errorf("last held packet %s just now: another one passed by NetManager", name)
+		}
+	}
+}
+
+// TestMissesOfPeersAreCountedApart lets one peer use up its misses: those of another are handed up all the same.
+func TestMissesOfPeersAreCountedApart(t *testing.T) {
+	k := newKernel(t)
+	k.beat()
+	must(t, k.maps.PeerAddrs.Put(AddrFrom(outside), 3))
+	miss := func(from netip.Addr, i int) uint32 {
+		src := netip.AddrFrom4([4]byte{10, 30, 200, byte(i)})
+		verdict, _ := k.run(k.progs.UplinkIn, tunnelled(from, serverTag, tcp(src, server, 1, 2, flagSYN).ip()))
+		return verdict
+	}
+	for i := range 150 {
+		miss(peerOuter, i)
+	}
+	if k.drops()["upcall_rate"] == 0 {
+		t.Fatal("a peer may ask for any number of sources")
+	}
+	if verdict := miss(outside, 200); verdict != verdictRedirect {
+		t.Errorf("verdict %#x for the first miss of another peer, drops %v", verdict, k.drops())
 	}
 }
 

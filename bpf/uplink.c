@@ -51,6 +51,9 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_out
 	__u32 *peer, index, tag = bpf_ntohl(outer->gpe.vni) >> 8;
 	int reason;
 
+	/* Of a VLAN that only shares the cable. Tag 0 is a priority and no VLAN. */
+	if (skb->vlan_present && skb->vlan_tci & 0xfff)
+		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
 	if (outer->gpe.flags != OAK_GPE_FLAGS || outer->gpe.reserved[0] || outer->gpe.reserved[1] ||
 	    outer->gpe.vni & bpf_htonl(0xff))
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);

@@ -12,7 +12,7 @@
 /* oak_open_remote makes the entries of a flow that an instance of another worker opens. Returns a drop reason, or 0. */
 static __attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, struct oak_endpoint *ep, __u32 peer, __u32 held)
 {
-	struct oak_scratch *s = oak_scratch();
+	struct oak_scratch *s = oak_scratch_clear();
 
 	if (!s || !p || !ep)
 		return OAK_DROP_CONNTRACK_FULL;
@@ -45,6 +45,17 @@ static __attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, struct o
 	return oak_ct_insert(s);
 }
 
+/* oak_source_moved reports whether a flow's opener lives at this peer now, and not where it did. */
+static __always_inline int oak_source_moved(const struct oak_pkt *p, const struct oak_ct *e, __u32 peer)
+{
+	struct oak_source *source;
+
+	if (e->peer == peer || !p->may_open || (e->flags & (OAK_CT_REMOTE | OAK_CT_REPLY)) != OAK_CT_REMOTE)
+		return 0;
+	source = bpf_map_lookup_elem(&sources, &p->key.src);
+	return source && source->peer == peer;
+}
+
 /* oak_may_enter judges a packet from a peer. Returns a drop reason, or 0: then *e is its flow, or 0 if NetManager has to be asked
  * for its source first. */
 static __always_inline int oak_may_enter(struct oak_pkt *p, __u32 peer, __u32 tag, int reinjected, struct oak_ct **flow)
@@ -59,8 +70,9 @@ static __always_inline int oak_may_enter(struct oak_pkt *p, __u32 peer, __u32 ta
 
 	*flow = 0;
 	oak_pending_source(&wanted, &p->key.src);
-	/* A SYN on the key of an ended flow is judged like any other that opens one. */
-	if (e && !(p->key.proto == IPPROTO_TCP && p->may_open && e->seen & (OAK_TCP_FIN | OAK_TCP_RST))) {
+	/* A SYN on the key of an ended flow is judged like any other packet that opens one, and so is what opens one from an instance
+	 * that has moved to this peer since. */
+	if (e && !oak_ct_reopens(p, e) && !oak_source_moved(p, e, peer)) {
 		if (!(e->flags & OAK_CT_REMOTE) || e->peer != peer)
 			return OAK_DROP_WRONG_PEER;
 		if (e->tag != tag)

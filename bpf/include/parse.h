@@ -32,6 +32,7 @@ struct oak_pkt {
 	struct oak_ct_key key;
 	__u32 l3;       /* offset of the IP header */
 	__u32 l4;       /* offset of the transport header */
+	__u32 l4_len;   /* that the IP header leaves for it and its payload */
 	__u32 ack;      /* TCP, network order */
 	__u8 tcp;       /* enum oak_tcp_seen of this packet */
 	__u8 may_open;  /* TCP SYN, any UDP, echo request */
@@ -66,6 +67,7 @@ static __always_inline int oak_parse_ip4(struct __sk_buff *skb, __u32 off, struc
 	p->key.proto = ip->protocol;
 	p->l3 = off;
 	p->l4 = off + len;
+	p->l4_len = total - len;
 	return 0;
 }
 
@@ -73,7 +75,7 @@ static __always_inline int oak_parse_tcp(void *at, void *end, struct oak_pkt *p)
 {
 	struct tcphdr *tcp = at;
 
-	if ((void *)(tcp + 1) > end || tcp->doff < 5)
+	if ((void *)(tcp + 1) > end || p->l4_len < sizeof(*tcp) || tcp->doff < 5)
 		return OAK_DROP_MALFORMED;
 	p->key.sport = tcp->source;
 	p->key.dport = tcp->dest;
@@ -88,7 +90,7 @@ static __always_inline int oak_parse_udp(void *at, void *end, struct oak_pkt *p)
 {
 	struct udphdr *udp = at;
 
-	if ((void *)(udp + 1) > end)
+	if ((void *)(udp + 1) > end || p->l4_len < sizeof(*udp))
 		return OAK_DROP_MALFORMED;
 	p->key.sport = udp->source;
 	p->key.dport = udp->dest;
@@ -102,7 +104,7 @@ static __always_inline int oak_parse_icmp(void *at, void *end, struct oak_pkt *p
 {
 	struct oak_icmp_echo *icmp = at;
 
-	if ((void *)(icmp + 1) > end)
+	if ((void *)(icmp + 1) > end || p->l4_len < sizeof(*icmp))
 		return OAK_DROP_MALFORMED;
 	if (icmp->code)
 		return OAK_DROP_PROTOCOL;
@@ -123,11 +125,15 @@ static __always_inline int oak_parse_icmp(void *at, void *end, struct oak_pkt *p
 /* oak_parse_l4 completes the key from the transport header. oak_parse_ip4 has been there. Returns a drop reason, or 0. */
 static __always_inline int oak_parse_l4(struct __sk_buff *skb, struct oak_pkt *p)
 {
-	void *data = (void *)(long)skb->data;
-	void *end = (void *)(long)skb->data_end;
-	struct iphdr *ip = data + p->l3;
-	void *at;
+	void *data, *end, *at;
+	struct iphdr *ip;
 
+	/* Callers have made readable what there is without options. */
+	if (p->l4 > p->l3 + sizeof(*ip))
+		oak_pull(skb, p->l4 + sizeof(struct tcphdr));
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	ip = data + p->l3;
 	if ((void *)(ip + 1) > end)
 		return OAK_DROP_MALFORMED;
 	if (ip->frag_off & bpf_htons(OAK_IP_FRAGMENT))

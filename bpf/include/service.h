@@ -23,8 +23,8 @@ static __always_inline int oak_backend_usable(const struct oak_backend *b)
 }
 
 /* oak_next takes the service's instances in turn and passes over those that cannot be reached. Returns the index of a backend, or 0.
- * Closest and underutilized choose like round robin until their measurements exist. */
-static __always_inline __u32 oak_next(__u32 service)
+ * Closest and underutilized choose like round robin until their measurements exist. Not static: verified once, for any service. */
+__attribute__((noinline)) __u32 oak_next(__u32 service)
 {
 	struct oak_service *s = bpf_map_lookup_elem(&services, &service);
 	__u32 *cursor = bpf_map_lookup_elem(&cursors, &service);
@@ -90,7 +90,7 @@ static __always_inline int oak_reply_key(struct oak_scratch *s)
 /* oak_open_local makes the entries of a flow that a container of this worker opens. Returns a drop reason, or 0. */
 static __attribute__((noinline)) int oak_open_local(struct oak_pkt *p, struct oak_endpoint *ep, __u32 index, __u32 held)
 {
-	struct oak_scratch *s = oak_scratch();
+	struct oak_scratch *s = oak_scratch_clear();
 	struct oak_backend *b = bpf_map_lookup_elem(&backends, &index);
 	int reason;
 
@@ -138,13 +138,6 @@ static __always_inline int oak_backend_gone(const struct oak_ct *e)
 		return 0;
 	b = bpf_map_lookup_elem(&backends, &index);
 	return !b || b->generation != e->generation;
-}
-
-/* oak_ct_reopens reports whether an opening packet is a new flow on the key of an ended one. */
-static __always_inline int oak_ct_reopens(const struct oak_pkt *p, const struct oak_ct *e)
-{
-	return p->key.proto == IPPROTO_TCP && p->may_open && !(e->flags & OAK_CT_REPLY) &&
-	       e->seen & (OAK_TCP_FIN | OAK_TCP_RST);
 }
 
 static __always_inline int oak_open_flow(struct __sk_buff *skb, struct oak_endpoint *ep, struct oak_pkt *p, int reinjected)

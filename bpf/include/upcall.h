@@ -19,6 +19,7 @@
 #define OAK_HEARTBEAT_NS (2000 * OAK_NS_PER_MS)
 #define OAK_MAX_HELD 64
 #define OAK_MISSES_PER_SECOND 100
+#define OAK_MISSES_OF_PEER 0x80000000 /* apart from interface numbers, which are positive */
 
 #define OAK_MAC0 0x02 /* locally administered */
 #define OAK_MAC1 0x6f
@@ -41,7 +42,9 @@ static __always_inline int oak_pending_settled(const struct oak_addr *key)
 	if (!p)
 		return 1;
 	now = bpf_ktime_get_ns();
-	if ((p->up == p->down && now - p->last_down > OAK_SETTLE_NS) || now - p->last_up > OAK_PENDING_NS) {
+	/* Signed: another processor may have written a time that is later than now. */
+	if ((p->up == p->down && (__s64)(now - p->last_down) > (__s64)OAK_SETTLE_NS) ||
+	    (__s64)(now - p->last_up) > (__s64)OAK_PENDING_NS) {
 		bpf_map_delete_elem(&pending, key);
 		return 1;
 	}
@@ -56,10 +59,10 @@ static __always_inline int oak_manager_alive(__u64 now)
 	return beat && *beat && (*beat > now || now - *beat < OAK_HEARTBEAT_NS);
 }
 
-/* oak_miss_allowed takes a token of the container's bucket, which refills with time. */
-static __always_inline int oak_miss_allowed(__u32 ifindex, __u64 now)
+/* oak_miss_allowed takes a token of a bucket, which refills with time: a container's or a peer's. */
+static __always_inline int oak_miss_allowed(__u32 who, __u64 now)
 {
-	__u64 *state = bpf_map_lookup_elem(&miss_rate, &ifindex);
+	__u64 *state = bpf_map_lookup_elem(&miss_rate, &who);
 	__u32 ms = now / OAK_NS_PER_MS, tokens = OAK_MISSES_PER_SECOND, refill;
 	__u64 next;
 
@@ -76,12 +79,12 @@ static __always_inline int oak_miss_allowed(__u32 ifindex, __u64 now)
 	if (!tokens)
 		return 0;
 	next = (__u64)(tokens - 1) << 32 | ms;
-	bpf_map_update_elem(&miss_rate, &ifindex, &next, BPF_ANY);
+	bpf_map_update_elem(&miss_rate, &who, &next, BPF_ANY);
 	return 1;
 }
 
 /* oak_pending_up counts a packet that goes up. Returns a drop reason, or 0. */
-static __always_inline int oak_pending_up(const struct oak_addr *key, __u32 from)
+static __always_inline int oak_pending_up(const struct oak_addr *key, __u32 who)
 {
 	struct oak_pending *p = bpf_map_lookup_elem(&pending, key);
 	__u64 now = bpf_ktime_get_ns();
@@ -91,7 +94,7 @@ static __always_inline int oak_pending_up(const struct oak_addr *key, __u32 from
 	if (!p) {
 		struct oak_pending fresh = {.first = now, .last_up = now};
 
-		if (!oak_miss_allowed(from, now))
+		if (!oak_miss_allowed(who, now))
 			return OAK_DROP_UPCALL_RATE;
 		bpf_map_update_elem(&pending, key, &fresh, BPF_NOEXIST);
 		p = bpf_map_lookup_elem(&pending, key);
@@ -125,7 +128,7 @@ static __always_inline int oak_upcall(struct __sk_buff *skb, const struct oak_ad
 
 	if (!cfg || !cfg->upcall_ifindex)
 		return oak_dropped(skb, OAK_DROP_NO_MANAGER);
-	reason = oak_pending_up(key, peer ? 0 : skb->ifindex);
+	reason = oak_pending_up(key, peer ? OAK_MISSES_OF_PEER | peer : skb->ifindex);
 	if (reason)
 		return oak_dropped(skb, reason);
 	oak_pull(skb, sizeof(*eth));
