@@ -136,9 +136,9 @@ func (c *Cluster) onEndpoints(worker string, m wire.NetEndpoints) {
 		changed, refused = core.SetEndpoints(worker, m, true)
 		return nil
 	})
-	for _, why := range refused {
-		c.gauges.refused.Inc()
-		c.log.Warn("endpoint refused", "worker", worker, "reason", why)
+	if len(refused) > 0 { // one line, however many a worker sends
+		c.gauges.refused.Add(float64(len(refused)))
+		c.log.Warn("endpoints refused", "worker", worker, "count", len(refused), "first", refused[0])
 	}
 	if changed {
 		c.mu.Lock()
@@ -154,10 +154,11 @@ func (c *Cluster) onInterest(worker string, m wire.NetInterest) {
 		out, changed = core.SetInterest(worker, m, time.Now())
 		return out
 	})
-	c.noteEpoch(worker, m.Peers.Epoch)
+	held := m.Peers.Epoch
 	for _, a := range m.Addresses {
-		c.noteEpoch(worker, a.Held.Epoch)
+		held = max(held, a.Held.Epoch)
 	}
+	c.noteEpoch(worker, held)
 	if changed {
 		c.mu.Lock()
 		c.behind.put(worker).Interest = &m

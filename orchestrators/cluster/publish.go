@@ -70,9 +70,9 @@ func (c *Cluster) feedService(id string) {
 	c.feed.Lock()
 	defer c.feed.Unlock()
 	c.mu.Lock()
-	copies, spec, ok := c.ledger.CopiesOf(id)
+	copies, spec, wanted, ok := c.ledger.CopiesOf(id)
 	c.mu.Unlock()
-	s := overlay.Service{ID: id, JobName: spec.JobName, Addresses: spec.Addresses, Ports: spec.Ports}
+	s := overlay.Service{ID: id, JobName: spec.JobName, Addresses: spec.Addresses, Ports: spec.Ports, Wanted: wanted}
 	for _, x := range copies {
 		s.Copies = append(s.Copies, overlay.Copy{Number: x.Number, Generation: x.Generation, Worker: x.Worker, State: x.Report.State,
 			InstanceIP: x.Spec.InstanceIP, InstanceIPv6: x.Spec.InstanceIPv6, Load: load(x.Report, x.Spec), Stopping: x.Stop})

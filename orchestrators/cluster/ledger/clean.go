@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -16,12 +17,17 @@ const (
 	maxDetail   = 1024 // bytes
 	maxRuntimes = 16
 	maxWord     = 64 // bytes
+	maxName     = 253
 	// maxAmount bounds capacities, so that sums of them stay exact.
 	maxAmount = 1 << 40
+	// maxCopies bounds the copies that one worker may have adopted; a subnet of its holds fewer.
+	maxCopies = 4096
+	// maxAhead is by how much a worker's clock may be early.
+	maxAhead = time.Hour
 )
 
 // clean cuts what a worker says of an instance down to size. It reports false for what is no state of an instance at all.
-func clean(wi *wire.WorkerInstance) bool {
+func clean(wi *wire.WorkerInstance, now time.Time) bool {
 	if !pki.ValidID(wi.ServiceID) || wi.Number < 0 || wi.Number > math.MaxInt32 {
 		return false
 	}
@@ -34,6 +40,11 @@ func clean(wi *wire.WorkerInstance) bool {
 	if len(wi.Detail) > maxDetail {
 		wi.Detail = strings.ToValidUTF8(wi.Detail[:maxDetail], "") + "…"
 	}
+	wi.Restarts = min(max(wi.Restarts, 0), math.MaxInt32)
+	wi.CPUPercent, wi.MemoryBytes = min(max(wi.CPUPercent, 0), 1e9), max(wi.MemoryBytes, 0)
+	if wi.Since.Before(time.Unix(0, 0)) || wi.Since.After(now.Add(maxAhead)) {
+		wi.Since = now
+	}
 	return true
 }
 
@@ -41,8 +52,10 @@ func clean(wi *wire.WorkerInstance) bool {
 func cleanInformation(m *wire.Information) {
 	m.Runtimes = m.Runtimes[:min(len(m.Runtimes), maxRuntimes)]
 	m.Runtimes = slices.DeleteFunc(slices.Clone(m.Runtimes), func(r string) bool { return r == "" || len(r) > maxWord })
-	if len(m.Architecture) > maxWord {
-		m.Architecture = ""
+	for _, word := range []*string{&m.Architecture, &m.Name, &m.Version} {
+		if len(*word) > maxName {
+			*word = ""
+		}
 	}
 	m.Capacity = wire.Slot{VCPUs: min(max(m.Capacity.VCPUs, 0), maxAmount), MemoryMB: min(max(m.Capacity.MemoryMB, 0), maxAmount),
 		StorageMB: min(max(m.Capacity.StorageMB, 0), maxAmount), GPUs: min(max(m.Capacity.GPUs, 0), maxAmount)}

@@ -39,7 +39,7 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 	told := map[CopyID]struct{}{}
 	unknown := false
 	for _, wi := range m.Instances {
-		if !clean(&wi) {
+		if !clean(&wi, now) {
 			seen.Refused++
 			continue
 		}
@@ -114,7 +114,19 @@ func (l *Ledger) settleAbsent(w *Worker, applied wire.Stamp, told map[CopyID]str
 // Nothing is stopped: each becomes a copy of its own generation there. held are those that a person has to look at.
 func (l *Ledger) Adopt(worker string, unclaimed []wire.WorkerInstance) (ch Changes, held []wire.InstanceReport) {
 	ch = newChanges()
+	room := maxCopies
+	for _, list := range l.copies {
+		for _, c := range list {
+			if c.Worker == worker {
+				room--
+			}
+		}
+	}
 	for _, wi := range unclaimed {
+		if len(ch.Copies) >= room {
+			held = append(held, wi.InstanceReport)
+			continue
+		}
 		if wi.Spec == nil || l.find(wi.InstanceKey, wi.Generation) != nil {
 			continue
 		}
@@ -131,21 +143,28 @@ func (l *Ledger) Adopt(worker string, unclaimed []wire.WorkerInstance) (ch Chang
 		case wi.Generation.Placement > instance.Placement || l.fencesLive(worker, wi.Generation, wi.InstanceKey):
 			held = append(held, wi.InstanceReport)
 			continue
-		case wi.Generation.Placement == instance.Placement && wi.Generation.Move > instance.LastMove:
-			raised := *instance
-			raised.LastMove = wi.Generation.Move
-			ch.Instances[wi.InstanceKey] = raised
+		case wi.Generation.Placement == instance.Placement:
+			c.Spec = instance.Spec // what root has said counts, not what the worker says
+			if wi.Generation.Move > instance.LastMove {
+				raised := *instance
+				raised.LastMove = wi.Generation.Move
+				ch.Instances[wi.InstanceKey] = raised
+			}
 		}
 		ch.Copies[CopyID{wi.InstanceKey, wi.Generation}] = c
 	}
 	return ch, held
 }
 
-// fencesLive reports whether adopting the generation would take the place of a copy that runs elsewhere: no worker may take an
-// instance over by saying that it has a higher generation.
+// fencesLive reports whether adopting the generation would take the place of a copy that runs elsewhere, or that a worker which
+// is there was given: no worker may take an instance over by saying that it has a higher generation.
 func (l *Ledger) fencesLive(worker string, g wire.Generation, key wire.InstanceKey) bool {
 	c := l.current(key)
-	return c != nil && c.Worker != worker && c.Report.State == wire.StateRunning && g.Compare(c.Generation) > 0
+	if c == nil || c.Worker == worker || g.Compare(c.Generation) <= 0 {
+		return false
+	}
+	w := l.workers[c.Worker]
+	return c.Report.State == wire.StateRunning || w != nil && w.settled && w.goneSince.IsZero()
 }
 
 func (l *Ledger) keys() []wire.InstanceKey {

@@ -4,30 +4,31 @@ package ledger
 
 import "github.com/oakestra/oakestra-ebpf/control/wire"
 
-// CopiesOf returns all copies of all instances of a service, and the specification of the newest of its instances; ok is false if
-// there is nothing left of the service.
-func (l *Ledger) CopiesOf(service string) (copies []Copy, spec wire.InstanceSpec, ok bool) {
+// CopiesOf returns all copies of all instances of a service, and the specification of its newest instance. wanted says that
+// root wants an instance of it, and that the specification is root's word: a worker's for what was adopted counts only without
+// it. ok is false if there is nothing left of the service.
+func (l *Ledger) CopiesOf(service string) (copies []Copy, spec wire.InstanceSpec, wanted, ok bool) {
 	var newest uint64
-	take := func(s *wire.InstanceSpec, g wire.Generation) {
-		if !ok || g.Packed() > newest {
-			spec, newest = *s, g.Packed()
+	take := func(s *wire.InstanceSpec, g wire.Generation, word bool) {
+		if !ok || word && !wanted || word == wanted && g.Packed() > newest {
+			spec, newest, wanted = *s, g.Packed(), word
 		}
 		ok = true
+	}
+	for key, i := range l.instances {
+		if key.ServiceID == service {
+			take(&i.Spec, wire.Generation{Placement: i.Placement, Move: i.LastMove}, i.Wanted)
+		}
 	}
 	for _, key := range l.keys() {
 		if key.ServiceID == service {
 			for _, c := range l.copies[key] {
 				copies = append(copies, *c)
-				take(&c.Spec, c.Generation)
+				take(&c.Spec, c.Generation, false)
 			}
 		}
 	}
-	for key, i := range l.instances {
-		if key.ServiceID == service {
-			take(&i.Spec, wire.Generation{Placement: i.Placement, Move: i.LastMove})
-		}
-	}
-	return copies, spec, ok
+	return copies, spec, wanted, ok
 }
 
 // Copy returns one copy.

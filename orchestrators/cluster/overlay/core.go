@@ -26,14 +26,18 @@ type Core struct {
 	// graceEnd is until when a service may be held back because a worker has not yet told what it has.
 	graceEnd time.Time
 
-	workers   map[string]*worker
-	services  map[string]*service
+	workers  map[string]*worker
+	services map[string]*service
+	// addresses says whose an address is, claims which services say that it is theirs.
 	addresses map[netip.Addr]string
+	claims    map[netip.Addr]set
 	// wanted says which workers want an address, whether a service has it or not.
 	wanted map[netip.Addr]set
 
 	dirtyPeers    set
 	dirtyServices set
+	// dirtyAnswers are workers that want an address whose owner has changed.
+	dirtyAnswers set
 }
 
 type set map[string]struct{}
@@ -83,8 +87,8 @@ func NewCore(epoch uint64, graceEnd time.Time) *Core {
 	return &Core{
 		epoch: epoch, graceEnd: graceEnd,
 		workers: map[string]*worker{}, services: map[string]*service{},
-		addresses: map[netip.Addr]string{}, wanted: map[netip.Addr]set{},
-		dirtyPeers: set{}, dirtyServices: set{},
+		addresses: map[netip.Addr]string{}, claims: map[netip.Addr]set{}, wanted: map[netip.Addr]set{},
+		dirtyPeers: set{}, dirtyServices: set{}, dirtyAnswers: set{},
 	}
 }
 
@@ -123,7 +127,7 @@ func (c *Core) Settle() {
 }
 
 // Dirty reports whether [Core.Flush] has anything to look at.
-func (c *Core) Dirty() bool { return len(c.dirtyPeers)+len(c.dirtyServices) > 0 }
+func (c *Core) Dirty() bool { return len(c.dirtyPeers)+len(c.dirtyServices)+len(c.dirtyAnswers) > 0 }
 
 func (c *Core) next() wire.Stamp {
 	c.revision++

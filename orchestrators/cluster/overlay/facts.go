@@ -15,6 +15,9 @@ type Service struct {
 	Addresses []wire.ServiceAddress
 	Ports     []wire.Port
 	Copies    []Copy
+	// Wanted says that root wants instances of it. Its claim to an address outranks that of a service which merely is still, or
+	// says that it is, somewhere.
+	Wanted bool
 }
 
 // Copy is one generation of an instance on one worker.

@@ -51,7 +51,7 @@ func (c *Core) peers(w *worker) wire.NetPeers {
 func (c *Core) sources(w *worker) []wire.NetSource {
 	all := []wire.NetSource{}
 	for _, e := range w.endpoints {
-		if x := c.copyOf(w, &e); x != nil {
+		if x := c.copyOf(w, &e); x != nil && c.owns(e.ServiceID, x.InstanceIP) && c.owns(e.ServiceID, x.InstanceIPv6) {
 			all = append(all, wire.NetSource{InstanceKey: e.InstanceKey, Generation: e.Generation,
 				InstanceIP: x.InstanceIP, InstanceIPv6: x.InstanceIPv6})
 		}

@@ -26,7 +26,7 @@ func (c *Core) routable(s *service) map[int]*Copy {
 		if x.Stopping || (x.State != wire.StateRunning && x.State != wire.StateCreated) || x.Generation.Compare(s.floor[x.Number]) < 0 {
 			continue
 		}
-		if _, ok := c.endpointOf(s.ID, x); !ok {
+		if _, ok := c.endpointOf(s.ID, x); !ok || !c.owns(s.ID, x.InstanceIP) || !c.owns(s.ID, x.InstanceIPv6) {
 			continue
 		}
 		if have := best[x.Number]; have == nil || x.Generation.Compare(have.Generation) > 0 {
@@ -54,7 +54,8 @@ func (c *Core) held(s *service, now time.Time) bool {
 
 // routes returns the message that tells w where the instances of a service are.
 func (c *Core) routes(w *worker, s *service) wire.NetRoutes {
-	m := wire.NetRoutes{ServiceID: s.ID, JobName: s.JobName, Addresses: s.Addresses, Ports: s.Ports, Instances: []wire.RouteInstance{}}
+	own := slices.DeleteFunc(slices.Clone(s.Addresses), func(a wire.ServiceAddress) bool { return !c.owns(s.ID, a.Address) })
+	m := wire.NetRoutes{ServiceID: s.ID, JobName: s.JobName, Addresses: own, Ports: s.Ports, Instances: []wire.RouteInstance{}}
 	best := c.routable(s)
 	for _, x := range best {
 		e, _ := c.endpointOf(s.ID, x)

@@ -21,7 +21,8 @@ func (c *Core) Flush(now time.Time) (out []Message) {
 		}
 	}
 	clear(c.dirtyPeers)
-	asked := set{}
+	asked := c.dirtyAnswers
+	c.dirtyAnswers = set{}
 	for _, id := range slices.Sorted(maps.Keys(c.dirtyServices)) {
 		s := c.services[id]
 		if s == nil {

@@ -16,19 +16,10 @@ func (c *Core) SetService(s Service) {
 		c.services[s.ID] = old
 	} else {
 		c.touchService(old)
-		for _, a := range addressesOf(&old.Service) {
-			if c.addresses[a] == s.ID {
-				delete(c.addresses, a)
-			}
-		}
 	}
+	before := addressesOf(&old.Service)
 	old.Service = s
-	for _, a := range addressesOf(&s) {
-		// Addresses are root's to give, each once. An adopted instance brings its worker's word for them: it takes nobody's.
-		if owner, ok := c.addresses[a]; !ok || owner == s.ID {
-			c.addresses[a] = s.ID
-		}
-	}
+	c.claim(s.ID, before, addressesOf(&s))
 	c.reinterest(old)
 	c.touchService(old)
 }
@@ -40,12 +31,8 @@ func (c *Core) RemoveService(id string) {
 		return
 	}
 	c.touchService(s)
-	for _, a := range addressesOf(&s.Service) {
-		if c.addresses[a] == id {
-			delete(c.addresses, a)
-		}
-	}
 	delete(c.services, id)
+	c.claim(id, addressesOf(&s.Service), nil)
 	for w := range s.interested {
 		delete(c.workers[w].wants, id)
 	}
@@ -59,6 +46,9 @@ func (c *Core) reinterest(s *service) {
 	}
 	s.interested = set{}
 	for _, a := range addressesOf(&s.Service) {
+		if c.addresses[a] != s.ID {
+			continue
+		}
 		for w := range c.wanted[a] {
 			s.interested.add(w)
 			c.workers[w].wants.add(s.ID)
