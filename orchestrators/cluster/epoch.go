@@ -13,6 +13,9 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
 
+// maxAhead is how far an epoch may lie in the future before it is taken for a lie or a broken clock.
+const maxAhead = 24 * time.Hour
+
 // noteEpoch notes an epoch that a worker says it holds of this cluster's state. A higher one than this process's means that the
 // database was restored from a backup: what is published now would be ignored. One that lies further ahead than a day is a lie or a
 // broken clock, and is ignored.
@@ -20,7 +23,7 @@ func (c *Cluster) noteEpoch(worker string, seen uint64) {
 	if seen <= c.epoch.Load() {
 		return
 	}
-	if seen > uint64(time.Now().Add(24*time.Hour).UnixMilli()) {
+	if seen > uint64(time.Now().Add(maxAhead).UnixMilli()) {
 		c.log.Warn("worker holds an epoch more than a day ahead, which is ignored: check the clocks", "worker", worker, "epoch", seen)
 		return
 	}

@@ -110,6 +110,9 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 		return err
 	}
 	c.setConnected(true)
+	if err := c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.Acknowledge(m.Instances) }); err != nil {
+		return err // what could not be forgotten is told again, so that it is acknowledged again
+	}
 	r.told, r.full = lines, ack.SendFull && !r.full
-	return c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.Acknowledge(m.Instances) })
+	return nil
 }

@@ -141,6 +141,14 @@ func (c *Cluster) ask(ctx context.Context, client *uplink.Client) (since wire.St
 // takeDesired stores and applies a desired state in one transaction. Without a change of since meanwhile, the next question starts
 // after it.
 func (c *Cluster) takeDesired(ctx context.Context, since wire.Stamp, d *wire.ClusterDesired) error {
+	c.mu.Lock()
+	known := c.link.Applied
+	c.mu.Unlock()
+	if d.Epoch < known.Epoch && known.Epoch <= uint64(time.Now().Add(maxAhead).UnixMilli()) {
+		// It is older than what this cluster has applied, as after a restore. The next report says so, and root overrules it.
+		wake(c.wakeReporter)
+		return fmt.Errorf("ignore desired state %s: %s is applied already; root raises its epoch when it hears of that", d.Stamp, known)
+	}
 	err := c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.TakeDesired(d) },
 		func(ctx context.Context, tx pgx.Tx) error { return records.StoreDesired(ctx, tx, d) })
 	if err != nil {

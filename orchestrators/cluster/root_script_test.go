@@ -44,6 +44,7 @@ type scriptedRoot struct {
 	joins     int
 	asked     []bool // of each answered question: whether it was answered in full
 	away      bool
+	onReport  func(wire.ClusterReport) // before it is answered
 }
 
 func newScriptedRoot(t *testing.T) *scriptedRoot {
@@ -155,6 +156,9 @@ func (r *scriptedRoot) report(c echo.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.onReport != nil {
+		r.onReport(m)
+	}
 	r.aggregate, r.free = m.Aggregate, m.FreeSubnets
 	if m.Full {
 		r.fulls++
