@@ -41,6 +41,7 @@ type actor struct {
 	started time.Time
 	older   []runtime.Copy // copies of lower generations, to be removed
 	unwatch context.CancelFunc
+	swept   wire.Generation  // nothing is left of this generation
 	detach  *wire.Generation // addresses of this generation are to be given back
 	crashes int              // in a row
 	fails   int              // failed steps in a row

@@ -14,6 +14,11 @@ import (
 // advance does one thing towards the goal. It returns true if there may be more to do at once.
 func (c *actor) advance(ctx context.Context, g goal) (bool, error) {
 	if len(c.older) == 0 && (c.have == nil || !g.stops(c.have.Generation)) {
+		if c.have == nil && g.tomb != nil && c.swept != *g.tomb {
+			if err := c.sweep(ctx, *g.tomb); err != nil {
+				return false, err
+			}
+		}
 		if c.a.reportTombstone(c.key, g.tomb) && c.have == nil {
 			c.setDetach(*g.tomb) // nothing runs here, but an endpoint may be left
 		}
@@ -82,9 +87,21 @@ func (c *actor) stop(ctx context.Context) error {
 		}
 	}
 	c.log.Info("stopped", "generation", gen.String())
-	c.have, c.phase, c.due = nil, phaseNone, time.Time{}
+	c.have, c.phase, c.due, c.swept = nil, phaseNone, time.Time{}, gen
 	c.setDetach(gen)
 	c.clearReport()
+	return nil
+}
+
+// sweep removes what a creation that was killed half-way may have left of a generation that is not to come back: its namespace, and
+// with the runtime a file system and files to which no container belongs yet.
+func (c *actor) sweep(ctx context.Context, gen wire.Generation) error {
+	for _, rt := range c.a.opts.Runtimes {
+		if err := c.remove(ctx, rt, runtime.ID(c.key, gen)); err != nil {
+			return fmt.Errorf("remove what is left of generation %s: %w", gen, err)
+		}
+	}
+	c.swept = gen
 	return nil
 }
 

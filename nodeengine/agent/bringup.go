@@ -24,6 +24,9 @@ func (c *actor) bringUpUnlessOverruled(ctx context.Context) error {
 	defer cancel()
 	c.setOp(cancel)
 	defer c.setOp(nil)
+	if c.overruled(c.a.goalOf(c.key)) {
+		return nil // it came before there was anything to cut short
+	}
 	err := c.bringUp(op)
 	if err != nil && op.Err() != nil && ctx.Err() == nil {
 		return nil

@@ -19,6 +19,7 @@ func (u *Uplink) Run(ctx context.Context) {
 	wg.Go(func() { u.sendInstances(ctx) })
 	wg.Go(func() { u.sendInformation(ctx) })
 	wg.Go(func() { u.sampleUsage(ctx) })
+	wg.Go(func() { u.applyPending(ctx, applyInterval) })
 	wg.Wait()
 	u.goodbye(context.WithoutCancel(ctx))
 	u.session.Close()
@@ -97,6 +98,26 @@ func (u *Uplink) sendInformation(ctx context.Context) {
 		rev++
 		if err := u.send(ctx, wire.TopicInformation, info); err != nil && ctx.Err() == nil && !errors.Is(err, mqtt.ErrNotConnected) {
 			u.opts.Log.Warn("information is not sent", "error", err)
+		}
+	}
+}
+
+// applyPending tries a desired state that could not be stored again, until a newer one has come.
+func (u *Uplink) applyPending(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		d := u.pending.Load()
+		if d == nil || u.opts.Agent.Apply(*d) != nil {
+			continue
+		}
+		if u.pending.CompareAndSwap(d, nil) {
+			u.opts.Log.Info("desired state is stored after all", "stamp", d.String())
 		}
 	}
 }

@@ -23,6 +23,8 @@ const (
 	usageInterval       = 5 * time.Second
 	// fullInterval bounds how long the cluster can be wrong about an instance after a message that it could not take in.
 	fullInterval = 30 * time.Second
+	// applyInterval is how often a desired state that could not be stored is tried again.
+	applyInterval = 2 * time.Second
 	// coalesce gathers changes of several instances, or of one in quick succession, into one message.
 	coalesce = 5 * time.Millisecond
 	// sendTimeout bounds one message; goodbyeTimeout the last word of a program that ends.
@@ -61,6 +63,8 @@ type Uplink struct {
 	alive   atomic.Uint64 // session number of the present connection
 	hurry   chan struct{}
 	instRev uint64 // of the topic instances; belongs to its sender
+	// pending is the last desired state if it could not be stored, as on a full disk: the cluster does not send it again.
+	pending atomic.Pointer[wire.Desired]
 }
 
 // New returns an uplink; Run does the work.
@@ -124,8 +128,11 @@ func (u *Uplink) onConnect(ctx context.Context, s *mqtt.Session) {
 // onDesired takes in what the cluster wants. What cannot be understood changes nothing.
 func (u *Uplink) onDesired(_ string, payload []byte) {
 	d, err := decodeDesired(payload)
+	u.pending.Store(nil)
 	if err == nil && d != nil {
-		err = u.opts.Agent.Apply(*d)
+		if err = u.opts.Agent.Apply(*d); err != nil {
+			u.pending.Store(d)
+		}
 	}
 	if err != nil {
 		u.opts.Log.Error("desired state is refused, everything goes on as before", "error", err)

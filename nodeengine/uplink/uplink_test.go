@@ -3,8 +3,12 @@
 package uplink
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -33,4 +37,40 @@ func FuzzDecodeDesired(f *testing.F) {
 			t.Error("a newer format was taken")
 		}
 	})
+}
+
+// moody is an agent that cannot store at first.
+type moody struct {
+	Agent
+	fails atomic.Int32
+	got   chan wire.Desired
+}
+
+func (m *moody) Apply(d wire.Desired) error {
+	if m.fails.Add(-1) >= 0 {
+		return errors.New("no space left on device")
+	}
+	m.got <- d
+	return nil
+}
+
+// The cluster sends a desired state once: one that could not be stored is tried again.
+func TestDesiredStateThatCouldNotBeStoredIsTriedAgain(t *testing.T) {
+	m := &moody{got: make(chan wire.Desired, 1)}
+	m.fails.Store(3)
+	u := New(Options{Agent: m, Log: slog.New(slog.DiscardHandler)})
+	u.onDesired("", []byte(`{"format":1,"epoch":7,"revision":3}`))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { u.applyPending(ctx, time.Millisecond); close(done) }()
+	select {
+	case d := <-m.got:
+		if d.Epoch != 7 || d.Revision != 3 {
+			t.Fatalf("got %s", d.Stamp)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it is lost")
+	}
+	cancel()
+	<-done
 }
