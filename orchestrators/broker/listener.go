@@ -12,15 +12,19 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/listeners"
+
+	"github.com/oakestra/oakestra-ebpf/orchestrators/admission"
 )
 
 const (
 	handshakeTimeout = 5 * time.Second
-	// maxHandshakes bounds the strangers that are let in at the same time.
+	// maxHandshakes bounds the strangers that are let in at the same time; one more drops the oldest of them.
 	maxHandshakes = 256
 	// acceptPause follows a failed accept, such as one for want of file descriptors.
 	acceptPause = 50 * time.Millisecond
 )
+
+var errCrowded = errors.New("dropped to make room: too many wait for a handshake")
 
 // listener accepts TLS connections for the broker. The handshake runs apart from accepting and within a time-out, so that a
 // silent peer holds nobody up.
@@ -38,7 +42,7 @@ func (l *listener) Init(*slog.Logger) error { return nil }
 
 // Serve accepts until the listener closes.
 func (l *listener) Serve(establish listeners.EstablishFn) {
-	slots := make(chan struct{}, maxHandshakes)
+	strangers := admission.NewQueue(maxHandshakes)
 	for {
 		conn, err := l.net.Accept()
 		if err != nil {
@@ -49,13 +53,15 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 			time.Sleep(acceptPause)
 			continue
 		}
-		slots <- struct{}{}
+		leave := strangers.Enter(conn)
 		go func() {
 			tc := tls.Server(conn, l.tls)
 			ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 			err := tc.HandshakeContext(ctx)
 			cancel()
-			<-slots
+			if still := leave(); err == nil && !still {
+				err = errCrowded
+			}
 			if err != nil {
 				l.log.Info("TLS handshake failed", "remote", conn.RemoteAddr(), "error", err)
 				_ = conn.Close()

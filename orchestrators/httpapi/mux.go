@@ -7,12 +7,14 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/oakestra/oakestra-ebpf/orchestrators/admission"
 )
 
 const (
 	// firstByteTimeout is how long a connection may stay silent before it is closed.
 	firstByteTimeout = 10 * time.Second
-	// maxUndecided bounds the connections whose first byte is awaited.
+	// maxUndecided bounds the connections whose first byte is awaited; one more closes the oldest of them.
 	maxUndecided = 1024
 	// recordHandshake is the first byte of every TLS connection (RFC 8446, section 5.1); no HTTP or MQTT client starts with it.
 	recordHandshake = 0x16
@@ -24,7 +26,7 @@ const (
 func MuxListener(ln net.Listener, cfg *tls.Config, allowPlain bool) net.Listener {
 	m := &muxListener{
 		Listener: ln, cfg: cfg, allowPlain: allowPlain,
-		ready: make(chan net.Conn), slots: make(chan struct{}, maxUndecided), done: make(chan struct{}),
+		ready: make(chan net.Conn), undecided: admission.NewQueue(maxUndecided), done: make(chan struct{}),
 	}
 	go m.run()
 	return m
@@ -35,23 +37,17 @@ type muxListener struct {
 	cfg        *tls.Config
 	allowPlain bool
 
-	ready chan net.Conn
-	slots chan struct{}
-	done  chan struct{}
-	once  sync.Once
-	err   error // set before done is closed
+	ready     chan net.Conn
+	undecided *admission.Queue
+	done      chan struct{}
+	once      sync.Once
+	err       error // set before done is closed
 }
 
 func (m *muxListener) run() {
 	for {
-		select {
-		case m.slots <- struct{}{}:
-		case <-m.done:
-			return
-		}
 		conn, err := m.Listener.Accept()
 		if err != nil {
-			<-m.slots
 			if ne, ok := err.(interface{ Temporary() bool }); ok && ne.Temporary() {
 				time.Sleep(10 * time.Millisecond) // out of file descriptors, most likely
 				continue
@@ -59,17 +55,16 @@ func (m *muxListener) run() {
 			m.stop(err)
 			return
 		}
-		go func() {
-			defer func() { <-m.slots }()
-			m.decide(conn)
-		}()
+		leave := m.undecided.Enter(conn)
+		go m.decide(conn, leave)
 	}
 }
 
-func (m *muxListener) decide(conn net.Conn) {
+func (m *muxListener) decide(conn net.Conn, leave func() bool) {
 	var first [1]byte
 	_ = conn.SetReadDeadline(time.Now().Add(firstByteTimeout))
-	if n, _ := conn.Read(first[:]); n == 0 {
+	n, _ := conn.Read(first[:])
+	if still := leave(); n == 0 || !still {
 		_ = conn.Close()
 		return
 	}
