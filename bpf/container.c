@@ -6,15 +6,31 @@
  */
 #include "include/service.h"
 
-/* oak_to_host lets through what is not for the overlay: to the worker's own stack, and by it to the outside. */
-static __always_inline int oak_to_host(struct __sk_buff *skb, struct oak_config *cfg, __be32 dst)
+/* oak_is_tunnel reports whether a datagram for the outside goes to the tunnel's port, of anybody or of that peer. It would leave with
+ * this worker's address, and so as if this worker had sent it. */
+static __always_inline int oak_is_tunnel(struct __sk_buff *skb, struct oak_config *cfg, const struct oak_pkt *p)
 {
+	__u32 *index = bpf_map_lookup_elem(&peer_addrs, &p->key.dst);
+	struct oak_peer *peer = index ? bpf_map_lookup_elem(&peers, index) : 0;
+	__be16 first[4];
+
+	if (p->key.proto != IPPROTO_UDP || bpf_skb_load_bytes(skb, p->l4, first, sizeof(first)))
+		return 0;
+	return first[1] == bpf_htons(cfg->tunnel_port) || (peer && first[1] == bpf_htons(peer->port));
+}
+
+/* oak_to_host lets through what is not for the overlay: to the worker's own stack, and by it to the outside. */
+static __always_inline int oak_to_host(struct __sk_buff *skb, struct oak_config *cfg, const struct oak_pkt *p)
+{
+	__be32 dst = oak_addr_get4(&p->key.dst);
 	__u8 first = bpf_ntohl(dst) >> 24;
 
 	if (oak_in4(&cfg->workers4, dst) && dst != oak_addr_get4(&cfg->gateway4))
 		return oak_dropped(skb, OAK_DROP_NAMESPACE_IP);
 	if (first >= 224 || first == 0)
 		return oak_dropped(skb, OAK_DROP_BROADCAST);
+	if (oak_is_tunnel(skb, cfg, p))
+		return oak_dropped(skb, OAK_DROP_SPOOFED_SOURCE);
 	oak_stat(skb, OAK_STAT_TO_STACK);
 	return TC_ACT_UNSPEC;
 }
@@ -26,7 +42,6 @@ int oak_container(struct __sk_buff *skb)
 	struct oak_endpoint *ep = bpf_map_lookup_elem(&endpoints, &ifindex);
 	struct oak_config *cfg = oak_cfg();
 	struct oak_pkt p = {};
-	__be32 dst;
 	int reason;
 
 	if (!ep || !cfg)
@@ -44,9 +59,8 @@ int oak_container(struct __sk_buff *skb)
 		return oak_dropped(skb, reason);
 	if (!oak_addr_eq(&p.key.src, &ep->ns[OAK_V4]))
 		return oak_dropped(skb, OAK_DROP_SPOOFED_SOURCE);
-	dst = oak_addr_get4(&p.key.dst);
-	if (!oak_in4(&cfg->services4, dst))
-		return oak_to_host(skb, cfg, dst);
+	if (!oak_in4(&cfg->services4, oak_addr_get4(&p.key.dst)))
+		return oak_to_host(skb, cfg, &p);
 	oak_stat(skb, OAK_STAT_FROM_CONTAINER);
 	reason = oak_parse_l4(skb, &p);
 	if (reason)

@@ -115,6 +115,7 @@ func TestContainerDrops(t *testing.T) {
 	arp[12], arp[13] = 8, 6
 	v6 := tcp(client, vipLocal, 1, 2, flagSYN).frame()
 	v6[12], v6[13] = 0x86, 0xdd
+	otherPort := netip.MustParseAddr("192.0.2.3")
 	padded := tcp(client, vipLocal, 1, 2, flagSYN).frame()
 	padded[17] = 39 // the transport header ends behind the packet, in the frame's padding
 	for _, c := range []struct {
@@ -133,6 +134,9 @@ func TestContainerDrops(t *testing.T) {
 		{"timestamp request", "protocol", packet{src: client, dst: vipLocal, proto: unix.IPPROTO_ICMP, icmp: 13}.frame()},
 		{"spoofed", "spoofed_source", tcp(server, vipLocal, 1, 2, flagSYN).frame()},
 		{"namespace address", "namespace_ip", tcp(client, farServer, 1, 2, flagSYN).frame()},
+		{"tunnel packet in the worker's name", "spoofed_source", packet{src: client, dst: outside, proto: unix.IPPROTO_UDP, sport: 1, dport: port}.frame()},
+		{"the same to a peer's other port", "spoofed_source", packet{src: client, dst: otherPort, proto: unix.IPPROTO_UDP, sport: 1, dport: 4789}.frame()},
+		{"the same with options", "spoofed_source", packet{src: client, dst: outside, proto: unix.IPPROTO_UDP, dport: port, options: []byte{1, 1, 1, 0}}.frame()},
 		{"group", "broadcast", tcp(client, netip.MustParseAddr("239.1.1.1"), 1, 2, flagSYN).frame()},
 		{"refused", "no_service", tcp(client, vipRefused, 1, 2, flagSYN).frame()},
 		{"nothing runs", "no_backend", tcp(client, vipEmpty, 1, 2, flagSYN).frame()},
@@ -143,6 +147,8 @@ func TestContainerDrops(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKernel(t)
+			must(t, k.maps.PeerAddrs.Put(AddrFrom(otherPort), 3))
+			must(t, k.maps.Peers.Put(3, Peer{Outer: AddrFrom(otherPort), Port: 4789, State: PeerUp}))
 			verdict, _ := k.run(k.progs.Container, c.frame)
 			if got := k.drops(); verdict != verdictDrop || got[c.reason] != 1 || len(got) != 1 {
 				t.Errorf("verdict %#x, drops %v; want a drop for %s alone", verdict, got, c.reason)

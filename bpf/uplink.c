@@ -6,6 +6,25 @@
  * no overlay address leaves unencapsulated.
  */
 #include "include/ingress.h"
+#include "include/rate.h"
+
+/* Hello packets a second that NetManager gets to see of one peer, and of all strangers together, of whom each new peer is one. A
+ * greeting takes a few; checking one takes NetManager some microseconds. */
+#define OAK_HELLOS_PER_PEER 200
+#define OAK_HELLOS_OF_STRANGERS 2000
+
+static __always_inline int oak_hello_allowed(__be32 src)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct oak_addr from;
+	__u32 *peer;
+
+	oak_addr_set4(&from, src);
+	peer = bpf_map_lookup_elem(&peer_addrs, &from);
+	if (peer)
+		return oak_allowed(OAK_HELLOS_OF_PEER | *peer, OAK_HELLOS_PER_PEER, now);
+	return oak_allowed(OAK_HELLOS_OF_PEER, OAK_HELLOS_OF_STRANGERS, now);
+}
 
 static __always_inline int oak_hello_up(struct __sk_buff *skb, __u32 src, __u32 dst, __u16 sport, __u32 off)
 {
@@ -17,6 +36,8 @@ static __always_inline int oak_hello_up(struct __sk_buff *skb, __u32 src, __u32 
 	len = skb->len - off;
 	if (len > OAK_HELLO_MAX)
 		return oak_dropped(skb, OAK_DROP_MALFORMED);
+	if (!oak_hello_allowed(src))
+		return oak_dropped(skb, OAK_DROP_HELLO_FULL);
 	h = bpf_ringbuf_reserve(&events, sizeof(*h), 0);
 	if (!h)
 		return oak_dropped(skb, OAK_DROP_HELLO_FULL);

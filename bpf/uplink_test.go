@@ -105,6 +105,49 @@ func TestUplinkHandsHelloUp(t *testing.T) {
 	}
 }
 
+// TestHelloFlood lets a stranger send hellos without end: NetManager sees a bounded number, and those of a peer all the same.
+func TestHelloFlood(t *testing.T) {
+	k := newKernel(t)
+	reader, err := ringbuf.NewReader(k.maps.Events)
+	must(t, err)
+	defer reader.Close()
+	body := string(append([]byte{0x0c, 0, 0, 0xfe, 0, 0, 0, 0}, make([]byte, 136)...))
+	seen := map[byte]int{} // by the last byte of the sender's address
+	drain := func() {
+		reader.SetDeadline(time.Now())
+		for {
+			record, err := reader.Read()
+			if err != nil {
+				return
+			}
+			seen[record.RawSample[15]]++
+		}
+	}
+	hellos := func(from netip.Addr, n int) {
+		p := packet{src: from, dst: selfOuter, proto: unix.IPPROTO_UDP, sport: 1, dport: port, payload: body}.frame()
+		for i := range n {
+			k.run(k.progs.UplinkIn, p)
+			if i%200 == 0 {
+				drain()
+			}
+		}
+		drain()
+	}
+	start := time.Now()
+	hellos(outside, 6000)
+	hellos(peerOuter, 50)
+	limit := 2000 + int(2000*time.Since(start).Seconds()) + 1
+	if n := seen[outside.As4()[3]]; n < 2000 || n > limit {
+		t.Errorf("NetManager saw %d of 6000 hellos of strangers, want between 2000 and %d", n, limit)
+	}
+	if n := seen[peerOuter.As4()[3]]; n != 50 {
+		t.Errorf("NetManager saw %d of a peer's 50 hellos", n)
+	}
+	if k.drops()["hello_full"] == 0 {
+		t.Error("none was counted as dropped")
+	}
+}
+
 // TestUplinkNeverPassesTheTunnelPort throws any bytes at the tunnel port: whatever they are, the kernel's device gets none, and nothing
 // is delivered that does not carry a tag of this worker.
 func TestUplinkNeverPassesTheTunnelPort(t *testing.T) {

@@ -260,19 +260,25 @@ static __always_inline void oak_ct_forget(const struct oak_ct_key *fwd_key)
 		oak_ct_delete(&rev_key);
 }
 
-/* oak_ct_insert writes both directions. Returns a drop reason, or 0. */
-static __always_inline int oak_ct_insert(const struct oak_scratch *s)
+/* oak_ct_insert writes both directions. If another processor has opened the flow just now, that one counts: callers have to look
+ * the entry up. What the packet replaces is removed. Returns a drop reason, or 0. */
+static __always_inline int oak_ct_insert(const struct oak_scratch *s, const struct oak_pkt *p)
 {
-	oak_ct_forget(&s->fwd_key);
-	oak_ct_delete(&s->rev_key);
-	oak_ct_delete(&s->fwd_key);
+	struct oak_ct *other;
+
+	if (p->replaces) {
+		oak_ct_forget(&s->fwd_key);
+		oak_ct_delete(&s->fwd_key);
+	}
+	bpf_map_delete_elem(&flows, &s->rev_key);
 	if (bpf_map_update_elem(&new_flows, &s->rev_key, &s->rev, BPF_ANY))
 		return OAK_DROP_CONNTRACK_FULL;
-	if (bpf_map_update_elem(&new_flows, &s->fwd_key, &s->fwd, BPF_ANY)) {
+	if (!bpf_map_update_elem(&new_flows, &s->fwd_key, &s->fwd, BPF_NOEXIST))
+		return 0;
+	other = oak_ct_lookup(&s->fwd_key);
+	if (!other || !oak_ct_is_reverse(other, &s->rev_key))
 		bpf_map_delete_elem(&new_flows, &s->rev_key);
-		return OAK_DROP_CONNTRACK_FULL;
-	}
-	return 0;
+	return other ? 0 : OAK_DROP_CONNTRACK_FULL;
 }
 
 #endif

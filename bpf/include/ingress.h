@@ -42,7 +42,7 @@ static __attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, struct o
 	s->rev.peer = peer;
 	s->rev.tag = ep->tag;
 	oak_ct_pair(s);
-	return oak_ct_insert(s);
+	return oak_ct_insert(s, p);
 }
 
 /* oak_source_moved reports whether a flow's opener lives at this peer now, and not where it did. */
@@ -85,6 +85,7 @@ static __always_inline int oak_may_enter(struct oak_pkt *p, __u32 peer, __u32 ta
 		*flow = e;
 		return 0;
 	}
+	p->replaces = !!e;
 	if (!cfg)
 		return OAK_DROP_NO_ENDPOINT;
 	ifindex = bpf_map_lookup_elem(&local, &p->key.dst);

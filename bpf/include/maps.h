@@ -52,7 +52,7 @@ OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_ct_key, struct oak_ct, OAK_MAX_FLOWS, OAK_
 OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_ct_key, struct oak_ct, OAK_MAX_NEW_FLOWS, 0) new_flows SEC(".maps");
 /* P, M settles: service addresses whose first packets are held. */
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, struct oak_pending, OAK_MAX_PENDING, OAK_LAZY) pending SEC(".maps");
-/* P: tokens for new misses, by ifindex of the container, or 1 << 31 | index of the peer; value: tokens << 32 | last refill in ms. */
+/* P: tokens for what NetManager has to look at, by who causes it (rate.h); value: tokens << 32 | last refill in ms. */
 OAK_MAP(BPF_MAP_TYPE_LRU_HASH, __u32, __u64, OAK_MAX_ENDPOINTS, 0) miss_rate SEC(".maps");
 /* P: dropped packets by enum oak_drop. */
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_counter, OAK_DROP_MAX, 0) drops SEC(".maps");

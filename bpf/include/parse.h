@@ -36,6 +36,7 @@ struct oak_pkt {
 	__u32 ack;      /* TCP, network order */
 	__u8 tcp;       /* enum oak_tcp_seen of this packet */
 	__u8 may_open;  /* TCP SYN, any UDP, echo request */
+	__u8 replaces;  /* it opens a flow on the key of an old one */
 };
 
 /* oak_pull makes the first len bytes directly readable, as far as there are that many. */

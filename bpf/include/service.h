@@ -125,7 +125,7 @@ static __attribute__((noinline)) int oak_open_local(struct oak_pkt *p, struct oa
 	s->rev.peer = b->peer;
 	s->rev.tag = b->tag;
 	oak_ct_pair(s);
-	return oak_ct_insert(s);
+	return oak_ct_insert(s, p);
 }
 
 /* oak_backend_gone reports whether the instance that the flow was given is there no more. */
@@ -173,6 +173,7 @@ static __always_inline int oak_from_container(struct __sk_buff *skb, struct oak_
 {
 	struct oak_ct *e = oak_ct_lookup(&p->key);
 
+	p->replaces = !!e;
 	if (!e || oak_ct_reopens(p, e))
 		return oak_open_flow(skb, ep, p, reinjected);
 	/* What arrives from a peer cannot be sent by a container; the key would say so, were it not for a forged entry. */

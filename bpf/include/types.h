@@ -241,7 +241,7 @@ enum oak_drop {
 	OAK_DROP_FAMILY,           /* a family that the overlay does not carry yet */
 	OAK_DROP_FRAGMENT,         /* an inner fragment */
 	OAK_DROP_PROTOCOL,         /* neither TCP, UDP nor ICMP echo */
-	OAK_DROP_SPOOFED_SOURCE,   /* out of a container: not its own address */
+	OAK_DROP_SPOOFED_SOURCE,   /* out of a container: not its own address, or made to look like this worker's tunnel */
 	OAK_DROP_NO_ENDPOINT,      /* out of an interface that is no endpoint, or to an address that is none */
 	OAK_DROP_NAMESPACE_IP,     /* out of a container, straight to a namespace IP */
 	OAK_DROP_NO_SERVICE,       /* nobody has the service address */
@@ -267,7 +267,7 @@ enum oak_drop {
 	OAK_DROP_OVERLAY_ON_UPLINK, /* unencapsulated overlay address on the uplink */
 	OAK_DROP_TUNNEL_DEVICE,    /* reached the tunnel's kernel device, which never delivers */
 	OAK_DROP_OUTER_FRAGMENT,
-	OAK_DROP_HELLO_FULL,       /* NetManager does not keep up with hello packets */
+	OAK_DROP_HELLO_FULL,       /* more hello packets than NetManager is to deal with */
 	OAK_DROP_BROADCAST,        /* out of a container: to everybody or to a group */
 	OAK_DROP_MAX,
 };

@@ -10,8 +10,8 @@
 
 #include "count.h"
 #include "parse.h"
+#include "rate.h"
 
-#define OAK_NS_PER_MS 1000000ULL
 /* After the last held packet came back: until then it may still wait in another processor's queue. */
 #define OAK_SETTLE_NS (2 * OAK_NS_PER_MS)
 /* NetManager answers or gives up within a second; then counts that do not match no longer matter. */
@@ -19,7 +19,6 @@
 #define OAK_HEARTBEAT_NS (2000 * OAK_NS_PER_MS)
 #define OAK_MAX_HELD 64
 #define OAK_MISSES_PER_SECOND 100
-#define OAK_MISSES_OF_PEER 0x80000000 /* apart from interface numbers, which are positive */
 
 #define OAK_MAC0 0x02 /* locally administered */
 #define OAK_MAC1 0x6f
@@ -59,30 +58,6 @@ static __always_inline int oak_manager_alive(__u64 now)
 	return beat && *beat && (*beat > now || now - *beat < OAK_HEARTBEAT_NS);
 }
 
-/* oak_miss_allowed takes a token of a bucket, which refills with time: a container's or a peer's. */
-static __always_inline int oak_miss_allowed(__u32 who, __u64 now)
-{
-	__u64 *state = bpf_map_lookup_elem(&miss_rate, &who);
-	__u32 ms = now / OAK_NS_PER_MS, tokens = OAK_MISSES_PER_SECOND, refill;
-	__u64 next;
-
-	if (state) {
-		tokens = *state >> 32;
-		refill = (ms - (__u32)*state) * OAK_MISSES_PER_SECOND / 1000;
-		if (ms - (__u32)*state > 1000 || tokens + refill > OAK_MISSES_PER_SECOND)
-			tokens = OAK_MISSES_PER_SECOND;
-		else if (refill)
-			tokens += refill;
-		else
-			ms = (__u32)*state; /* fractions of a token add up */
-	}
-	if (!tokens)
-		return 0;
-	next = (__u64)(tokens - 1) << 32 | ms;
-	bpf_map_update_elem(&miss_rate, &who, &next, BPF_ANY);
-	return 1;
-}
-
 /* oak_pending_up counts a packet that goes up. Returns a drop reason, or 0. */
 static __always_inline int oak_pending_up(const struct oak_addr *key, __u32 who)
 {
@@ -94,7 +69,7 @@ static __always_inline int oak_pending_up(const struct oak_addr *key, __u32 who)
 	if (!p) {
 		struct oak_pending fresh = {.first = now, .last_up = now};
 
-		if (!oak_miss_allowed(who, now))
+		if (!oak_allowed(who, OAK_MISSES_PER_SECOND, now))
 			return OAK_DROP_UPCALL_RATE;
 		bpf_map_update_elem(&pending, key, &fresh, BPF_NOEXIST);
 		p = bpf_map_lookup_elem(&pending, key);

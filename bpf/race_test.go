@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// TestFirstPacketsOnTwoProcessors sends the first two datagrams of a flow at the same time: both go to the same instance, and the
+// flow has one entry a direction.
+func TestFirstPacketsOnTwoProcessors(t *testing.T) {
+	k := newKernel(t)
+	k.backend(4, server, serverInst, Backend{Ifindex: 77, Tag: serverTag, Service: 6})
+	k.backend(5, gateway, serverInst, Backend{Ifindex: 77, Tag: serverTag, Service: 6})
+	k.service(6, vipUnknown, 4, 5)
+	const flows = 2000
+	var to [2][flows]string
+	var at [2]atomic.Int64
+	var wg sync.WaitGroup
+	for n := range to {
+		wg.Go(func() {
+			out := make([]byte, 128)
+			for i := range flows {
+				frame := packet{src: client, dst: vipUnknown, proto: unix.IPPROTO_UDP, sport: uint16(i), dport: 53}.frame()
+				at[n].Add(1)
+				for at[1-n].Load() < at[n].Load() { // the other one is not ready yet
+					runtime.Gosched()
+				}
+				opts := &ebpf.RunOptions{Data: frame, DataOut: out}
+				if _, err := k.progs.Container.Run(opts); err == nil {
+					to[n][i] = string(opts.DataOut[30:34])
+				}
+			}
+		})
+	}
+	wg.Wait()
+	differ := 0
+	for i := range flows {
+		if to[0][i] != to[1][i] {
+			differ++
+		}
+	}
+	if differ > 0 {
+		t.Errorf("%d of %d flows began at two instances", differ, flows)
+	}
+	if n := len(entries(t, k.maps.NewFlows)); n != 2*flows {
+		t.Errorf("%d entries, want %d", n, 2*flows)
+	}
+}
