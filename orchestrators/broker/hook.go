@@ -22,11 +22,15 @@ const maxUnacknowledged = 4096
 // maxKeepalive in seconds bounds how long a vanished client stays unnoticed; a client that asks for none gets this one.
 const maxKeepalive = 60
 
+// maxSubscriptions of one client are several times what it needs.
+const maxSubscriptions = 64
+
 // mqtt311 is the protocol level of MQTT 3.1.1.
 const mqtt311 = 4
 
 var (
 	errSlow   = errors.New("too many messages wait for this client: it reads too slowly")
+	errGreedy = errors.New("too many subscriptions: the routes are one, with a wildcard")
 	errRetain = errors.New("retained messages are for liveness alone")
 )
 
@@ -40,7 +44,7 @@ func (h *hook) ID() string { return "oakestra" }
 
 func (h *hook) Provides(b byte) bool {
 	switch b {
-	case mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublish, mochi.OnPublishDropped, mochi.OnQosPublish:
+	case mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSubscribe, mochi.OnPublish, mochi.OnPublishDropped, mochi.OnQosPublish:
 		return true
 	}
 	return false
@@ -99,6 +103,16 @@ func (h *hook) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
 		h.log.Warn("mqtt access refused", "client", cl.ID, "topic", clip(topic), "write", write)
 	}
 	return allowed
+}
+
+// OnSubscribe ends a client that subscribes to more than there is. Filters of routes name any service, so there are as many as
+// somebody makes up.
+func (h *hook) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet {
+	if !cl.Net.Inline && cl.State.Subscriptions.Len()+len(pk.Filters) > maxSubscriptions {
+		h.drop(cl, errGreedy)
+		pk.Filters = nil
+	}
+	return pk
 }
 
 // OnPublish refuses a retained message where none is due, which the check of the topic alone does not see.

@@ -60,8 +60,13 @@ type Cluster struct {
 	wakeDecider, wakeReporter, wakeWriter chan struct{}
 }
 
+// loadTimeout bounds reading everything: some hundred thousand rows.
+const loadTimeout = time.Minute
+
 // load reads everything from the database under a fresh epoch.
 func (c *Cluster) load(ctx context.Context, epoch uint64, link records.Link) error {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
 	var stored records.Stored
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) (err error) {
 		stored, err = records.Load(ctx, tx)

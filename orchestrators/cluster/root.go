@@ -25,6 +25,9 @@ import (
 // questions open must not be asked in a circle.
 const quickAnswer = time.Second
 
+// countTimeout bounds a look at the database besides a transaction, which has a bound of its own.
+const countTimeout = 10 * time.Second
+
 // errAskAnew ends a question to root that is to be put differently.
 var errAskAnew = errors.New("everything is to be asked for")
 
@@ -154,7 +157,9 @@ func (c *Cluster) takeDesired(ctx context.Context, since wire.Stamp, d *wire.Clu
 	if err != nil {
 		return err
 	}
-	free, err := records.FreeSubnets(ctx, c.pool)
+	counting, cancel := context.WithTimeout(ctx, countTimeout)
+	free, err := records.FreeSubnets(counting, c.pool)
+	cancel()
 	c.mu.Lock()
 	if err == nil {
 		c.free = free

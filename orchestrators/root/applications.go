@@ -138,6 +138,10 @@ func (r *Root) queryApplications(ctx context.Context, where string, args ...any)
 func (r *Root) deleteApplication(c echo.Context) error {
 	ctx, id := c.Request().Context(), named(c, keyApp)
 	err := r.placing(ctx, func(tx pgx.Tx) error {
+		// First, so that whoever is adding a service is waited for, and finds no application afterwards.
+		if _, err := tx.Exec(ctx, `UPDATE application SET deleted_at = now() WHERE id = $1`, id); err != nil {
+			return fmt.Errorf("delete application %s: %w", id, err)
+		}
 		rows, err := tx.Query(ctx, `SELECT id FROM service WHERE application_id = $1 AND deleted_at IS NULL ORDER BY id`, id)
 		if err != nil {
 			return fmt.Errorf("list services of application %s: %w", id, err)
@@ -145,9 +149,6 @@ func (r *Root) deleteApplication(c echo.Context) error {
 		services, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return fmt.Errorf("list services of application %s: %w", id, err)
-		}
-		if _, err := tx.Exec(ctx, `UPDATE application SET deleted_at = now() WHERE id = $1`, id); err != nil {
-			return fmt.Errorf("delete application %s: %w", id, err)
 		}
 		for _, s := range services {
 			if err := r.removeService(ctx, tx, s); err != nil {

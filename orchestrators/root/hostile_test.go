@@ -156,3 +156,33 @@ func TestGuessingPasswordsIsSlow(t *testing.T) {
 	}
 	require.Greater(t, refused, 10)
 }
+
+// TestApplicationGoesWithTheServiceThatIsBeingAdded deletes an application while another request is adding a service to it.
+func TestApplicationGoesWithTheServiceThatIsBeingAdded(t *testing.T) {
+	s := start(t)
+	service := s.register(s.admin, "app", map[string]any{})
+	app := s.ok(http.MethodGet, "/api/service/"+service, nil).(map[string]any)["applicationID"].(string)
+	tx, err := s.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `SELECT FROM application WHERE id = $1 FOR UPDATE`, app)
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `INSERT INTO service (id, application_id, name, namespace, job_name, descriptor)
+		SELECT 'ffffffffffffffffffffffff', application_id, 'late', namespace, 'app.test.late.test', descriptor FROM service WHERE id = $1`, service)
+	require.NoError(t, err)
+	deleted := make(chan int, 1)
+	go func() {
+		status, _, _ := request(http.DefaultClient, s.admin, http.MethodDelete, s.plain+"/api/application/"+app, nil)
+		deleted <- status
+	}()
+	require.Eventually(t, func() bool { // until the deletion waits for the other
+		var n int
+		err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted`).Scan(&n)
+		return err == nil && n > 0
+	}, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, tx.Commit(t.Context()))
+	require.Equal(t, 200, <-deleted)
+	require.Empty(t, s.ok(http.MethodGet, "/api/services", nil))
+	var left int
+	require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM application) + (SELECT count(*) FROM service)`).Scan(&left))
+	require.Zero(t, left)
+}

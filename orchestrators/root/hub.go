@@ -15,6 +15,9 @@ import (
 // desiredChannel is the Postgres channel on which root processes tell one another that a cluster's desired state changed.
 const desiredChannel = "oakestra_desired"
 
+// listenTimeout bounds getting a connection that listens.
+const listenTimeout = 10 * time.Second
+
 // hub wakes queries that wait for a cluster's desired state. What it passes on are hints: whoever waits also polls.
 type hub struct {
 	mu      sync.Mutex
@@ -61,14 +64,20 @@ func (h *hub) listen(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) 
 }
 
 func (h *hub) listenOnce(ctx context.Context, pool *pgxpool.Pool) error {
-	conn, err := pool.Acquire(ctx)
+	acquire, cancel := context.WithTimeout(ctx, listenTimeout)
+	defer cancel()
+	conn, err := pool.Acquire(acquire)
 	if err != nil {
 		return err
 	}
 	// The connection goes with its LISTEN, so that nobody else gets the notices.
 	raw := conn.Hijack()
-	defer func() { _ = raw.Close(context.WithoutCancel(ctx)) }()
-	if _, err := raw.Exec(ctx, "LISTEN "+desiredChannel); err != nil {
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = raw.Close(ctx)
+	}()
+	if _, err := raw.Exec(acquire, "LISTEN "+desiredChannel); err != nil {
 		return err
 	}
 	for {

@@ -22,6 +22,8 @@ const (
 	retryBatch = 32
 	// retryPass bounds what one pass does; those that were tried longest ago come first in the next.
 	retryPass = 512
+	// retryTimeout bounds one pass, should the database hang.
+	retryTimeout = time.Minute
 )
 
 // wakeRetry asks for a pass soon. It never blocks.
@@ -65,6 +67,8 @@ func givenBack() []wire.State {
 
 // retryAll makes one pass, in batches.
 func (r *Root) retryAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, retryTimeout)
+	defer cancel()
 	// Each is tried once a pass: a failed attempt moves it behind this time.
 	var start time.Time
 	if err := r.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&start); err != nil {
