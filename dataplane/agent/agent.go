@@ -94,6 +94,7 @@ func (a *Agent) run(parent context.Context) error {
 	a.tasks.Go(func() { a.publish.run(ctx) })
 	a.tasks.Go(func() { a.stored.run(ctx) })
 	a.tasks.Go(func() { a.every(ctx, followEvery, "follow the uplink", a.follow) })
+	a.tasks.Go(func() { a.every(ctx, followEvery, "keep the host's devices and firewall", a.mend) })
 	a.tasks.Go(func() { a.every(ctx, sweepEvery, "expire flows", a.sweep) })
 	a.log.Info("NetManager is up", "name", a.cfg.Name, "epoch", a.epoch, "pins", a.dp.Dir(), "version", a.cfg.Version)
 

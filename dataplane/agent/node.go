@@ -89,6 +89,29 @@ func (a *Agent) configure(ctx context.Context) error {
 	if node == nil {
 		return nil
 	}
+	if err := a.configureHost(); err != nil {
+		return err
+	}
+	subnet, _ := firstV4(node.Subnets)
+	n := endpoint.Network{Subnets: node.Subnets, Gateway: device.Gateway(subnet), MTU: a.innerMTU()}
+	if err := a.endpoints.Configure(n); err != nil {
+		a.log.Error("cannot mend all endpoints", "error", err)
+	}
+	if identity == nil || a.overlay.Load() != nil {
+		return nil
+	}
+	return a.startOverlay(ctx, identity.WorkerID, port)
+}
+
+// configureHost makes the host's own pair, what the programs know and the firewall what the node's configuration and the uplink say.
+// It changes nothing that is right, and nothing at all without a configuration. configuring is held.
+func (a *Agent) configureHost() error {
+	a.known.Lock()
+	node, port := a.node, a.port
+	a.known.Unlock()
+	if node == nil {
+		return nil
+	}
 	subnet, ok := firstV4(node.Subnets)
 	if !ok {
 		return fmt.Errorf("stored configuration %s has no IPv4 subnet: remove it to have it asked for", a.state.path(nodeFile))
@@ -100,16 +123,7 @@ func (a *Agent) configure(ctx context.Context) error {
 	if err := a.writeConfig(*node, gateway, port, mtu); err != nil {
 		return err
 	}
-	if err := egress.Ensure(egress.Config{Subnets: node.Subnets, Overlay: overlayRanges(node.Ranges), TunnelPort: port}); err != nil {
-		return err
-	}
-	if err := a.endpoints.Configure(endpoint.Network{Subnets: node.Subnets, Gateway: gateway, MTU: mtu}); err != nil {
-		a.log.Error("cannot mend all endpoints", "error", err)
-	}
-	if identity == nil || a.overlay.Load() != nil {
-		return nil
-	}
-	return a.startOverlay(ctx, identity.WorkerID, port)
+	return egress.Ensure(egress.Config{Subnets: node.Subnets, Overlay: overlayRanges(node.Ranges), TunnelPort: port})
 }
 
 func tunnelPort(cfg Config, node *wire.NetNode) uint16 {

@@ -5,9 +5,11 @@ package agent
 import (
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
 	"github.com/stretchr/testify/require"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -60,4 +62,24 @@ func TestContainersReachTheOutsideAndAreReachedByTheirHost(t *testing.T) {
 	l := listen(func(f func()) { within(t, outside, f) })
 	require.Equal(t, "192.0.2.1", exchange(t, inside, l, "192.0.2.2:80"), "the outside sees the host")
 	exchange(t, h.within, listen(inside), e.NamespaceIP.String()+":80")
+
+	// Others load their firewall anew, and make the host a router and no router again.
+	h.within(func() {
+		conn, err := nftables.New()
+		require.NoError(t, err)
+		conn.FlushRuleset()
+		require.NoError(t, conn.Flush())
+		for _, v := range []string{"1", "0"} {
+			require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte(v), 0))
+		}
+	})
+	h.eventually("containers reach the outside again", func() (reached bool) {
+		inside(func() {
+			conn, err := net.DialTimeout("tcp4", "192.0.2.2:80", 200*time.Millisecond)
+			if reached = err == nil; reached {
+				_ = conn.Close()
+			}
+		})
+		return reached
+	})
 }

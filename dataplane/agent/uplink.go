@@ -4,14 +4,37 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/netip"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 )
 
-// followEvery is how often the uplink's address and MTU are looked at.
+// followEvery is how often the uplink's address and MTU are looked at, and what others may have taken away.
 const followEvery = 2 * time.Second
+
+// mend puts back what others have removed of the host's part: a firewall that is loaded anew flushes everybody's tables, and who
+// writes net.ipv4.ip_forward resets forwarding on every device. What is right is not touched.
+func (a *Agent) mend(context.Context) error {
+	a.configuring.Lock()
+	defer a.configuring.Unlock()
+	devices := make([]string, 0, 8)
+	if u := a.uplink.Load(); u != nil {
+		devices = append(devices, u.Name)
+	}
+	for _, e := range a.endpoints.List() {
+		devices = append(devices, e.Interface)
+	}
+	errs := []error{a.configureHost()}
+	for _, name := range devices {
+		if err := device.EnableForwarding(name); !errors.Is(err, fs.ErrNotExist) { // gone, or about to be found gone
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // follow does what a change of the uplink asks for, and what an earlier attempt failed to.
 func (a *Agent) follow(ctx context.Context) error {

@@ -25,12 +25,14 @@ func config() Config {
 	}
 }
 
-func handles(t *testing.T) []uint64 {
+func handles(t *testing.T) []uint64 { t.Helper(); return handlesOf(t, chainName) }
+
+func handlesOf(t *testing.T, chain string) []uint64 {
 	t.Helper()
 	conn, err := nftables.New()
 	require.NoError(t, err)
 	table := &nftables.Table{Name: TableName, Family: nftables.TableFamilyINet}
-	rules, err := conn.GetRules(table, &nftables.Chain{Name: chainName, Table: table})
+	rules, err := conn.GetRules(table, &nftables.Chain{Name: chain, Table: table})
 	require.NoError(t, err)
 	var out []uint64
 	for _, r := range rules {
@@ -58,6 +60,11 @@ func TestEnsureIsIdempotent(t *testing.T) {
 	require.NoError(t, conn.Flush())
 	require.NoError(t, Ensure(changed))
 	require.Len(t, handles(t), 4, "a table that someone emptied is filled again")
+
+	conn.FlushChain(&nftables.Chain{Name: filterChain, Table: &nftables.Table{Name: TableName, Family: nftables.TableFamilyINet}})
+	require.NoError(t, conn.Flush())
+	require.NoError(t, Ensure(changed))
+	require.Len(t, handlesOf(t, filterChain), 1, "and one with an emptied chain")
 
 	require.NoError(t, Remove())
 	require.NoError(t, Remove())
@@ -107,6 +114,48 @@ func TestContainersReachTheOutsideAsTheirHost(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	require.Equal(t, "192.0.2.1", conn.RemoteAddr().(*net.TCPAddr).IP.String())
+}
+
+// TestOtherNetworksDoNotReachContainers routes a neighbour's packets to a container's namespace address through the worker.
+func TestOtherNetworksDoNotReachContainers(t *testing.T) {
+	netnstest.Enter(t)
+	inside := namespaceWith(t, "c0", "10.18.0.1/26", "10.18.0.2/26", true)
+	outside := namespaceWith(t, "u0", "192.0.2.1/24", "192.0.2.2/24", false)
+	var server net.PacketConn
+	within(t, inside, func() {
+		var err error
+		server, err = net.ListenPacket("udp4", "10.18.0.2:7")
+		require.NoError(t, err)
+	})
+	defer func() { _ = server.Close() }()
+	send := func(what string) {
+		c, err := net.Dial("udp4", "10.18.0.2:7")
+		require.NoError(t, err)
+		defer func() { _ = c.Close() }()
+		_, err = c.Write([]byte(what))
+		require.NoError(t, err)
+	}
+	receive := func() string {
+		require.NoError(t, server.SetReadDeadline(time.Now().Add(5*time.Second)))
+		b := make([]byte, 64)
+		n, _, err := server.ReadFrom(b)
+		require.NoError(t, err)
+		return string(b[:n])
+	}
+	neighbour := func(what string) {
+		within(t, outside, func() { send(what) })
+	}
+	within(t, outside, func() {
+		require.NoError(t, netlink.RouteAdd(&netlink.Route{
+			Gw: net.IPv4(192, 0, 2, 1), Dst: &net.IPNet{IP: net.IPv4(10, 18, 0, 0), Mask: net.CIDRMask(26, 32)},
+		}))
+	})
+	neighbour("without the table")
+	require.Equal(t, "without the table", receive(), "the test's network is as meant")
+	require.NoError(t, Ensure(config()))
+	neighbour("from outside")
+	send("from the host")
+	require.Equal(t, "from the host", receive())
 }
 
 // namespaceWith makes a namespace that a veth joins to the test's.

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rules returns the expressions of each rule, in order.
+// rules returns the expressions of each rule on what leaves the host, in order.
 func (c Config) rules() [][]expr.Any {
 	var rules [][]expr.Any
 	for _, p := range c.Overlay {
@@ -27,6 +27,23 @@ func (c Config) rules() [][]expr.Any {
 			&expr.Masq{FullyRandom: true},
 		)
 		rules = append(rules, fromTunnelPort, append(matchPrefix(p, true), &expr.Masq{}))
+	}
+	return rules
+}
+
+// filters returns the expressions of each rule on what the host forwards, in order: other networks of the host may answer
+// containers, and not reach for them by their namespace addresses.
+func (c Config) filters() [][]expr.Any {
+	var rules [][]expr.Any
+	known := binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
+	for _, p := range c.Subnets {
+		rules = append(rules, append(matchPrefix(p, false),
+			&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: known, Xor: make([]byte, 4)},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: make([]byte, 4)},
+			&expr.Counter{},
+			&expr.Verdict{Kind: expr.VerdictDrop},
+		))
 	}
 	return rules
 }

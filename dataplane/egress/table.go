@@ -16,8 +16,9 @@ import (
 
 // Names of what Ensure makes.
 const (
-	TableName = "oakestra"
-	chainName = "postrouting"
+	TableName   = "oakestra"
+	chainName   = "postrouting"
+	filterChain = "forward"
 )
 
 // Config is what the table has to say.
@@ -33,13 +34,13 @@ type Config struct {
 // Ensure makes the table say c. A table that already does is left alone; another is replaced in one transaction. Flows that
 // are already masqueraded keep their mapping either way.
 func Ensure(c Config) error {
-	rules := c.rules()
+	rules, filters := c.rules(), c.filters()
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
 	mark := userdata.AppendString(nil, userdata.TypeComment, fmt.Sprintf("oakestra %x", c.digest()))
-	if present(conn, len(rules), mark) {
+	if present(conn, chainName, len(rules), mark) && present(conn, filterChain, len(filters), mark) {
 		return nil
 	}
 	t := conn.AddTable(&nftables.Table{Name: TableName, Family: nftables.TableFamilyINet})
@@ -51,6 +52,13 @@ func Ensure(c Config) error {
 	})
 	for _, exprs := range rules {
 		conn.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: exprs, UserData: mark})
+	}
+	filter := conn.AddChain(&nftables.Chain{
+		Name: filterChain, Table: t, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
+	})
+	for _, exprs := range filters {
+		conn.AddRule(&nftables.Rule{Table: t, Chain: filter, Exprs: exprs, UserData: mark})
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("write nftables table %s: %w (does the kernel have nf_tables with masquerading?)", TableName, err)
@@ -71,10 +79,10 @@ func Remove() error {
 	return nil
 }
 
-// present reports whether the kernel's table carries the mark in each of so many rules. Any doubt is a no.
-func present(conn *nftables.Conn, rules int, mark []byte) bool {
+// present reports whether a chain of the kernel's table carries the mark in each of so many rules. Any doubt is a no.
+func present(conn *nftables.Conn, chain string, rules int, mark []byte) bool {
 	t := &nftables.Table{Name: TableName, Family: nftables.TableFamilyINet}
-	have, err := conn.GetRules(t, &nftables.Chain{Name: chainName, Table: t})
+	have, err := conn.GetRules(t, &nftables.Chain{Name: chain, Table: t})
 	if err != nil || len(have) != rules {
 		return false
 	}
@@ -88,6 +96,6 @@ func present(conn *nftables.Conn, rules int, mark []byte) bool {
 
 // digest changes whenever the rules would.
 func (c Config) digest() []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "v1 %v %v %d", c.Subnets, c.Overlay, c.TunnelPort))
+	sum := sha256.Sum256(fmt.Appendf(nil, "v2 %v %v %d", c.Subnets, c.Overlay, c.TunnelPort))
 	return sum[:8]
 }
