@@ -186,3 +186,33 @@ func TestApplicationGoesWithTheServiceThatIsBeingAdded(t *testing.T) {
 	require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM application) + (SELECT count(*) FROM service)`).Scan(&left))
 	require.Zero(t, left)
 }
+
+// TestRedeployingAtOnceKeepsTheAddress deletes an application and registers it anew with the same names and address before its
+// instance has ended. The end of the old one takes nothing from the new one.
+func TestRedeployingAtOnceKeepsTheAddress(t *testing.T) {
+	s := start(t)
+	c := s.joinWith("c1", 4)
+	fields := map[string]any{"addresses": map[string]string{"rr_ip": "10.30.55.55", "rr_ip_v6": "fdff:2000::55:55"}}
+	old := s.register(s.admin, "app", fields)
+	s.deploy(old)
+	c.say(wire.InstanceKey{ServiceID: old}, 1, 1, wire.StateRunning)
+	app := s.ok(http.MethodGet, "/api/service/"+old, nil).(map[string]any)["applicationID"].(string)
+	s.ok(http.MethodDelete, "/api/application/"+app, nil)
+	status, body := s.call(s.admin, http.MethodPost, "/api/auth/register",
+		map[string]any{"name": "eve", "password": password, "organization_name": "others"})
+	require.Equal(t, 200, status, body)
+	status, body = s.call(s.login("others", "eve"), http.MethodPost, "/api/application/", descriptor("app", fields))
+	require.Equal(t, 409, status, body)
+
+	fresh := s.register(s.admin, "app", fields)
+	s.deploy(fresh)
+	d := c.desired(wire.Stamp{}, 0)
+	require.Len(t, d.Removed, 1)
+	require.Len(t, d.Changed, 1)
+	c.say(wire.InstanceKey{ServiceID: old}, 1, 1, wire.StateUndeployed)
+	shown := s.ok(http.MethodGet, "/api/service/"+fresh, nil).(map[string]any)
+	require.Equal(t, "10.30.55.55", shown["RR_ip"])
+	require.Equal(t, "fdff:2000::55:55", shown["RR_ip_v6"])
+	status, body = s.call(s.admin, http.MethodPost, "/api/application/", descriptor("second", fields))
+	require.Equal(t, 409, status, body)
+}

@@ -125,7 +125,8 @@ func insert(ctx context.Context, tx pgx.Tx, p pool, addr netip.Addr, policy wire
 }
 
 // TakeNamed gives the owner the address that it asks for. It fails with an [OutsideError] or a [TakenError]. An address in
-// quarantine is given only to the organisation that released it.
+// quarantine, or of a service that is being removed, is given only to the organisation whose it was: so it can deploy a service
+// anew before the old one's last instance has confirmed its end.
 func TakeNamed(ctx context.Context, tx pgx.Tx, r wire.Ranges, want wire.ServiceAddress, owner Owner) error {
 	addr := want.Address.Unmap()
 	p := poolOf(r, want.Policy, addr.Is6())
@@ -140,12 +141,14 @@ func TakeNamed(ctx context.Context, tx pgx.Tx, r wire.Ranges, want wire.ServiceA
 		return err
 	}
 	var organization string
-	var free, quarantined bool
-	err = tx.QueryRow(ctx, `SELECT organization_id, released_at IS NOT NULL, coalesce(released_at > now() - $2::interval, false)
-		FROM address WHERE address = $1 FOR UPDATE`, addr, Quarantine).Scan(&organization, &free, &quarantined)
+	var free, quarantined, leaving bool
+	err = tx.QueryRow(ctx, `SELECT organization_id, released_at IS NOT NULL, coalesce(released_at > now() - $2::interval, false),
+		number IS NULL AND EXISTS (SELECT FROM service s WHERE s.id = service_id AND s.deleted_at IS NOT NULL)
+		FROM address WHERE address = $1 FOR UPDATE`, addr, Quarantine).Scan(&organization, &free, &quarantined, &leaving)
 	switch {
 	case err != nil:
 		return fmt.Errorf("look up address %s: %w", addr, err)
+	case !free && leaving && organization == owner.Organization:
 	case !free:
 		return &TakenError{addr, "a service or instance has it, or one that is being removed; choose another, or none to get a free one"}
 	case quarantined && organization != owner.Organization:
