@@ -19,9 +19,6 @@ import (
 // DefaultBPFFS is where distributions mount the BPF file system.
 const DefaultBPFFS = "/sys/fs/bpf"
 
-// ErrRunning is returned by [Open] while another NetManager holds the same worker's datapath.
-var ErrRunning = errors.New("another NetManager holds this worker's datapath")
-
 // Options say where a worker's datapath is pinned.
 type Options struct {
 	// BPFFS is the mount point of a BPF file system; [DefaultBPFFS] if empty.
@@ -41,7 +38,7 @@ type Datapath struct {
 	maps  *bpf.Maps
 	progs *bpf.Programs
 	hooks hooks
-	lock  *os.File
+	locks []*os.File
 	log   *slog.Logger
 }
 
@@ -66,16 +63,15 @@ func MapDir(bpffs, worker string) (string, error) {
 // already the new program: one atomic replacement each, without a packet lost. It returns [ErrRunning] if another NetManager is at
 // work.
 func Open(_ context.Context, o Options) (*Datapath, error) {
-	lock, err := takeLock(o)
+	locks, err := takeLocks(o)
 	if err != nil {
 		return nil, err
 	}
 	d, err := open(o)
 	if err != nil {
-		_ = lock.Close()
-		return nil, err
+		return nil, errors.Join(err, release(locks))
 	}
-	d.lock = lock
+	d.locks = locks
 	return d, nil
 }
 
@@ -125,29 +121,6 @@ func checkBPFFS(path string) error {
 	return nil
 }
 
-func takeLock(o Options) (*os.File, error) {
-	dir := o.LockDir
-	if dir == "" {
-		dir = "/run/oakestra"
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create lock folder: %w", err)
-	}
-	path := filepath.Join(dir, "netmanager-"+o.Worker+".lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: worker %q, lock %s: stop the other one, or give this one another --name", ErrRunning, o.Worker, path)
-		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return f, nil
-}
-
 // dropOldVersions removes pinned maps of other shapes. Their links have been given programs over the new maps by now; flows in the
 // old ones are lost, which a later version of this package has to avoid by looking them up in both.
 func (d *Datapath) dropOldVersions(current string) {
@@ -172,10 +145,7 @@ func (d *Datapath) Dir() string { return d.dir }
 // Close lets go of programs and maps. What is attached stays attached, what is pinned stays pinned.
 func (d *Datapath) Close() error {
 	d.closeObjects()
-	if d.lock != nil {
-		return d.lock.Close()
-	}
-	return nil
+	return release(d.locks)
 }
 
 func (d *Datapath) closeObjects() {

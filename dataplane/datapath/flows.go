@@ -70,19 +70,32 @@ func sweep(ctx context.Context, m *bpf.Maps, now time.Duration) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			limit := timeout(key, flow)
-			if now-time.Duration(flow.LastSeen) < limit {
+			if now-time.Duration(flow.LastSeen) < timeout(key, flow) {
 				continue
 			}
-			reverse, ok, rerr := table.Lookup(reverseKey(key, flow))
-			if rerr == nil && ok && now-time.Duration(reverse.LastSeen) < limit {
-				continue
+			over, lerr := idle(table, key, now)
+			errs = append(errs, lerr)
+			if over {
+				errs = append(errs, table.Delete(key), table.Delete(reverseKey(key, flow)))
 			}
-			errs = append(errs, table.Delete(key), table.Delete(reverseKey(key, flow)))
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// idle looks again, at both directions: since the entry was listed a packet may have come, or a new flow taken its place.
+func idle(table bpf.Table[bpf.FlowKey, bpf.Flow], key bpf.FlowKey, now time.Duration) (bool, error) {
+	flow, ok, err := table.Lookup(key)
+	if err != nil || !ok {
+		return false, err
+	}
+	limit := timeout(key, flow)
+	if now-time.Duration(flow.LastSeen) < limit {
+		return false, nil
+	}
+	reverse, ok, err := table.Lookup(reverseKey(key, flow))
+	return err == nil && (!ok || now-time.Duration(reverse.LastSeen) >= limit), err
 }
 
 // PurgeEndpoint removes every flow to or from the namespace addresses of an endpoint that is gone.

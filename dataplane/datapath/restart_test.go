@@ -141,9 +141,13 @@ func numberedStream(t *testing.T, from, to *box) (sent, received func() int64) {
 func TestSecondNetManagerIsRefused(t *testing.T) {
 	w := newWorld(t)
 	netnstest.Within(t, w.workers[0].ns, func() error {
-		_, err := datapath.Open(t.Context(), w.workers[0].options)
-		if !errors.Is(err, datapath.ErrRunning) {
+		again := w.workers[0].options
+		if _, err := datapath.Open(t.Context(), again); !errors.Is(err, datapath.ErrRunning) {
 			return fmt.Errorf("want ErrRunning of a second Open, got %w", err)
+		}
+		again.Worker = "another"
+		if _, err := datapath.Open(t.Context(), again); !errors.Is(err, datapath.ErrRunning) {
+			return fmt.Errorf("want ErrRunning of an Open for another worker in the same network namespace, got %w", err)
 		}
 		return nil
 	})
