@@ -88,6 +88,18 @@ func TestTunnelIsExternalGPEAndLeftDown(t *testing.T) {
 	require.Error(t, err, "the device holds the port")
 }
 
+func TestTunnelPortOfAnotherIsNamed(t *testing.T) {
+	netnstest.Enter(t)
+	taken, err := net.ListenUDP("udp4", &net.UDPAddr{Port: 50105})
+	require.NoError(t, err)
+	defer func() { _ = taken.Close() }()
+	index, err := EnsureTunnel(50105)
+	if err == nil {
+		err = SetUp(index)
+	}
+	require.ErrorContains(t, err, "UDP port 50105")
+}
+
 func TestTunnelWithoutGPEIsReplaced(t *testing.T) {
 	netnstest.Enter(t)
 	attrs := netlink.NewLinkAttrs()

@@ -42,7 +42,11 @@ func setUp(l netlink.Link) error {
 	if l.Attrs().Flags&net.FlagUp != 0 {
 		return nil
 	}
-	if err := netlink.LinkSetUp(l); err != nil {
+	err := netlink.LinkSetUp(l)
+	if tunnel, ok := l.(*netlink.Vxlan); ok && errors.Is(err, unix.EADDRINUSE) {
+		return fmt.Errorf("set %s up: UDP port %d is another program's: stop that program, or choose another port with --tunnel-port: %w", Tunnel, tunnel.Port, err)
+	}
+	if err != nil {
 		return fmt.Errorf("set %s up: %w", l.Attrs().Name, err)
 	}
 	return nil

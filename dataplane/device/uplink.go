@@ -19,6 +19,9 @@ const Overhead = 56
 // minMTU is the least that IPv4 hosts must take in whole (RFC 791).
 const minMTU = 576
 
+// ethernet is the link-layer type whose headers the programs expect before every packet.
+const ethernet = "ether"
+
 // Uplink is the device that leads to other workers.
 type Uplink struct {
 	Index int
@@ -103,6 +106,9 @@ func onlyCandidate() (Uplink, error) {
 
 func describe(l netlink.Link) (Uplink, error) {
 	u := Uplink{Index: l.Attrs().Index, Name: l.Attrs().Name, MTU: l.Attrs().MTU}
+	if kind := l.Attrs().EncapType; kind != ethernet {
+		return u, fmt.Errorf("uplink %s carries no Ethernet frames (%s), such as a VPN's device: name another one with --uplink", u.Name, kind)
+	}
 	addrs, err := netlink.AddrList(l, netlink.FAMILY_V4)
 	if err != nil {
 		return u, fmt.Errorf("list addresses of uplink %s: %w", u.Name, err)

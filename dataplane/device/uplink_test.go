@@ -59,3 +59,11 @@ func TestUplinkIsFound(t *testing.T) {
 	_, err = FindUplink("nosuch")
 	require.ErrorContains(t, err, "nosuch")
 }
+
+// A device without Ethernet headers would have the programs read addresses where none are, and let tunnel packets pass.
+func TestUplinkHasToBeEthernet(t *testing.T) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Index, attrs.EncapType = "wg0", 1, "none"
+	_, err := describe(&netlink.GenericLink{LinkAttrs: attrs, LinkType: "wireguard"})
+	require.ErrorContains(t, err, "Ethernet")
+}
