@@ -42,7 +42,9 @@ type Status struct {
 	Overlay       bool   `json:"overlay"`
 	OverlayReason string `json:"overlay_reason,omitempty"`
 	// Applied is the stamp of the desired state that is stored.
-	Applied   wire.Stamp            `json:"applied"`
+	Applied wire.Stamp `json:"applied"`
+	// Refused says why the cluster's last desired state was not taken over, such as for a format that is too new; empty if it was.
+	Refused   string                `json:"refused,omitempty"`
 	Instances []wire.WorkerInstance `json:"instances"`
 }
 

@@ -117,6 +117,7 @@ func (u *Uplink) applyPending(ctx context.Context, every time.Duration) {
 			continue
 		}
 		if u.pending.CompareAndSwap(d, nil) {
+			u.refused.Store(nil)
 			u.opts.Log.Info("desired state is stored after all", "stamp", d.String())
 		}
 	}

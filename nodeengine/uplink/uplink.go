@@ -65,6 +65,7 @@ type Uplink struct {
 	instRev uint64 // of the topic instances; belongs to its sender
 	// pending is the last desired state if it could not be stored, as on a full disk: the cluster does not send it again.
 	pending atomic.Pointer[wire.Desired]
+	refused atomic.Pointer[string]
 }
 
 // New returns an uplink; Run does the work.
@@ -135,8 +136,20 @@ func (u *Uplink) onDesired(_ string, payload []byte) {
 		}
 	}
 	if err != nil {
+		why := err.Error()
+		u.refused.Store(&why)
 		u.opts.Log.Error("desired state is refused, everything goes on as before", "error", err)
+	} else if d != nil {
+		u.refused.Store(nil)
 	}
+}
+
+// Refused says why the last desired state was not taken over, or returns "".
+func (u *Uplink) Refused() string {
+	if why := u.refused.Load(); why != nil {
+		return *why
+	}
+	return ""
 }
 
 // decodeDesired returns nil for an empty payload, which says nothing: absence is never a command.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,4 +74,22 @@ func TestDesiredStateThatCouldNotBeStoredIsTriedAgain(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// A desired state of a newer format is refused with a clear state, and what is applied stays.
+func TestNewerFormatIsShown(t *testing.T) {
+	m := &moody{got: make(chan wire.Desired, 1)}
+	u := New(Options{Agent: m, Log: slog.New(slog.DiscardHandler)})
+	u.onDesired("", []byte(`{"format":99,"epoch":7,"revision":3}`))
+	if len(m.got) != 0 || !strings.Contains(u.Refused(), "upgrade") {
+		t.Fatalf("applied %d, %q", len(m.got), u.Refused())
+	}
+	u.onDesired("", nil)
+	if u.Refused() == "" {
+		t.Fatal("an empty payload says something")
+	}
+	u.onDesired("", []byte(`{"format":1,"epoch":7,"revision":4}`))
+	if len(m.got) != 1 || u.Refused() != "" {
+		t.Fatalf("applied %d, %q", len(m.got), u.Refused())
+	}
 }

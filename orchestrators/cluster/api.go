@@ -58,6 +58,8 @@ type StatusView struct {
 	Name      string `json:"cluster_name"`
 	ID        string `json:"cluster_id"`
 	Connected bool   `json:"connected_to_root"`
+	// Problem says why root's desired state is not taken over, such as for a format that is too new; empty if it is.
+	Problem string `json:"problem,omitempty"`
 }
 
 func (c *Cluster) routes(mqtt net.Addr) http.Handler {
@@ -103,9 +105,9 @@ func local(next echo.HandlerFunc) echo.HandlerFunc {
 
 func (c *Cluster) getStatus(ec echo.Context) error {
 	c.mu.Lock()
-	id := c.link.ClusterID
+	id, problem := c.link.ClusterID, c.problem
 	c.mu.Unlock()
-	return ec.JSON(http.StatusOK, StatusView{Name: c.opts.Name, ID: id, Connected: c.connected.Load()})
+	return ec.JSON(http.StatusOK, StatusView{Name: c.opts.Name, ID: id, Connected: c.connected.Load(), Problem: problem})
 }
 
 func (c *Cluster) getWorkers(ec echo.Context) error {

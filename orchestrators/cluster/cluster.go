@@ -52,6 +52,7 @@ type Cluster struct {
 	revisions map[string]uint64 // of each worker's desired state
 	link      records.Link
 	applied   wire.Stamp // of root's desired state, in this process's life
+	problem   string     // why root's desired state is not taken over
 	cancelAsk context.CancelCauseFunc
 	free      int // leased subnets that no worker has, as last counted
 	behind    writeBehind

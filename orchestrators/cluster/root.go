@@ -103,6 +103,7 @@ func (c *Cluster) runDesired(ctx context.Context, client *uplink.Client) {
 		if err == nil {
 			c.setConnected(true)
 			if d == nil {
+				c.setProblem(nil)
 				retry.Reset()
 				if time.Since(begin) < quickAnswer && !retry.Wait(ctx) {
 					return
@@ -112,8 +113,11 @@ func (c *Cluster) runDesired(ctx context.Context, client *uplink.Client) {
 			err = c.takeDesired(ctx, since, d)
 		} else if errors.Is(err, errAskAnew) {
 			continue
-		} else if refused := (*uplink.Refusal)(nil); !errors.As(err, &refused) || refused.Status >= 500 {
+		} else if refused := (*uplink.Refusal)(nil); !errors.Is(err, wire.ErrNewerFormat) && (!errors.As(err, &refused) || refused.Status >= 500) {
 			c.setConnected(false)
+		}
+		if ctx.Err() == nil {
+			c.setProblem(err)
 		}
 		if err == nil {
 			retry.Reset()
@@ -195,6 +199,21 @@ func (c *Cluster) logAway(text string, err error) {
 		level = slog.LevelDebug
 	}
 	c.log.Log(context.Background(), level, text, "error", err)
+}
+
+// setProblem notes why root's desired state is not taken over; nil if it is.
+func (c *Cluster) setProblem(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	c.mu.Lock()
+	news := text != "" && text != c.problem
+	c.problem = text
+	c.mu.Unlock()
+	if news && errors.Is(err, wire.ErrNewerFormat) {
+		c.log.Error("desired state of root is refused; what runs goes on", "error", err)
+	}
 }
 
 func (c *Cluster) setConnected(now bool) {

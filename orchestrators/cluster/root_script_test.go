@@ -44,6 +44,7 @@ type scriptedRoot struct {
 	joins     int
 	asked     []bool // of each answered question: whether it was answered in full
 	away      bool
+	format    int                      // of what it writes, if not this build's
 	onReport  func(wire.ClusterReport) // before it is answered
 }
 
@@ -141,6 +142,9 @@ func (r *scriptedRoot) desired(c echo.Context) error {
 	}
 	for _, t := range r.removed {
 		d.Removed = append(d.Removed, t)
+	}
+	if r.format != 0 {
+		d.Format = r.format
 	}
 	r.asked = append(r.asked, d.Full)
 	return c.JSON(http.StatusOK, d)

@@ -172,7 +172,7 @@ func (w *worker) information(ctx context.Context) (wire.Information, error) {
 func (w *worker) status() localapi.Status {
 	ready, reason := w.watch.Ready()
 	return localapi.Status{Version: cmdline.Version(version), WorkerID: w.id.WorkerID, Name: w.o.name, Cluster: w.id.Cluster, Connected: w.uplink.Connected(),
-		Overlay: ready, OverlayReason: reason, Applied: w.agent.Applied(), Instances: w.agent.Instances()}
+		Overlay: ready, OverlayReason: reason, Applied: w.agent.Applied(), Refused: w.uplink.Refused(), Instances: w.agent.Instances()}
 }
 
 // lock keeps a second NodeEngine from the same state folder. The kernel gives it back however the program ends.

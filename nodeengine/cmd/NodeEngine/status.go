@@ -47,9 +47,13 @@ func printStatus(out io.Writer, s localapi.Status, now time.Time) error {
 	if !s.Overlay {
 		overlay = "not ready: " + s.OverlayReason
 	}
+	desired := s.Applied.String()
+	if s.Refused != "" {
+		desired += ", a newer one is refused: " + s.Refused
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "worker\t%s (%s)\ncluster\t%s, %s\noverlay\t%s\ndesired state\t%s\nversion\t%s\n\n", s.Name, s.WorkerID, s.Cluster, yes[s.Connected],
-		overlay, s.Applied, s.Version)
+		overlay, desired, s.Version)
 	fmt.Fprintln(w, "INSTANCE\tGENERATION\tSTATE\tFOR\tRESTARTS\tCPU %\tMEMORY MiB\tDETAIL")
 	for _, i := range s.Instances {
 		detail := i.Detail
