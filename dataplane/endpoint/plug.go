@@ -54,7 +54,8 @@ func (s *Set) pair(e *entry, ns namespace) (host, inner netlink.Link, err error)
 		if inner != nil {
 			return host, inner, nil
 		}
-		if err := s.unplugDevice(e.Interface, host.Attrs().Index); err != nil {
+		index := host.Attrs().Index
+		if err := errors.Join(s.removeDevice(e.Interface, index), s.cfg.Maps.Endpoints.Delete(uint32(index))); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -70,7 +71,8 @@ func (s *Set) pair(e *entry, ns namespace) (host, inner netlink.Link, err error)
 	return host, inner, nil
 }
 
-// unplug takes an endpoint out of the kernel: first what leads to it, then the device, then its program and flows.
+// unplug takes an endpoint out of the kernel: first what leads to it, then the device, then its program and flows. Its entry goes
+// last: should NetManager be killed before that, the next one finds by it whose flows are left.
 func (s *Set) unplug(e *entry) error {
 	var errs []error
 	for _, a := range e.addresses() {
@@ -80,17 +82,20 @@ func (s *Set) unplug(e *entry) error {
 			errs = append(errs, s.cfg.Maps.Local.Delete(bpf.AddrFrom(a)))
 		}
 	}
-	errs = append(errs, s.unplugDevice(e.Interface, e.ifindex), s.cfg.Datapath.PurgeEndpoint(e.addresses()...))
-	return errors.Join(errs...)
+	errs = append(errs, s.removeDevice(e.Interface, e.ifindex), s.cfg.Datapath.PurgeEndpoint(e.addresses()...))
+	if err := errors.Join(errs...); err != nil || e.ifindex == 0 {
+		return err
+	}
+	return s.cfg.Maps.Endpoints.Delete(uint32(e.ifindex))
 }
 
-// unplugDevice deletes the device before its program, so that nothing can be sent through it unseen.
-func (s *Set) unplugDevice(name string, ifindex int) error {
-	errs := []error{deleteVeth(name)}
+// removeDevice deletes the device before its program, so that nothing can be sent through it unseen.
+func (s *Set) removeDevice(name string, ifindex int) error {
+	err := deleteVeth(name)
 	if ifindex != 0 {
-		errs = append(errs, s.cfg.Maps.Endpoints.Delete(uint32(ifindex)), s.cfg.Datapath.Detach(ifindex))
+		err = errors.Join(err, s.cfg.Datapath.Detach(ifindex))
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // writeMaps leaves entries alone that are right.

@@ -134,7 +134,7 @@ func (s *Set) removeLeftovers() error {
 			continue
 		}
 		s.log.Warn("removing a device that no endpoint owns", "interface", a.Name, "was", strings.TrimPrefix(a.Alias, aliasPrefix))
-		if err := s.unplugDevice(a.Name, a.Index); err != nil {
+		if err := s.removeDevice(a.Name, a.Index); err != nil {
 			return err
 		}
 	}
@@ -163,7 +163,10 @@ func (s *Set) removeStaleEntries(owned map[int]bool) (err error) {
 		}
 	}
 	for i, e := range stale {
-		if err := errors.Join(s.cfg.Maps.Endpoints.Delete(i), s.cfg.Datapath.Detach(int(i)), s.cfg.Datapath.PurgeEndpoint(e.Ns[bpf.V4].Netip())); err != nil {
+		if err := errors.Join(s.cfg.Datapath.Detach(int(i)), s.cfg.Datapath.PurgeEndpoint(e.Ns[bpf.V4].Netip(), e.Ns[bpf.V6].Netip())); err != nil {
+			return err
+		}
+		if err := s.cfg.Maps.Endpoints.Delete(i); err != nil { // last, see unplug
 			return err
 		}
 	}
