@@ -8,13 +8,15 @@ const (
 	codeIdleInTransaction    = "25P03"
 	codeSerializationFailure = "40001"
 	codeDeadlock             = "40P01"
-	codeTooManyConnections   = "53300"
 	codeLockNotAvailable     = "55P03"
 	codeQueryCanceled        = "57014"
 	codeAdminShutdown        = "57P01"
 	codeCrashShutdown        = "57P02"
 	codeCannotConnectNow     = "57P03"
+	codeReadOnly             = "25006"
 	codeTooComplex           = "54001"
+	codeIO                   = "58030"
 	classConnection          = "08"
+	classResources           = "53" // disk full, out of memory, too many connections
 	classData                = "22"
 )

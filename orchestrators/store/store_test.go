@@ -5,6 +5,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
@@ -120,4 +122,16 @@ func TestUnavailableWhilePostgresIsAway(t *testing.T) {
 	}, 10*time.Second, 50*time.Millisecond)
 	_, err = pool.Exec(t.Context(), "SELECT nothing")
 	require.False(t, store.IsUnavailable(err))
+}
+
+func TestCodes(t *testing.T) {
+	for code, want := range map[string]string{
+		"53100": "unavailable", "53300": "unavailable", "25006": "unavailable", "57P01": "unavailable", "08006": "unavailable",
+		"22021": "unstorable", "22003": "unstorable", "54001": "unstorable", "23505": "", "42P01": "", "57014": "timeout",
+	} {
+		err := fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})
+		require.Equal(t, want == "unavailable", store.IsUnavailable(err), code)
+		require.Equal(t, want == "unstorable", store.IsUnstorable(err), code)
+		require.Equal(t, want == "timeout", store.IsTimeout(err), code)
+	}
 }

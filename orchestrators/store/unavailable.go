@@ -13,7 +13,7 @@ import (
 )
 
 // IsUnavailable reports whether err says that Postgres is away for now: it refused or lost the connection, is starting up or
-// shutting down, or takes no more connections. What failed may have been stored or not; the way out is to try again later.
+// shutting down, takes no more connections, has no room left, or is a standby that takes no writes yet. What failed may have been stored or not; the way out is to try again later.
 func IsUnavailable(err error) bool {
 	if err == nil {
 		return false
@@ -21,11 +21,10 @@ func IsUnavailable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
-		case codeAdminShutdown, codeCrashShutdown, codeCannotConnectNow, codeTooManyConnections,
-			codeIdleInTransaction:
+		case codeAdminShutdown, codeCrashShutdown, codeCannotConnectNow, codeIdleInTransaction, codeReadOnly, codeIO:
 			return true
 		}
-		return strings.HasPrefix(pg.Code, classConnection)
+		return strings.HasPrefix(pg.Code, classConnection) || strings.HasPrefix(pg.Code, classResources)
 	}
 	var connect *pgconn.ConnectError
 	var network *net.OpError
