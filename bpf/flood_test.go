@@ -5,6 +5,7 @@ package bpf
 import (
 	"encoding/binary"
 	"net/netip"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +22,11 @@ func TestFloodOfOpenersEvictsNoLivingFlow(t *testing.T) {
 	}
 	open(1)
 	flood := tcp(client, vipRemote, 2, 80, flagSYN).frame()
-	for i := range 100_000 {
+	openers := 100_000
+	if os.Getenv("OAK_EMULATED") != "" {
+		openers = 40_000 // still more than the map's entries
+	}
+	for i := range openers {
 		binary.BigEndian.PutUint16(flood[34:], uint16(2+i%60000))
 		flood[37] = byte(i / 60000) // destination port
 		if verdict, _ := k.run(k.progs.Container, flood); verdict != verdictRedirect {
