@@ -61,6 +61,13 @@ func newActor(a *Agent, key wire.InstanceKey, found []runtime.Copy) *actor {
 		in := found[0].Instance
 		c.have, c.phase, c.exit, c.started, c.older = &in, found[0].Phase, found[0].Exit, found[0].StartedAt, found[1:]
 		c.reattach = c.phase == runtime.PhaseRunning
+		// At once, so that the first full report holds it.
+		state, detail := c.adoptedState()
+		c.rows.spec = &in.Spec
+		c.rows.copy = &wire.InstanceReport{InstanceKey: key, Generation: in.Generation, State: state, Detail: detail, Restarts: in.Restarts, Since: time.Now()}
+		if state == wire.StateRunning && !c.started.IsZero() {
+			c.rows.copy.Since = c.started
+		}
 		if c.phase == runtime.PhaseCompleted { // its addresses may not have been given back before the restart
 			c.setDetach(in.Generation)
 		}

@@ -11,6 +11,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/statefile"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -68,12 +69,12 @@ func New(o Options) (*Agent, error) {
 
 func (a *Agent) desiredPath() string { return filepath.Join(a.opts.StateDir, "desired.json") }
 
-// Run adopts what runs and works until ctx ends; workloads then run on. It returns an error if a runtime cannot tell what it
-// has: nothing may be started before that is known.
+// Run adopts what runs and works until ctx ends; workloads then run on. Nothing is started before all runtimes have told what
+// they have, for which it asks again and again.
 func (a *Agent) Run(ctx context.Context) error {
-	copies, err := a.copies(ctx)
-	if err != nil {
-		return err
+	copies, ok := a.awaitCopies(ctx)
+	if !ok {
+		return nil
 	}
 	a.mu.Lock()
 	a.ctx = ctx
@@ -88,6 +89,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.ensureActor(key)
 	}
 	sweep := a.sweepDue
+	a.signal() // what was found is reported, and that it is all
 	a.mu.Unlock()
 	a.sweepNamespaces(copies)
 	if sweep {
@@ -96,6 +98,27 @@ func (a *Agent) Run(ctx context.Context) error {
 	<-ctx.Done()
 	a.wg.Wait()
 	return nil
+}
+
+// awaitCopies returns what all runtimes have, once they can tell; false if ctx ends before.
+func (a *Agent) awaitCopies(ctx context.Context) (map[wire.InstanceKey][]runtime.Copy, bool) {
+	for fails := 1; ; fails++ {
+		asking, cancel := context.WithTimeout(ctx, listTimeout)
+		copies, err := a.copies(asking)
+		cancel()
+		if err == nil {
+			return copies, true
+		}
+		pause := a.opts.backOff(fails)
+		if ctx.Err() == nil {
+			a.opts.Log.Warn("it is not known yet what runs here: nothing is started meanwhile", "error", err, "retry_in", pause)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case <-time.After(pause):
+		}
+	}
 }
 
 // copies returns what all runtimes have, the highest generation of each instance first.

@@ -27,7 +27,9 @@ type faults struct {
 	pull    func(ctx context.Context, spec wire.InstanceSpec) error
 	remove  func(id string) error
 	creates int
-	events  []string
+	// unlisted is how often List fails.
+	unlisted int
+	events   []string
 }
 
 type fakeCopy struct {
@@ -122,6 +124,10 @@ func (f *faults) DropLog(string) error { return nil }
 func (f *faults) List(context.Context) ([]runtime.Copy, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.unlisted > 0 {
+		f.unlisted--
+		return nil, errors.New("containerd does not know it now")
+	}
 	var l []runtime.Copy
 	for _, c := range f.copies {
 		l = append(l, c.Copy)

@@ -61,3 +61,57 @@ func TestRemainsOfAKilledCreationGoWithItsTombstone(t *testing.T) {
 		t.Fatalf("asked %d times, %v", asked.Load(), w.runtime.events)
 	}
 }
+
+// TestWaitsUntilItIsKnownWhatRuns: a runtime that cannot tell what it has, as while a shim is being cleaned up, neither ends the
+// program nor has anything started twice.
+func TestWaitsUntilItIsKnownWhatRuns(t *testing.T) {
+	w := newWorker(t)
+	w.apply(desired(1, 1, list(want(svcA, gen(1, 1)))))
+	w.awaitState(svcA, gen(1, 1), wire.StateRunning)
+	w.runtime.mu.Lock()
+	w.runtime.unlisted = 3
+	w.runtime.mu.Unlock()
+	w.restart()
+	w.awaitState(svcA, gen(1, 1), wire.StateRunning)
+	if w.runtime.creates != 1 {
+		t.Fatalf("created %d times", w.runtime.creates)
+	}
+}
+
+// TestNothingIsReportedBeforeItIsKnownWhatRuns: a cluster that hears a full list without an instance that is to stop takes it for
+// stopped, and forgets its tombstone; it would run on for ever.
+func TestNothingIsReportedBeforeItIsKnownWhatRuns(t *testing.T) {
+	w := newWorker(t)
+	w.apply(desired(1, 1, list(want(svcA, gen(1, 1)), want(svcB, gen(1, 1)))))
+	w.awaitState(svcA, gen(1, 1), wire.StateRunning)
+	w.awaitState(svcB, gen(1, 1), wire.StateRunning)
+	w.stop()
+	for range 50 { // the actors must not be given time to tell what was found
+		a, err := New(w.agent.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.WantFull()
+		if list, full, applied := a.TakeReport(); len(list) > 0 || full || !applied.IsZero() {
+			t.Fatalf("reports %v, full %v, %s", list, full, applied)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- a.Run(ctx) }()
+		for {
+			<-a.Changes()
+			list, full, applied := a.TakeReport()
+			if applied.IsZero() {
+				continue
+			}
+			if !full || len(list) != 2 || list[0].State != wire.StateRunning || list[1].State != wire.StateRunning {
+				t.Fatalf("the first report holds %+v, full %v", list, full)
+			}
+			break
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}

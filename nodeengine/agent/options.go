@@ -52,6 +52,7 @@ const (
 	attachTimeout = 15 * time.Second
 	createTimeout = 60 * time.Second
 	removeTimeout = 60 * time.Second
+	listTimeout   = 30 * time.Second
 )
 
 func (o *Options) setDefaults() {

@@ -47,6 +47,9 @@ func (a *Agent) WantFull() {
 func (a *Agent) TakeReport() (list []wire.WorkerInstance, full bool, applied wire.Stamp) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.ctx == nil { // until Run knows what is here, an empty list would say that nothing is
+		return nil, false, wire.Stamp{}
+	}
 	full = a.full
 	for key, c := range a.actors {
 		if _, ok := a.changed[key]; ok || full {
