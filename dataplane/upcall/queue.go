@@ -67,7 +67,9 @@ type Queue struct {
 
 	mu    sync.Mutex // held while writing, so that frames keep their order
 	holds map[wanted]*hold
-	stats Stats
+	// missing is how many frames of each address were up and not held when it was last looked at.
+	missing map[wanted]uint64
+	stats   Stats
 }
 
 // hold is what waits for one address.

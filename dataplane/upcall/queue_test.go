@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
@@ -206,6 +207,29 @@ func TestTheStartSettlesWhatWasUp(t *testing.T) {
 	require.NoError(t, p.maps.Pending.Put(bpf.AddrFrom(netip.MustParseAddr("10.30.1.2")), bpf.Pending{Up: 1, LastUp: 1}))
 	p.settleOld()
 	require.Equal(t, 1, pendings(t, p.maps))
+}
+
+// TestLostFramesAreWrittenOff has frames of two addresses missing of which we hold none: of one ever the same, of the other now
+// these and now those, as when they are under way.
+func TestLostFramesAreWrittenOff(t *testing.T) {
+	p := newPair(t)
+	var now unix.Timespec
+	require.NoError(t, unix.ClockGettime(unix.CLOCK_MONOTONIC, &now))
+	put := func(addr string, up, down uint64) bpf.Addr {
+		key := bpf.AddrFrom(netip.MustParseAddr(addr))
+		require.NoError(t, p.maps.Pending.Put(key, bpf.Pending{Up: up, Down: down, LastUp: uint64(now.Nano())}))
+		return key
+	}
+	lost, busy := put("10.30.1.1", 9, 8), put("10.30.1.2", 9, 8)
+	p.settleOld()
+	put("10.30.1.2", 12, 10)
+	p.settleOld()
+	_, ok, err := p.maps.Pending.Lookup(lost)
+	require.NoError(t, err)
+	require.False(t, ok, "packets to the address would come up for ever")
+	_, ok, err = p.maps.Pending.Lookup(busy)
+	require.NoError(t, err)
+	require.True(t, ok, "frames that are under way would be overtaken")
 }
 
 func pendings(t *testing.T, m *bpf.Maps) (n int) {

@@ -46,18 +46,30 @@ func pendingKey(key bpf.Addr) wanted {
 	return wanted{addr: key}
 }
 
-// settleOld deletes the counts of addresses that neither packets nor we have to do with any more, so that the map does not fill up.
+// settleOld deletes the counts of addresses that neither packets nor we have to do with any more, so that the map does not fill up. It also
+// deletes those of addresses of which frames were lost on the way, in the kernel's queues: we hold none, and still as many are missing as
+// the last time we looked. Else every packet to such an address would come up for as long as there are any, and none would pass without us.
 func (q *Queue) settleOld() {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
 		return
 	}
 	now := time.Duration(ts.Nano())
+	missing := map[wanted]uint64{}
 	err := settle(q.cfg.Maps, func(key wanted, p bpf.Pending) bool {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		return q.holds[key] == nil && now-time.Duration(p.LastUp) > settleAfter
+		if q.holds[key] != nil {
+			return false
+		}
+		if n := p.Up - p.Down; n != 0 {
+			missing[key] = n
+		}
+		return now-time.Duration(p.LastUp) > settleAfter || missing[key] != 0 && missing[key] == q.missing[key]
 	})
+	q.mu.Lock()
+	q.missing = missing
+	q.mu.Unlock()
 	if err != nil && q.gripes.Allow() {
 		q.log.Warn("cannot settle", "error", err)
 	}
