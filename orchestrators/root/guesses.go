@@ -3,6 +3,7 @@
 package root
 
 import (
+	"crypto/sha256"
 	"math"
 	"net/http"
 	"strconv"
@@ -41,7 +42,8 @@ func newGuesses() *guesses { return &guesses{by: map[string]*guesser{}} }
 // attempt counts an attempt as wrong until it turns out right, so that many at once are no more than one after another. It
 // returns how long to wait instead if there were too many.
 func (g *guesses) attempt(peer, account string, now time.Time) (right func(), wait time.Duration) {
-	account = peer + "\x00" + strings.ToLower(account)
+	sum := sha256.Sum256([]byte(strings.ToLower(account))) // names are as long as a stranger makes them
+	account = peer + " " + string(sum[:])
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for key, most := range map[string]float64{account: wrongPerAccount, peer: wrongPerPeer} {
