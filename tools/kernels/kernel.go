@@ -22,7 +22,7 @@ type Kernel struct {
 	Version string
 	// Image is the kernel's path.
 	Image string
-	// packages are the paths of the kernel's package and of busybox'.
+	// The packages of the kernel and of busybox.
 	kernelDeb, busyboxDeb string
 }
 
@@ -55,7 +55,7 @@ func Fetch(ctx context.Context, cache, mirror string, r Release, a Arch, newest 
 	if err != nil {
 		return nil, fmt.Errorf("create cache: %w", err)
 	}
-	defer os.RemoveAll(fresh) //nolint:errcheck // it is gone already if all went well
+	defer os.RemoveAll(fresh) // gone already if all went well
 	if err := fetchInto(ctx, fresh, mirror, r, a); err != nil {
 		return nil, fmt.Errorf("fetch kernel %s for %s: %w", r.Name, a.Name, err)
 	}

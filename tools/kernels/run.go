@@ -30,7 +30,7 @@ func Run(ctx context.Context, root string, m Machine, k *Kernel, tests []Test, l
 	if err != nil {
 		return Report{}, fmt.Errorf("create work folder: %w", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // of a folder for temporary files
+	defer os.RemoveAll(dir)
 	initramfs, err := build(ctx, root, dir, k, tests)
 	if err != nil {
 		return Report{}, err
