@@ -20,6 +20,17 @@ func TestRestartKeepsEndpointsWithoutTouchingThem(t *testing.T) {
 	path := netnstest.NewBound(t, "a")
 	got, err := w.Attach(context.Background(), request(0, 1, path))
 	require.NoError(t, err)
+	// The kernel tells of the device's state up to a second after it has come up, which is none of the restart's doing.
+	deadline := time.Now().Add(10 * time.Second)
+	for { // in this goroutine, which is in the host's namespace
+		host, err := netlink.LinkByName(got.Interface)
+		require.NoError(t, err)
+		if host.Attrs().OperState == netlink.OperUp {
+			break
+		}
+		require.True(t, time.Now().Before(deadline), "the device comes up")
+		time.Sleep(10 * time.Millisecond)
+	}
 
 	updates := make(chan netlink.LinkUpdate, 64)
 	routes := make(chan netlink.RouteUpdate, 64)
