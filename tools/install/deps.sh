@@ -30,7 +30,7 @@ for p in $(printf '%s' "$packages" | awk 'NF { print $1 }'); do
 done
 
 if ! command -v go >/dev/null 2>&1; then
-	echo "deps: no go command: install Go $go_least or later, see https://go.dev/dl" >&2
+	echo "deps: no go command: install Go $go_least or later" >&2
 	exit 1
 fi
 

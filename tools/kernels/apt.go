@@ -13,8 +13,24 @@ import (
 	"strings"
 )
 
-// DefaultMirror is where Debian's packages come from.
-const DefaultMirror = "http://deb.debian.org/debian"
+// errNoMirror is returned where the machine's own apt knows no mirror of Debian.
+var errNoMirror = errors.New("no mirror of Debian is configured on this machine: name one with --mirror")
+
+// machineMirror returns the mirror that the machine's own apt fetches Debian's packages from.
+func machineMirror(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(REPO_URI)",
+		"Created-By: Packages").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask apt for its mirror: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if len(fields) == 3 && fields[0] == "Debian" && fields[1] == "main" && !strings.Contains(fields[2], "security") {
+			return fields[2], nil
+		}
+	}
+	return "", errNoMirror
+}
 
 // keyring holds the keys that Debian's archives are signed with; package debian-archive-keyring brings it.
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"

@@ -36,7 +36,7 @@ func CacheDir() (string, error) {
 }
 
 // Fetch returns a kernel from the cache; if it is not there, or if newest, the newest one of the mirror, which the cache then has.
-// An empty mirror is [DefaultMirror].
+// An empty mirror is the one that the machine's own apt uses.
 func Fetch(ctx context.Context, cache, mirror string, r Release, a Arch, newest bool) (*Kernel, error) {
 	dir := filepath.Join(cache, r.Name+"-"+a.Name)
 	if !newest {
@@ -46,7 +46,10 @@ func Fetch(ctx context.Context, cache, mirror string, r Release, a Arch, newest 
 		}
 	}
 	if mirror == "" {
-		mirror = DefaultMirror
+		var err error
+		if mirror, err = machineMirror(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, fmt.Errorf("create cache: %w", err)

@@ -65,7 +65,7 @@ Every flag can be set by an environment variable too: --cache-dir is OAK_KERNELS
 	f := cmd.Flags()
 	f.StringSliceVar(&o.kernels, "kernel", kernelNames, "kernels to run on")
 	f.StringSliceVar(&o.arches, "arch", archNames, "architectures to run on")
-	f.StringVar(&o.mirror, "mirror", kernels.DefaultMirror, "Debian mirror to fetch kernels from")
+	f.StringVar(&o.mirror, "mirror", "", "Debian mirror to fetch kernels from (default: the one that this machine's apt uses)")
 	f.StringVar(&o.cache, "cache-dir", "", "folder to keep kernels in (default: oakestra/kernels in the user's cache folder)")
 	f.StringVar(&o.logs, "log-dir", "", "folder to write consoles to (default: none are kept)")
 	f.StringVar(&o.run, "run", "", "run only the tests whose names match this pattern")
