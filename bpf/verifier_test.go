@@ -10,7 +10,7 @@ import (
 
 // verifierBudget is how many instructions the verifier may walk through for one program. Its own limit is a million (Linux 5.2);
 // staying far below it keeps older kernels' less clever verifiers happy and loading fast.
-const verifierBudget = 100_000
+const verifierBudget = 50_000
 
 func TestVerifierBudget(t *testing.T) {
 	k := newKernel(t)

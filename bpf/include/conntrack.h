@@ -152,7 +152,7 @@ static __always_inline int oak_ct_reopens(const struct oak_pkt *p, const struct 
 }
 
 /* oak_ct_transition moves the flow between the maps if this packet ends or establishes it. Rare; the common packet does not come here. */
-static __attribute__((noinline)) int oak_ct_transition(struct oak_ct_key *key, __u32 tcp)
+__attribute__((noinline)) int oak_ct_transition(struct oak_ct_key *key, __u32 tcp)
 {
 	struct oak_ct_key rev_key;
 	struct oak_ct *e, *rev;

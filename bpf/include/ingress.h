@@ -10,7 +10,7 @@
 #include "upcall.h"
 
 /* oak_open_remote makes the entries of a flow that an instance of another worker opens. Returns a drop reason, or 0. */
-static __attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, struct oak_endpoint *ep, __u32 peer, __u32 held)
+__attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, struct oak_endpoint *ep, __u32 peer, __u32 held)
 {
 	struct oak_scratch *s = oak_scratch_clear();
 

@@ -87,8 +87,9 @@ static __always_inline int oak_reply_key(struct oak_scratch *s)
 	return OAK_DROP_PORT_EXHAUSTED;
 }
 
-/* oak_open_local makes the entries of a flow that a container of this worker opens. Returns a drop reason, or 0. */
-static __attribute__((noinline)) int oak_open_local(struct oak_pkt *p, struct oak_endpoint *ep, __u32 index, __u32 held)
+/* oak_open_local makes the entries of a flow that a container of this worker opens. Returns a drop reason, or 0. Not static: the verifier walks
+ * through its loop once, not for every way that leads here, which is most of the time that a start of NetManager takes. */
+__attribute__((noinline)) int oak_open_local(struct oak_pkt *p, struct oak_endpoint *ep, __u32 index, __u32 held)
 {
 	struct oak_scratch *s = oak_scratch_clear();
 	struct oak_backend *b = bpf_map_lookup_elem(&backends, &index);
