@@ -152,30 +152,31 @@ static __always_inline int oak_ct_reopens(const struct oak_pkt *p, const struct 
 }
 
 /* oak_ct_transition moves the flow between the maps if this packet ends or establishes it. Rare; the common packet does not come here. */
-__attribute__((noinline)) int oak_ct_transition(struct oak_ct_key *key, __u32 tcp)
+__attribute__((noinline)) int oak_ct_transition(struct oak_ct_key *at, __u32 tcp)
 {
-	struct oak_ct_key rev_key;
+	struct oak_ct_key key, rev_key;
 	struct oak_ct *e, *rev;
 
-	if (!key)
+	if (!at)
 		return 0;
-	e = oak_ct_lookup(key);
+	key = *at; /* Linux 6.1 takes no key for a map out of an argument's memory */
+	e = oak_ct_lookup(&key);
 	if (!e)
 		return 0;
-	oak_ct_reverse_key(e, key->proto, &rev_key);
+	oak_ct_reverse_key(e, key.proto, &rev_key);
 	rev = oak_ct_lookup(&rev_key);
 	if (!rev) {
 		if (!(e->flags & OAK_CT_REPLY))
-			oak_ct_restore(key, e, &rev_key);
+			oak_ct_restore(&key, e, &rev_key);
 		return 0;
 	}
-	switch (key->proto) {
+	switch (key.proto) {
 	case IPPROTO_TCP:
 		if (e->flags & OAK_CT_ESTABLISHED) {
 			if (!oak_ct_closed(e, rev))
 				return 0;
-			oak_ct_demote(key, e, &rev_key);
-			oak_ct_demote(&rev_key, rev, key);
+			oak_ct_demote(&key, e, &rev_key);
+			oak_ct_demote(&rev_key, rev, &key);
 			return 0;
 		}
 		if (e->flags & OAK_CT_REPLY || !(tcp & OAK_TCP_ACK) || !(rev->seen & OAK_TCP_SYN) || oak_ct_closed(e, rev))
@@ -188,7 +189,7 @@ __attribute__((noinline)) int oak_ct_transition(struct oak_ct_key *key, __u32 tc
 	default:
 		return 0;
 	}
-	oak_ct_promote(key, e, &rev_key, rev);
+	oak_ct_promote(&key, e, &rev_key, rev);
 	return 0;
 }
 
