@@ -212,22 +212,25 @@ func TestTheStartSettlesWhatWasUp(t *testing.T) {
 // TestLostFramesAreWrittenOff has frames of two addresses missing of which we hold none: of one ever the same, of the other now
 // these and now those, as when they are under way.
 func TestLostFramesAreWrittenOff(t *testing.T) {
-	p := newPair(t)
+	maps, err := bpf.NewMaps()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = maps.Close() })
+	p := &Queue{cfg: Config{Maps: maps}} // which does not run: it would look by itself meanwhile
 	var now unix.Timespec
 	require.NoError(t, unix.ClockGettime(unix.CLOCK_MONOTONIC, &now))
 	put := func(addr string, up, down uint64) bpf.Addr {
 		key := bpf.AddrFrom(netip.MustParseAddr(addr))
-		require.NoError(t, p.maps.Pending.Put(key, bpf.Pending{Up: up, Down: down, LastUp: uint64(now.Nano())}))
+		require.NoError(t, maps.Pending.Put(key, bpf.Pending{Up: up, Down: down, LastUp: uint64(now.Nano())}))
 		return key
 	}
 	lost, busy := put("10.30.1.1", 9, 8), put("10.30.1.2", 9, 8)
 	p.settleOld()
 	put("10.30.1.2", 12, 10)
 	p.settleOld()
-	_, ok, err := p.maps.Pending.Lookup(lost)
+	_, ok, err := maps.Pending.Lookup(lost)
 	require.NoError(t, err)
 	require.False(t, ok, "packets to the address would come up for ever")
-	_, ok, err = p.maps.Pending.Lookup(busy)
+	_, ok, err = maps.Pending.Lookup(busy)
 	require.NoError(t, err)
 	require.True(t, ok, "frames that are under way would be overtaken")
 }
