@@ -31,10 +31,11 @@ static __always_inline int oak_reinject_peer(struct __sk_buff *skb, struct oak_p
 	oak_pending_source(&wanted, &p->key.src);
 	oak_pending_down(&wanted);
 	reason = oak_may_enter(p, peer, tag, 1, &e);
-	if (!reason && !e)
-		reason = OAK_DROP_BAD_SOURCE;
 	if (reason)
 		return oak_dropped(skb, reason);
+	/* Of its own, so that Linux 6.1 sees it: it does not know the range of what a function that it verified apart returns. */
+	if (!e)
+		return oak_dropped(skb, OAK_DROP_BAD_SOURCE);
 	return oak_forward(skb, p, e);
 }
 
