@@ -32,6 +32,29 @@ func TestUplinkDecapsulates(t *testing.T) {
 	}
 }
 
+// TestAnswersNeedNoMeeting: a peer that has been located may open flows before it has told that it has located us too. Its instances are not
+// chosen yet, but answers to it go out.
+func TestAnswersNeedNoMeeting(t *testing.T) {
+	k := newKernel(t)
+	located, _, err := k.maps.Peers.Lookup(1)
+	must(t, err)
+	located.State = PeerGreeting
+	must(t, k.maps.Peers.Put(1, located))
+	open := tcp(farClient, server, 4000, 80, flagSYN)
+	if verdict, _ := k.run(k.progs.UplinkIn, tunnelled(peerOuter, serverTag, open.ip())); verdict != verdictRedirect {
+		t.Fatalf("verdict %#x, drops %v", verdict, k.drops())
+	}
+	k.endpoint(loopback, server, serverInst, serverTag)
+	answer := tcp(server, farClient, 80, 4000, flagSYN|flagACK)
+	if verdict, _ := k.run(k.progs.Container, answer.frame()); verdict != verdictRedirect {
+		t.Errorf("answer: verdict %#x, drops %v; want a redirect", verdict, k.drops())
+	}
+	k.endpoint(loopback, client, clientInst, 0x1)
+	if verdict, _ := k.run(k.progs.Container, tcp(client, vipRemote, 1, 2, flagSYN).frame()); verdict != verdictDrop {
+		t.Errorf("a new flow to the peer: verdict %#x, want a drop", verdict)
+	}
+}
+
 func TestUplinkDrops(t *testing.T) {
 	ok := tcp(farClient, server, 1, 2, flagSYN).ip()
 	fragment := tunnelled(peerOuter, serverTag, ok)

@@ -73,8 +73,9 @@ static __always_inline int oak_encap(struct __sk_buff *skb, __u32 index, __u32 t
 	void *data, *end;
 	__u32 hash, len, ifindex;
 
-	/* An unreachable peer keeps its flows: it may answer again. */
-	if (!peer || peer->state < OAK_PEER_UP)
+	/* Only new flows ask for its state. One that is unreachable keeps its flows, since it may answer again, and one that has just been
+	 * located may have opened flows to here before its own hello told that it has located us. */
+	if (!peer || !peer->port)
 		return oak_dropped(skb, OAK_DROP_PEER_DOWN);
 	ifindex = peer->ifindex;
 	hash = bpf_get_hash_recalc(skb);
