@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -196,12 +197,15 @@ func TestContainerUpcall(t *testing.T) {
 	if !ok || pending.Up != 64 || pending.Down != 0 {
 		t.Errorf("pending is %+v (%v), want 64 up and 0 down", pending, ok)
 	}
+	start := time.Now()
 	for i := range 200 {
 		dst := netip.AddrFrom4([4]byte{10, 30, 77, byte(i)})
 		k.run(k.progs.Container, packet{src: client, dst: dst, proto: unix.IPPROTO_UDP}.frame())
 	}
-	if got := k.drops()["upcall_rate"]; got < 95 || got > 101 {
-		t.Errorf("of 201 new misses in no time %d were refused for their rate, want about 101", got)
+	// A hundred are free, and one more every 10 ms that the loop took.
+	least := 99 - min(99, uint64(time.Since(start)/(10*time.Millisecond)))
+	if got := k.drops()["upcall_rate"]; got < least || got > 101 {
+		t.Errorf("of 201 new misses %d were refused for their rate, want %d to 101", got, least)
 	}
 }
 
