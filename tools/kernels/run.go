@@ -46,6 +46,9 @@ func Run(ctx context.Context, root string, m Machine, k *Kernel, tests []Test, l
 	ended := boot(booted, m, k, initramfs, io.MultiWriter(c, log))
 	c.flush()
 	report := Report{Kernel: c.kernel, Took: time.Since(start)}
+	if ctx.Err() != nil {
+		return report, ended
+	}
 	for i, t := range tests {
 		r, err := judge(ctx, t.Package, c.runs[i])
 		if err != nil {
