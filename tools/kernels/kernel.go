@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -155,7 +154,8 @@ func fetchAs(ctx context.Context, apt *apt, pkg, to string) error {
 
 // busybox returns the program that is ping and what else tests call.
 func (k *Kernel) busybox(ctx context.Context) ([]byte, error) {
-	files, err := readDeb(ctx, k.busyboxDeb, func(name string) bool { return path.Base(name) == "busybox" })
+	// The package has scripts of that name, too.
+	files, err := readDeb(ctx, k.busyboxDeb, func(name string) bool { return name == "bin/busybox" || name == "usr/bin/busybox" })
 	if err != nil {
 		return nil, err
 	}
