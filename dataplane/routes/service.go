@@ -106,16 +106,18 @@ func (t *Table) wait(s *service) {
 	if s.stage == waitForOne {
 		stageWait = peerWait - allPeersWait
 	}
-	s.waiting = time.AfterFunc(stageWait, func() {
+	var timer *time.Timer // of this wait: one that was stopped too late finds another in its place
+	timer = t.after(stageWait, func() {
 		t.mu.Lock()
 		defer t.unlock()
-		if t.closed || t.services[s.id] != s || s.waiting == nil {
+		if t.closed || t.services[s.id] != s || s.waiting != timer {
 			return
 		}
 		s.waiting = nil
 		s.stage++
 		t.programAndLog(s, "peers did not answer in time")
 	})
+	s.waiting = timer
 }
 
 func (s *service) stopWaiting() {

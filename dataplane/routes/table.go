@@ -58,6 +58,8 @@ type Table struct {
 	cfg Config
 	log *slog.Logger
 	now func() time.Time
+	// after is [time.AfterFunc].
+	after func(time.Duration, func()) *time.Timer
 
 	mu       sync.Mutex
 	kernel   kernel
@@ -97,7 +99,7 @@ func New(cfg Config) (*Table, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &Table{
-		cfg: cfg, log: cfg.Log, now: time.Now,
+		cfg: cfg, log: cfg.Log, now: time.Now, after: time.AfterFunc,
 		services: map[string]*service{},
 		owners:   map[bpf.Addr]*service{},
 		wants:    map[bpf.Addr]*want{},

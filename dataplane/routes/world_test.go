@@ -35,6 +35,8 @@ type world struct {
 	endpoints map[wire.InstanceKey]bpf.Endpoint
 	inUse     map[bpf.Addr]int
 	clock     time.Time
+	waits     []time.Duration // that the table has begun
+	end       func()          // of the latest one
 	published int
 	answers   []string
 }
@@ -80,6 +82,10 @@ func (w *world) restart() {
 	})
 	require.NoError(w.t, err)
 	table.now = func() time.Time { return w.clock }
+	table.after = func(d time.Duration, f func()) *time.Timer {
+		w.waits, w.end = append(w.waits, d), f
+		return time.NewTimer(time.Hour) // ends by w.end alone, so that no test hangs on how fast the machine is
+	}
 	table.OnAnswer(func(a netip.Addr, ok bool) { w.answers = append(w.answers, fmt.Sprint(a, " ", ok)) })
 	w.Table, w.answers, w.published = table, nil, 0
 	w.t.Cleanup(table.Close)
