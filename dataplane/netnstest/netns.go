@@ -108,13 +108,25 @@ func NewBound(t testing.TB, name string) (path string) {
 	return path
 }
 
-// onThread runs f on a thread that is thrown away with the namespace that f leaves it in.
+// onThread runs f on one thread and brings the thread back from wherever f has left it. Ending the thread instead is not enough: it may be
+// the process's main one, which Go parks for ever, and which would keep the namespace alive.
 func onThread(t testing.TB, f func() error) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		defer close(done)      // also where f ends its goroutine by failing the test
-		runtime.LockOSThread() // never unlocked
+		defer close(done) // also where f ends its goroutine by failing the test
+		runtime.LockOSThread()
+		home, err := netns.Get()
+		if err != nil {
+			done <- fmt.Errorf("open the test's network namespace: %w", err)
+			return
+		}
+		defer func() {
+			if netns.Set(home) == nil {
+				runtime.UnlockOSThread()
+			} // else the thread is given up
+			_ = home.Close()
+		}()
 		done <- f()
 	}()
 	err, returned := <-done

@@ -42,11 +42,7 @@ func (f *Folder) Create(ctx context.Context, id string) (string, error) {
 	}
 	_ = file.Close()
 	done := make(chan error, 1)
-	go func() {
-		// The thread is never unlocked, so it ends with the goroutine and no other code runs in the new namespace.
-		runtime.LockOSThread()
-		done <- populate(path)
-	}()
+	go func() { done <- elsewhere(func() error { return populate(path) }) }()
 	select {
 	case err = <-done:
 	case <-ctx.Done():
@@ -56,6 +52,25 @@ func (f *Folder) Create(ctx context.Context, id string) (string, error) {
 		return "", errors.Join(fmt.Errorf("create network namespace %s: %w", path, err), f.Remove(id))
 	}
 	return path, nil
+}
+
+// elsewhere runs f, which leaves its thread in another namespace, and brings the thread back. Ending the thread instead is not enough: the
+// goroutine may run on the process's main thread, which Go parks for ever, and which would keep the namespace alive as long as NodeEngine
+// lives. A thread that cannot be brought back is given up, never reused.
+func elsewhere(f func() error) error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("open the host's network namespace: %w", err)
+	}
+	defer func() { _ = home.Close() }()
+	err = f()
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		return errors.Join(err, fmt.Errorf("return to the host's network namespace: %w", back))
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 // populate moves the calling thread into a new namespace, brings loopback up and pins it at path.

@@ -70,3 +70,33 @@ func TestStaleFileIsPopulated(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestNoThreadStaysBehind makes enough namespaces for one to be made on the main thread, which Go never ends: no thread may be left in one,
+// or it would live as long as NodeEngine.
+func TestNoThreadStaysBehind(t *testing.T) {
+	f, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.Readlink("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		if _, err := f.Create(t.Context(), "x.0.1-1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Remove("x.0.1-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	threads, err := filepath.Glob("/proc/self/task/*/ns/net")
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("list threads: %d, %v", len(threads), err)
+	}
+	for _, thread := range threads {
+		if ns, err := os.Readlink(thread); err == nil && ns != own {
+			t.Errorf("%s is in %s, want %s", thread, ns, own)
+		}
+	}
+}

@@ -39,12 +39,23 @@ func Enter(host string) error {
 	return nil
 }
 
-// onThread runs f on a thread of its own, which ends with f, so that no other goroutine ever runs in f's namespace.
+// onThread runs f on one thread and brings the thread back from the namespace in which f has left it. Ending the thread instead is not
+// enough: it may be the process's main one, which Go parks for ever, and which would keep the namespace alive.
 func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
-		done <- f()
+		runtime.LockOSThread()
+		home, err := netns.Get()
+		if err != nil {
+			done <- fmt.Errorf("open the machine's network namespace: %w", err)
+			return
+		}
+		defer func() { _ = home.Close() }()
+		err = f()
+		if netns.Set(home) == nil {
+			runtime.UnlockOSThread()
+		} // else the thread is given up
+		done <- err
 	}()
 	return <-done
 }
