@@ -35,11 +35,6 @@ func (c *Client) AllApplications(ctx context.Context) ([]Application, error) {
 	return ask[[]Application](ctx, c, call{method: http.MethodGet, path: "/api/applications/"})
 }
 
-// Application returns one application; status 404 if there is none.
-func (c *Client) Application(ctx context.Context, id ID) (*Application, error) {
-	return ask[*Application](ctx, c, call{method: http.MethodGet, path: "/api/application/" + url.PathEscape(string(id))})
-}
-
 // DeleteApplication undeploys the services of an application and deletes it.
 func (c *Client) DeleteApplication(ctx context.Context, id ID) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/api/application/" + url.PathEscape(string(id))})

@@ -46,9 +46,6 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	return codeOf(err)
 }
 
-// Command returns oak's whole command tree, for the generation of its reference.
-func Command() *cobra.Command { return (&program{}).command() }
-
 func (p *program) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "oak",

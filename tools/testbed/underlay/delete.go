@@ -50,12 +50,3 @@ func unplug(host string) error {
 	}
 	return netlink.LinkDel(link)
 }
-
-// Exists reports whether any part of an underlay is there.
-func Exists() bool {
-	if _, err := netlink.LinkByName(machineLink); err == nil {
-		return true
-	}
-	paths, _ := filepath.Glob(filepath.Join(nsDir, prefix+"*")) // the pattern is constant
-	return len(paths) > 0
-}
