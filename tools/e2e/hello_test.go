@@ -28,6 +28,7 @@ func TestHello(t *testing.T) {
 	t.Run("RefusedDescriptors", func(t *testing.T) { refused(t, s) })
 	t.Run("DeletedBehindTheBack", func(t *testing.T) { behindTheBack(t, s) })
 	t.Run("Cuts", func(t *testing.T) { cuts(t, s) })
+	t.Run("Delays", func(t *testing.T) { delays(t, s) })
 	t.Run("Undeploy", func(t *testing.T) { undeploy(t, s) })
 }
 

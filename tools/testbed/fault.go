@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"syscall"
 
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
-	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
 )
 
 // Kill ends a component, COMPONENT@HOST, with SIGKILL and returns when it is gone. Containers and their shims are no part
@@ -91,51 +89,6 @@ func signal(ctx context.Context, name string, sig syscall.Signal) error {
 			}
 		}
 		return nil
-	})
-}
-
-// AddCut cuts host a from b, or from everything if b is empty. Packets are lost without notice.
-func (t *Testbed) AddCut(ctx context.Context, a, b string) error {
-	return t.changeCuts(ctx, a, b, func(cuts []underlay.Cut, c underlay.Cut) []underlay.Cut {
-		return append(slices.DeleteFunc(cuts, c.Same), c)
-	})
-}
-
-// Heal undoes the cut between a and b; with an empty b, every cut that a is part of.
-func (t *Testbed) Heal(ctx context.Context, a, b string) error {
-	return t.changeCuts(ctx, a, b, func(cuts []underlay.Cut, c underlay.Cut) []underlay.Cut {
-		return slices.DeleteFunc(cuts, func(o underlay.Cut) bool {
-			return c.Same(o) || (b == "" && (o.A == a || o.B == a))
-		})
-	})
-}
-
-func (t *Testbed) changeCuts(ctx context.Context, a, b string, change func([]underlay.Cut, underlay.Cut) []underlay.Cut) error {
-	for _, h := range []string{a, b} {
-		if h == "" {
-			continue
-		}
-		if _, err := t.Host(h); err != nil {
-			return err
-		}
-	}
-	if a == b {
-		return fmt.Errorf("cut host %s from itself: name two hosts, or one", a)
-	}
-	return locked(ctx, func() error {
-		s, err := loadState()
-		if err != nil {
-			return err
-		}
-		if s == nil {
-			return ErrDown
-		}
-		s.Cuts = change(s.Cuts, underlay.Cut{A: a, B: b})
-		if err := underlay.ApplyCuts(ctx, s.Cuts); err != nil {
-			return err
-		}
-		t.state.Cuts = s.Cuts
-		return s.save()
 	})
 }
 

@@ -31,6 +31,7 @@ var (
 	stateFile     = filepath.Join(runDir, "state.json")
 	componentsDir = filepath.Join(runDir, "components")
 	postgresRun   = filepath.Join(runDir, "postgres")
+	relaySocket   = filepath.Join(runDir, "relay.sock")
 	ownBpffsFile  = filepath.Join(runDir, "mounted-bpffs")
 )
 

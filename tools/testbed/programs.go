@@ -30,6 +30,7 @@ const (
 	progContainerd = "containerd"
 	progPostgres   = "postgres"
 	progRegistry   = "registry"
+	progRelay      = "relay"
 )
 
 // programs lists what has to be in the folder of programs.

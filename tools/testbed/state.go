@@ -28,12 +28,17 @@ type state struct {
 	// Ready is false from the first change that "up" makes until it has succeeded.
 	Ready bool `json:"ready"`
 	// Owner is the process that the testbed goes with: once it is dead, what runs is left-overs. Empty if it stays.
-	Owner    *proc.ID       `json:"owner,omitempty"`
-	Fsync    bool           `json:"fsync"`
-	Hosts    []Host         `json:"hosts"`
-	API      API            `json:"api"`
-	Registry string         `json:"registry"`
-	Cuts     []underlay.Cut `json:"cuts,omitempty"`
+	Owner    *proc.ID `json:"owner,omitempty"`
+	Fsync    bool     `json:"fsync"`
+	Hosts    []Host   `json:"hosts"`
+	API      API      `json:"api"`
+	Registry string   `json:"registry"`
+	// Self is the oak-testbed program that started all, which relays too.
+	Self   string           `json:"self"`
+	Cuts   []underlay.Cut   `json:"cuts,omitempty"`
+	Delays []underlay.Delay `json:"delays,omitempty"`
+	// Plain says what was turned off of the uplinks of which hosts, since a relay carries their packets.
+	Plain map[string][]string `json:"plain,omitempty"`
 }
 
 func (s *state) save() error { return statefile.Write(stateFile, s) }

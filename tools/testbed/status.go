@@ -17,6 +17,7 @@ type Status struct {
 	Hosts   []HostStatus      `json:"hosts"`
 	Machine []ComponentStatus `json:"machine"`
 	Cuts    []underlay.Cut    `json:"cuts"`
+	Delays  []underlay.Delay  `json:"delays"`
 	Dir     string            `json:"dir"`
 	Logs    string            `json:"logs"`
 }
@@ -53,7 +54,7 @@ func (t *Testbed) Status() (Status, error) {
 	}
 	s := Status{
 		API: t.state.API, Registry: t.state.Registry, Machine: byHost[Machine], Cuts: append([]underlay.Cut{}, t.state.Cuts...),
-		Dir: t.state.Dir, Logs: t.layout().logs(),
+		Delays: append([]underlay.Delay{}, t.state.Delays...), Dir: t.state.Dir, Logs: t.layout().logs(),
 	}
 	for _, h := range t.state.Hosts {
 		s.Hosts = append(s.Hosts, HostStatus{Host: h, Components: byHost[h.Name]})

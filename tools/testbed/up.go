@@ -33,7 +33,7 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 			return nil, fmt.Errorf("find program %s: %w: build it with \"make build\", or name its folder with --bin", p, err)
 		}
 	}
-	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Owner: o.Owner, Fsync: o.Fsync, Hosts: hosts, Registry: registryAddress()}}
+	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Self: o.Self, Owner: o.Owner, Fsync: o.Fsync, Hosts: hosts, Registry: registryAddress()}}
 	if err := t.step("clear left-overs away", func() error { return sweep(ctx, o.Dir, false) }); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,42 @@ func faultCommand() *cobra.Command {
 		})
 	}
 	link("cut", "lose all packets between two hosts, or between one and everything", (*testbed.Testbed).AddCut)
-	link("heal", "undo a cut, or all cuts of a host", (*testbed.Testbed).Heal)
+	link("heal", "undo all faults between two hosts, or all of a host", (*testbed.Testbed).Heal)
+	cmd.AddCommand(oneWayCommand(), delayCommand())
 	cmdline.Group(cmd)
 	return cmd
+}
+
+func oneWayCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "oneway A B",
+		Short: "lose all packets that host A sends to host B, and none that B sends to A",
+		Args:  cmdline.Args(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := testbed.Open()
+			if err != nil {
+				return err
+			}
+			return t.AddOneWay(cmd.Context(), args[0], args[1])
+		},
+	}
+}
+
+func delayCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "delay A B MS",
+		Short: "have packets between two hosts take so many milliseconds longer, each way",
+		Args:  cmdline.Args(3, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ms, err := strconv.Atoi(args[2])
+			if err != nil {
+				return cmdline.Usagef("delay %q: give whole milliseconds", args[2])
+			}
+			t, err := testbed.Open()
+			if err != nil {
+				return err
+			}
+			return t.AddDelay(cmd.Context(), args[0], args[1], ms)
+		},
+	}
 }

@@ -36,7 +36,7 @@ func command() *cobra.Command {
 	}
 	environment().Adopt(root)
 	root.AddCommand(upCommand(), downCommand(), demoCommand(), statusCommand(), execCommand(), imageCommand(), faultCommand(), logsCommand(),
-		registryCommand(), cmdline.VersionCommand(version))
+		registryCommand(), relayCommand(), cmdline.VersionCommand(version))
 	cmdline.Group(root)
 	return root
 }

@@ -49,12 +49,8 @@ func table(w io.Writer, s testbed.Status) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range s.Cuts {
-		to := c.B
-		if to == "" {
-			to = "everything"
-		}
-		if _, err := fmt.Fprintf(w, "cut       %s from %s\n", c.A, to); err != nil {
+	for _, f := range faults(s) {
+		if _, err := fmt.Fprintln(w, f); err != nil {
 			return err
 		}
 	}
@@ -72,4 +68,23 @@ func table(w io.Writer, s testbed.Status) error {
 		}
 	}
 	return tw.Flush()
+}
+
+// faults has a line for each fault of the network.
+func faults(s testbed.Status) []string {
+	var lines []string
+	for _, c := range s.Cuts {
+		switch {
+		case c.B == "":
+			lines = append(lines, fmt.Sprintf("cut       %s from everything", c.A))
+		case c.OneWay:
+			lines = append(lines, fmt.Sprintf("oneway    what %s sends to %s is lost", c.A, c.B))
+		default:
+			lines = append(lines, fmt.Sprintf("cut       %s from %s", c.A, c.B))
+		}
+	}
+	for _, d := range s.Delays {
+		lines = append(lines, fmt.Sprintf("delay     %s and %s, %d ms each way", d.A, d.B, d.Milliseconds))
+	}
+	return lines
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// cutTable is the nftables table, in the bridge's namespace, that holds the cuts.
+// cutTable is the nftables table, in the bridge's namespace, that keeps from the bridge what cuts lose and delays carry.
 const cutTable = "oak-testbed-cut"
 
 // Cut is a broken connection: between A and B both ways, or between A and everything when B is empty. Packets are lost
@@ -18,27 +18,30 @@ const cutTable = "oak-testbed-cut"
 type Cut struct {
 	A string `json:"a"`
 	B string `json:"b,omitempty"`
+	// OneWay says that only what A sends to B is lost.
+	OneWay bool `json:"one_way,omitempty"`
 }
 
-// Same reports whether both are the same cut, whichever end comes first.
-func (c Cut) Same(o Cut) bool { return c == o || (c.A == o.B && c.B == o.A) }
+// Between reports whether the cut is one between these two, whichever comes first.
+func (c Cut) Between(a, b string) bool { return (c.A == a && c.B == b) || (c.A == b && c.B == a) }
 
-// ApplyCuts makes cuts the cuts that there are, in one step: those not named are healed.
-func ApplyCuts(ctx context.Context, cuts []Cut) error {
+// ApplyFaults makes cuts and delays those that there are, in one step: what is not named is healed. Frames of a delayed pair are
+// kept from the bridge; [OpenPath] carries them.
+func ApplyFaults(ctx context.Context, cuts []Cut, delays []Delay) error {
 	return In(hub, func() error {
 		cmd := exec.CommandContext(ctx, "nft", "-f", "-")
-		cmd.Stdin = strings.NewReader(ruleset(cuts))
+		cmd.Stdin = strings.NewReader(ruleset(cuts, delays))
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("apply cuts with nft: %w: %s", err, strings.TrimSpace(out.String()))
+			return fmt.Errorf("apply faults with nft: %w: %s", err, strings.TrimSpace(out.String()))
 		}
 		return nil
 	})
 }
 
 // ruleset returns the nftables script that replaces the table of cuts.
-func ruleset(cuts []Cut) string {
+func ruleset(cuts []Cut, delays []Delay) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "table bridge %s {}\ndelete table bridge %s\n", cutTable, cutTable)
 	fmt.Fprintf(&b, "table bridge %s {\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n", cutTable)
@@ -48,7 +51,13 @@ func ruleset(cuts []Cut) string {
 			continue
 		}
 		fmt.Fprintf(&b, "\t\tiifname %q oifname %q drop\n", c.A, c.B)
-		fmt.Fprintf(&b, "\t\tiifname %q oifname %q drop\n", c.B, c.A)
+		if !c.OneWay {
+			fmt.Fprintf(&b, "\t\tiifname %q oifname %q drop\n", c.B, c.A)
+		}
+	}
+	for _, d := range delays {
+		fmt.Fprintf(&b, "\t\tiifname %q oifname %q drop\n", d.A, d.B)
+		fmt.Fprintf(&b, "\t\tiifname %q oifname %q drop\n", d.B, d.A)
 	}
 	b.WriteString("\t}\n}\n")
 	return b.String()
