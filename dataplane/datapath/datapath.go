@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/bpf/features"
 )
 
 // DefaultBPFFS is where distributions mount the BPF file system.
@@ -38,6 +39,7 @@ type Datapath struct {
 	maps  *bpf.Maps
 	progs *bpf.Programs
 	hooks hooks
+	found features.Record
 	locks []*os.File
 	log   *slog.Logger
 }
@@ -97,16 +99,38 @@ func open(o Options) (*Datapath, error) {
 	if err := os.MkdirAll(mapDir, 0o700); err != nil {
 		return nil, fmt.Errorf("create folder of pinned maps: %w", err)
 	}
+	if d.found, err = probe(wanted(), o.without()...); err != nil {
+		return nil, err
+	}
 	if d.progs, d.maps, err = bpf.Load(mapDir); err != nil {
 		return nil, fmt.Errorf("load datapath over %s: %w", mapDir, err)
 	}
-	d.hooks = newHooks(filepath.Join(d.dir, "links"), o.NoTCX, d.log)
+	d.hooks = hooks{dir: filepath.Join(d.dir, "links"), tcx: d.found.Uses(FeatureTCX), log: d.log}
 	if err := d.hooks.upgrade(d.programs()); err != nil {
 		d.closeObjects()
 		return nil, err
 	}
 	d.dropOldVersions(filepath.Dir(mapDir))
+	d.tellFeatures()
 	return d, nil
+}
+
+// without lists the features that are not to be used although the kernel may have them.
+func (o Options) without() []string {
+	if o.NoTCX {
+		return []string{FeatureTCX}
+	}
+	return nil
+}
+
+// tellFeatures leaves behind what the kernel can do, for those who look at the datapath; it runs without that too.
+func (d *Datapath) tellFeatures() {
+	for _, f := range d.found.Fallbacks() {
+		d.log.Info("kernel feature is not used", "feature", f.Name, "least_kernel", f.Least, "for", f.Use, "instead", f.Fallback)
+	}
+	if err := features.Write(d.dir, d.found); err != nil {
+		d.log.Warn("cannot pin the record of kernel features", "error", err)
+	}
 }
 
 // checkBPFFS refuses a folder that is no BPF file system: pins made there would fail one by one with a less telling error.
@@ -135,6 +159,9 @@ func (d *Datapath) dropOldVersions(current string) {
 		}
 	}
 }
+
+// Features returns what was found of the kernel's features, and what is made use of.
+func (d *Datapath) Features() features.Record { return d.found }
 
 // Maps returns the worker's maps.
 func (d *Datapath) Maps() *bpf.Maps { return d.maps }

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 )
@@ -25,20 +24,9 @@ type hooks struct {
 	log *slog.Logger
 }
 
-func newHooks(dir string, noTCX bool, log *slog.Logger) hooks {
-	h := hooks{dir: dir, tcx: !noTCX && haveTCX(), log: log}
-	if !h.tcx {
-		log.Info("programs hang on clsact filters: tcx links need Linux 6.6")
-	}
-	return h
-}
-
 // haveTCX reports whether the kernel has tcx links. There is no program type of their own to probe for, so the one other thing
 // that came with the same version is: a link to no interface is refused as such, not as an unknown kind.
 func haveTCX() bool {
-	if err := features.HaveProgramType(ebpf.SchedCLS); err != nil {
-		return false
-	}
 	prog, err := ebpf.NewProgram(noop())
 	if err != nil {
 		return false
