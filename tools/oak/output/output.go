@@ -19,11 +19,22 @@ type Column[T any] struct {
 	// Wide columns are left out of the plain table.
 	Wide  bool
 	Value func(T) string
+	// By is what [Sort] goes by; nil: by what is shown.
+	By func(T) float64
 }
 
 // List writes rows in the format; columns serve the tables. An empty table says so on note, where people look but scripts
 // do not.
 func List[T any](w, note io.Writer, f Format, rows []T, columns []Column[T]) error {
+	return list(w, note, f, rows, columns, true)
+}
+
+// Bare is [List] without the line of columns' names and without the note, for scripts that read tables.
+func Bare[T any](w io.Writer, f Format, rows []T, columns []Column[T]) error {
+	return list(w, io.Discard, f, rows, columns, false)
+}
+
+func list[T any](w, note io.Writer, f Format, rows []T, columns []Column[T], names bool) error {
 	if f.Data() {
 		return Value(w, f, orEmpty(rows))
 	}
@@ -41,7 +52,9 @@ func List[T any](w, note io.Writer, f Format, rows []T, columns []Column[T]) err
 		// No error to check: tabwriter reports at Flush.
 		_, _ = fmt.Fprintln(tw, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 	}
-	line(func(c Column[T]) string { return c.Name })
+	if names {
+		line(func(c Column[T]) string { return c.Name })
+	}
 	for _, row := range rows {
 		line(func(c Column[T]) string { return c.Value(row) })
 	}

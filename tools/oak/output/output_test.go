@@ -4,6 +4,7 @@ package output_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -41,6 +42,34 @@ func TestList(t *testing.T) {
 	assert.Equal(t, "nothing found\n", note.String())
 	require.NoError(t, output.List(&out, &note, output.JSON, nil, columns))
 	assert.Equal(t, "[]\n", out.String())
+	out.Reset()
+	require.NoError(t, output.Bare(&out, output.Plain, rows[:1], columns))
+	assert.Equal(t, "a\n", out.String())
+}
+
+func TestSort(t *testing.T) {
+	columns := []output.Column[row]{
+		{Name: "NAME", Value: func(r row) string { return r.Name }},
+		{Name: "NOTE", Wide: true, Value: func(r row) string { return r.Note }},
+		{Name: "LENGTH", Value: func(r row) string { return "?" }, By: func(r row) float64 { return float64(len(r.Name)) }},
+	}
+	for by, want := range map[string]string{
+		"name":       "10.0.0.2:80 10.0.0.10:80 x yy z",
+		"-name":      "z yy x 10.0.0.10:80 10.0.0.2:80",
+		"note,-NAME": "z yy 10.0.0.2:80 10.0.0.10:80 x",
+		"-note":      "x 10.0.0.10:80 yy 10.0.0.2:80 z",
+		"length":     "z x yy 10.0.0.2:80 10.0.0.10:80",
+	} {
+		rows := []row{{"yy", "9"}, {"10.0.0.10:80", "10"}, {"z", "-1"}, {"x", "11"}, {"10.0.0.2:80", "9"}}
+		require.NoError(t, output.Sort(rows, columns, by), by)
+		var names []string
+		for _, r := range rows {
+			names = append(names, r.Name)
+		}
+		assert.Equal(t, want, strings.Join(names, " "), by)
+	}
+	require.ErrorIs(t, output.Sort(nil, columns, "colour"), output.ErrColumn)
+	require.ErrorContains(t, output.Sort(nil, columns, "colour"), "choose of name, note, length")
 }
 
 func TestFormatIsAFlag(t *testing.T) {

@@ -29,7 +29,7 @@ Entries of arrays that are zero throughout are shown with --all. bpf/include/typ
 			if err != nil {
 				return err
 			}
-			return output.List(p.Out, p.Err, p.format, rows, []output.Column[inspect.RawEntry]{
+			return write(p, p.Out, rows, []output.Column[inspect.RawEntry]{
 				{Name: "KEY", Value: func(e inspect.RawEntry) string { return e.Key }},
 				{Name: "VALUE", Value: func(e inspect.RawEntry) string { return strings.Join(e.Values, " ") }},
 			})

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"net/netip"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/bpf/features"
 )
 
 // known is a world of one worker, w1, with something of everything in its maps.
@@ -75,6 +77,10 @@ func known(t *testing.T) *world {
 	ok(m.VIPs.Put(addr("10.30.0.110"), bpf.VIP{Service: 2, Policy: bpf.PolicyUnderutilized}))
 	ok(m.VIPs.Put(addr("10.30.0.200"), bpf.VIP{Policy: bpf.PolicyNone}))
 	fillFlows(t, m)
+	ok(features.Write(filepath.Join(w.bpffs, "oakestra", "w1"), features.Record{Kernel: "6.1.0", Features: []features.Feature{
+		{Name: "redirect_peer", Least: "5.10", Use: "delivery", Found: true, Used: true},
+		{Name: "tcx", Least: "6.6", Use: "links", Fallback: "clsact filters"},
+	}}))
 
 	reasons, err := bpf.DropReasons()
 	ok(err)

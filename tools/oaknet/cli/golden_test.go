@@ -11,10 +11,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 )
@@ -51,6 +53,9 @@ func TestListings(t *testing.T) {
 		"drop.txt":          {"drop"},
 		"drop.json":         {"drop", "-o", "json"},
 		"drop.yaml":         {"drop", "-o", "yaml"},
+		"node.sorted.txt":   {"node", "--sort", "-rx-bytes,worker", "--limit", "2", "--no-headers"},
+		"drop.watch.yaml":   {"drop", "-o", "yaml", "-w", "--interval", "100ms", "--count", "2"},
+		"drop.watch.txt":    {"drop", "show", "bad_tag", "--watch", "--interval", "100ms", "--count", "2"},
 		"dump.txt":          {"dump", "local"},
 		"dump.json":         {"dump", "heartbeat", "-o", "json"},
 	} {
@@ -91,6 +96,8 @@ func checkStatus(t *testing.T, w *world) {
 	s.Maps = slices.DeleteFunc(s.Maps, func(m inspect.MapUse) bool {
 		return !slices.Contains([]string{"endpoints", "peers", "vips", "services", "backends", "flows", "new_flows", "events"}, m.Name)
 	})
+	assert.Greater(t, s.MapBytes, uint64(bpf.MaxBackends)*uint64(unsafe.Sizeof(bpf.Backend{})), "the array of instances alone takes as much")
+	s.MapBytes = 9 << 20
 	for i := range s.Maps {
 		assert.NotNil(t, s.Maps[i].Bytes)
 		bytes := uint64(4096)
@@ -98,7 +105,7 @@ func checkStatus(t *testing.T, w *world) {
 	}
 	for name, f := range map[string]output.Format{"status.txt": output.Plain, "status.json": output.JSON} {
 		var b strings.Builder
-		require.NoError(t, writeStatus(&b, f, s))
+		require.NoError(t, writeStatus(&program{format: f}, &b, s))
 		golden(t, name, b.String())
 	}
 	table, _, code := w.run("status", "show")

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -23,20 +24,33 @@ type listing[T any] struct {
 	keys func(T) []string
 }
 
+// how is how a listing is to be shown: in which order, how much of it, and how often.
+type how struct {
+	sort  string
+	limit int
+	repeat
+}
+
 // command returns `NAME`, `NAME list` and `NAME show KEY`.
 func (l listing[T]) command(p *program) *cobra.Command {
+	h := &how{}
 	noun := &cobra.Command{
 		Use: l.name, Short: l.short, Long: l.long, Args: cmdline.Args(0, 0),
-		RunE: func(*cobra.Command, []string) error { return l.run(p, nil) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return l.run(p, cmd, h, nil) },
 	}
+	flags := noun.PersistentFlags()
+	flags.StringVar(&h.sort, "sort", "", "sort by these columns, separated by commas; -COLUMN is downwards")
+	flags.IntVar(&h.limit, "limit", 0, "show only the first so many; 0: all")
+	h.addFlags(flags)
+	must(noun.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(output.Names(l.columns), cobra.ShellCompDirectiveNoFileComp)))
 	noun.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List all", Args: cmdline.Args(0, 0),
-			RunE: func(*cobra.Command, []string) error { return l.run(p, nil) },
+			RunE: func(cmd *cobra.Command, _ []string) error { return l.run(p, cmd, h, nil) },
 		},
 		&cobra.Command{
 			Use: "show KEY...", Short: "List those that a key means", Args: cmdline.Args(0, 64),
-			RunE: func(_ *cobra.Command, args []string) error { return l.run(p, args) },
+			RunE: func(cmd *cobra.Command, args []string) error { return l.run(p, cmd, h, args) },
 			ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 				return l.complete(p, cmd)
 			},
@@ -57,15 +71,37 @@ func (l listing[T]) rows(p *program) (rows []T, err error) {
 	return rows, nil
 }
 
-func (l listing[T]) run(p *program, wanted []string) error {
-	rows, err := l.rows(p)
-	if err != nil {
-		return err
+// run shows the rows that are wanted. Sorting comes before the limit, so that both together give the largest.
+func (l listing[T]) run(p *program, cmd *cobra.Command, h *how, wanted []string) error {
+	if h.limit < 0 {
+		return cmdline.Usagef("--limit %d is negative: use 0 for all", h.limit)
 	}
-	if rows, err = l.choose(rows, wanted); err != nil {
-		return err
+	return p.run(cmd, &h.repeat, func(w io.Writer) error {
+		rows, err := l.rows(p)
+		if err != nil {
+			return err
+		}
+		if rows, err = l.choose(rows, wanted); err != nil {
+			return err
+		}
+		if h.sort != "" {
+			if err := output.Sort(rows, l.columns, h.sort); err != nil {
+				return cmdline.Usagef("--sort: %w", err)
+			}
+		}
+		if h.limit > 0 && len(rows) > h.limit {
+			rows = rows[:h.limit]
+		}
+		return write(p, w, rows, l.columns)
+	})
+}
+
+// write writes rows as the flags of all commands say.
+func write[T any](p *program, w io.Writer, rows []T, columns []output.Column[T]) error {
+	if p.noHeaders {
+		return output.Bare(w, p.format, rows, columns)
 	}
-	return output.List(p.Out, p.Err, p.format, rows, l.columns)
+	return output.List(w, p.Err, p.format, rows, columns)
 }
 
 // idPrefix is how many characters of a key are needed at least where only its beginning is given.

@@ -31,6 +31,7 @@ type program struct {
 	Environment
 	bpffs, worker string
 	format        output.Format
+	noHeaders     bool
 }
 
 // Main runs oak-net and returns its exit code.
@@ -73,6 +74,7 @@ line wins.
 	flags.StringVar(&p.bpffs, "bpffs", pins.DefaultBPFFS, "mount point of the BPF file system, as given to NetManager")
 	flags.StringVar(&p.worker, "worker", "", "name of the worker; the only one here if left out")
 	p.format.AddFlag(root)
+	flags.BoolVar(&p.noHeaders, "no-headers", false, "leave the names of columns out of tables")
 	must(root.RegisterFlagCompletionFunc("worker", p.completeWorkers))
 	root.AddCommand(p.statusCommand(), p.serviceCommand(), p.backendCommand(), p.endpointCommand(), p.nodeCommand(),
 		p.flowCommand(), p.dropCommand(), p.dumpCommand(), cmdline.VersionCommand(p.Version))

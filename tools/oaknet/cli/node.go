@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"math"
 	"net/netip"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ for new flows). TX is what was sent to a worker, RX what was accepted from it; H
 			{Name: "TX-BYTES", Value: func(n row) string { return number(n.TxBytes) }},
 			{Name: "RX-PACKETS", Value: func(n row) string { return number(n.RxPackets) }},
 			{Name: "RX-BYTES", Value: func(n row) string { return number(n.RxBytes) }},
-			{Name: "HEARD", Value: func(n row) string { return ageOrNever(n.LastHeard) }},
+			{Name: "HEARD", Value: func(n row) string { return ageOrNever(n.LastHeard) }, By: heard},
 			{Name: "LOCAL", Wide: true, Value: func(n row) string { return text(n.Local) }},
 			{Name: "UPLINK", Wide: true, Value: func(n row) string { return device(n.Interface, n.Ifindex) }},
 			{Name: "MTU", Wide: true, Value: func(n row) string { return number(n.MTU) }},
@@ -42,4 +43,12 @@ func outer(n inspect.Node) string {
 		return ""
 	}
 	return netip.AddrPortFrom(n.Outer, n.Port).String()
+}
+
+// heard orders by how long ago that was; never is longest ago.
+func heard(n inspect.Node) float64 {
+	if n.LastHeard == nil {
+		return math.Inf(1)
+	}
+	return *n.LastHeard
 }

@@ -10,51 +10,61 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oakestra/oakestra-ebpf/bpf/features"
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 )
 
 func (p *program) statusCommand() *cobra.Command {
-	run := func(*cobra.Command, []string) error {
-		r, err := p.open()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = r.Close() }()
-		s, err := r.Status()
-		if err != nil {
-			return fmt.Errorf("read status: %w", err)
-		}
-		return writeStatus(p.Out, p.format, s)
+	again := &repeat{}
+	run := func(cmd *cobra.Command, _ []string) error {
+		return p.run(cmd, again, func(w io.Writer) error {
+			r, err := p.open()
+			if err != nil {
+				return err
+			}
+			defer func() { _ = r.Close() }()
+			s, err := r.Status()
+			if err != nil {
+				return fmt.Errorf("read status: %w", err)
+			}
+			return writeStatus(p, w, s)
+		})
 	}
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show the datapath as a whole: programs, NetManager's life, settings, maps",
-		Long: `Shows where the worker's datapath is pinned, which programs hang on which interfaces, whether NetManager is alive, what the
-programs go by, and how full the maps are. As JSON it is a list of one.`,
+		Use: "status", Short: "Show the datapath as a whole: programs, kernel, NetManager's life, settings, maps",
+		Long: `Shows where the worker's datapath is pinned, which programs hang on which interfaces, which features of the kernel they make
+use of and what they fall back on, whether NetManager is alive, what the programs go by, how full the maps are and what memory the
+kernel has charged for them. As JSON it is a list of one.`,
 		Args: cmdline.Args(0, 0), RunE: run,
 	}
+	again.addFlags(cmd.PersistentFlags())
 	cmd.AddCommand(&cobra.Command{Use: "show", Aliases: []string{"list"}, Short: "Show the same", Args: cmdline.Args(0, 0), RunE: run})
 	return cmd
 }
 
-func writeStatus(w io.Writer, f output.Format, s inspect.Status) error {
-	if f == output.JSON || f == output.YAML {
-		return output.Value(w, f, []inspect.Status{s})
+func writeStatus(p *program, w io.Writer, s inspect.Status) error {
+	if p.format.Data() {
+		return output.Value(w, p.format, []inspect.Status{s})
 	}
 	if err := writeFacts(w, s); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(w); err != nil {
-		return err
+	parts := []func() error{func() error { return write(p, w, s.Programs, programColumns()) }}
+	if len(s.Features) > 0 {
+		parts = append(parts, func() error { return write(p, w, s.Features, featureColumns()) })
 	}
-	if err := output.List(w, w, f, s.Programs, programColumns()); err != nil {
-		return err
+	parts = append(parts, func() error { return write(p, w, s.Maps, mapColumns()) })
+	for _, part := range parts {
+		if _, err := fmt.Fprintln(w); err != nil {
+			return err
+		}
+		if err := part(); err != nil {
+			return err
+		}
 	}
-	if _, err := fmt.Fprintln(w); err != nil {
-		return err
-	}
-	return output.List(w, w, f, s.Maps, mapColumns())
+	return nil
 }
 
 func writeFacts(w io.Writer, s inspect.Status) error {
@@ -71,6 +81,9 @@ func writeFacts(w io.Writer, s inspect.Status) error {
 		{"tunnel port", number(c.TunnelPort)},
 		{"container MTU", number(c.MTU)},
 		{"upcall", device(c.UpcallInterface, c.UpcallIfindex)},
+		{"kernel", s.Kernel},
+		{"fallbacks", fallbacks(s)},
+		{"map memory", mebibytes(s.MapBytes) + " MiB"},
 	} {
 		value := fact[1]
 		if value == "" {
@@ -103,6 +116,40 @@ func managerState(m inspect.Manager) string {
 	return fmt.Sprintf("%s (heartbeat %s ago)", m.State, age(*m.Heartbeat))
 }
 
+// fallbacks names what the kernel lacks or the datapath does without.
+func fallbacks(s inspect.Status) string {
+	if s.Kernel == "" {
+		return "unknown: NetManager has left no record"
+	}
+	names := []string{}
+	for _, f := range s.Fallbacks() {
+		names = append(names, f.Name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ",")
+}
+
+func mebibytes(bytes uint64) string { return fmt.Sprintf("%.2f", float64(bytes)/(1<<20)) }
+
+func featureColumns() []output.Column[features.Feature] {
+	type row = features.Feature
+	return []output.Column[row]{
+		{Name: "FEATURE", Value: func(f row) string { return f.Name }},
+		{Name: "LINUX", Value: func(f row) string { return f.Least }},
+		{Name: "FOUND", Value: func(f row) string { return yes(f.Found) }},
+		{Name: "USED", Value: func(f row) string { return yes(f.Used) }},
+		{Name: "INSTEAD", Value: func(f row) string {
+			if f.Used {
+				return ""
+			}
+			return f.Fallback
+		}},
+		{Name: "FOR", Wide: true, Value: func(f row) string { return f.Use }},
+	}
+}
+
 func programColumns() []output.Column[inspect.Program] {
 	type row = inspect.Program
 	return []output.Column[row]{
@@ -133,7 +180,19 @@ func mapColumns() []output.Column[inspect.MapUse] {
 			return number(*m.Entries)
 		}},
 		{Name: "MAX", Value: func(m row) string { return number(m.MaxEntries) }},
-		{Name: "BYTES", Value: func(m row) string {
+		{Name: "FILL", Value: func(m row) string {
+			if m.Entries == nil || m.MaxEntries == 0 {
+				return ""
+			}
+			return fmt.Sprintf("%.1f%%", 100*float64(*m.Entries)/float64(m.MaxEntries))
+		}},
+		{Name: "MIB", Value: func(m row) string {
+			if m.Bytes == nil {
+				return ""
+			}
+			return mebibytes(*m.Bytes)
+		}},
+		{Name: "BYTES", Wide: true, Value: func(m row) string {
 			if m.Bytes == nil {
 				return ""
 			}

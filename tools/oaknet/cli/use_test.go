@@ -60,6 +60,10 @@ func checkErrors(t *testing.T, w *world) {
 		"flwo":                         {cmdline.Usage, "did you mean flow"},
 		"flow x":                       {cmdline.Usage, "unknown command"},
 		"flow --colour":                {cmdline.Usage, "unknown flag"},
+		"flow --sort colour":           {cmdline.Usage, "choose of proto, source"},
+		"flow --limit -1":              {cmdline.Usage, "use 0 for all"},
+		"flow --watch --interval 1ms":  {cmdline.Usage, "use at least 100ms"},
+		"drop --watch --count -1":      {cmdline.Usage, "use 0 for no end"},
 		"flow -o xml":                  {cmdline.Usage, "use table, wide, json or yaml"},
 		"flow --proto sctp":            {cmdline.Usage, "use tcp, udp, icmp"},
 		"flow --state open":            {cmdline.Usage, "use syn-sent"},
@@ -88,6 +92,7 @@ func checkCompletion(t *testing.T, w *world) {
 		"__complete service show ": serviceB + "\n",
 		"__complete dump ":         "new_flows\n",
 		"__complete flow --state ": "syn-sent\n",
+		"__complete flow --sort ":  "tx-bytes\n",
 	} {
 		out, _, code := w.run(append(strings.Fields(args), "")...)
 		assert.Zero(t, code, args)

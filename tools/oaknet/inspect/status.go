@@ -3,8 +3,12 @@
 package inspect
 
 import (
+	"errors"
 	"net/netip"
+	"os"
 	"time"
+
+	"github.com/oakestra/oakestra-ebpf/bpf/features"
 )
 
 // managerSilence is how old NetManager's heartbeat may be before the programs take it for dead (they drop misses as no_manager).
@@ -20,7 +24,17 @@ type Status struct {
 	Manager  Manager   `json:"net_manager"`
 	Config   Config    `json:"config"`
 	Programs []Program `json:"programs"`
-	Maps     []MapUse  `json:"maps"`
+	// Kernel is the release that the datapath was loaded on, Features what it found there; empty where it left no record.
+	Kernel   string             `json:"kernel"`
+	Features []features.Feature `json:"features"`
+	Maps     []MapUse           `json:"maps"`
+	// MapBytes is the memory that the kernel has charged for all maps.
+	MapBytes uint64 `json:"map_bytes"`
+}
+
+// Fallbacks lists the kernel features that are done without.
+func (s Status) Fallbacks() []features.Feature {
+	return features.Record{Features: s.Features}.Fallbacks()
 }
 
 // Manager is what the datapath knows of NetManager.
@@ -64,7 +78,7 @@ type Program struct {
 
 // Status reads the whole.
 func (r *Reader) Status() (Status, error) {
-	s := Status{Worker: r.worker.Name, Pins: r.worker.VersionDir(), Version: r.worker.Version, Programs: []Program{}}
+	s := Status{Worker: r.worker.Name, Pins: r.worker.VersionDir(), Version: r.worker.Version, Programs: []Program{}, Features: []features.Feature{}}
 	if r.attachErr != nil {
 		return s, r.attachErr
 	}
@@ -81,8 +95,22 @@ func (r *Reader) Status() (Status, error) {
 	if s.Config, err = r.config(); err != nil {
 		return s, err
 	}
-	s.Maps, err = r.mapUses()
-	return s, err
+	record, err := features.Read(r.worker.Dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return s, err
+	}
+	if err == nil {
+		s.Kernel, s.Features = record.Kernel, record.Features
+	}
+	if s.Maps, err = r.mapUses(); err != nil {
+		return s, err
+	}
+	for _, m := range s.Maps {
+		if m.Bytes != nil {
+			s.MapBytes += *m.Bytes
+		}
+	}
+	return s, nil
 }
 
 func (r *Reader) manager() (Manager, error) {
