@@ -28,6 +28,8 @@ type LocalAttach struct {
 	InstanceKey
 	Generation Generation `json:"generation"`
 	JobName    string     `json:"job_name"`
+	// Organization is the id of the organisation that owns the instance: it resolves that one's names.
+	Organization string `json:"organization"`
 	// NetNS is the path of the network namespace.
 	NetNS        string           `json:"netns"`
 	InstanceIP   netip.Addr       `json:"instance_ip"`

@@ -71,10 +71,12 @@ type NetEndpoint struct {
 	Tag uint32 `json:"tag"`
 }
 
-// NetInterest is the full set of what a worker wants routes for.
+// NetInterest is the full set of what a worker wants routes and names for.
 type NetInterest struct {
 	Header
 	Addresses []InterestAddress `json:"addresses"`
+	// Names are wanted likewise; a cluster that does not know them yet answers none.
+	Names []InterestName `json:"names,omitempty"`
 	// Peers is the stamp of the peer list that the worker holds.
 	Peers Stamp `json:"peers"`
 }
@@ -116,23 +118,24 @@ type RouteInstance struct {
 	Longitude float64 `json:"lon,omitempty"`
 }
 
-// Resolution is what the cluster knows of a wanted address.
+// Resolution is what the cluster knows of a wanted address or name.
 type Resolution string
 
-// The answers to a wanted address.
+// The answers to a wanted address or name.
 const (
-	// ResolvedService means that NetRoutes of the named service follow or have been sent.
+	// ResolvedService means that a service has it. For an address, NetRoutes of that service follow or have been sent.
 	ResolvedService Resolution = "service"
-	// ResolvedNone means that no service has the address; it is remembered for 5 s.
+	// ResolvedNone means that no service has it; it is remembered for 5 s.
 	ResolvedNone Resolution = "none"
 	// ResolvedUnavailable means that it cannot be told now; it is never remembered.
 	ResolvedUnavailable Resolution = "unavailable"
 )
 
-// NetResolved answers each wanted address of an interest message.
+// NetResolved answers each wanted address of an interest message, and each wanted name whose answer the worker does not hold.
 type NetResolved struct {
 	Header
 	Entries []ResolvedAddress `json:"entries"`
+	Names   []ResolvedName    `json:"names,omitempty"`
 }
 
 // ResolvedAddress is the answer for one address.

@@ -158,8 +158,12 @@ func (c *Cluster) onInterest(worker string, m wire.NetInterest) {
 	for _, a := range m.Addresses {
 		held = max(held, a.Held.Epoch)
 	}
+	for _, n := range m.Names {
+		held = max(held, n.Held.Epoch)
+	}
 	c.noteEpoch(worker, held)
 	if changed {
+		m.Names = nil // nobody is told of them without having asked again
 		c.mu.Lock()
 		c.behind.put(worker).Interest = &m
 		c.mu.Unlock()

@@ -72,7 +72,8 @@ func (c *Cluster) feedService(id string) {
 	c.mu.Lock()
 	copies, spec, wanted, ok := c.ledger.CopiesOf(id)
 	c.mu.Unlock()
-	s := overlay.Service{ID: id, JobName: spec.JobName, Addresses: spec.Addresses, Ports: spec.Ports, Wanted: wanted}
+	s := overlay.Service{ID: id, JobName: spec.JobName, Organization: spec.Organization,
+		Addresses: spec.Addresses, Ports: spec.Ports, Wanted: wanted}
 	for _, x := range copies {
 		s.Copies = append(s.Copies, overlay.Copy{Number: x.Number, Generation: x.Generation, Worker: x.Worker, State: x.Report.State,
 			InstanceIP: x.Spec.InstanceIP, InstanceIPv6: x.Spec.InstanceIPv6, Load: load(x.Report, x.Spec), Stopping: x.Stop})

@@ -56,6 +56,7 @@ func (c *Core) decideOwner(a netip.Addr) {
 	for w := range c.wanted[a] {
 		c.dirtyAnswers.add(w)
 	}
+	c.touchName(subject{address: a})
 }
 
 func (c *Core) outranks(id, other, had string) bool {

@@ -13,6 +13,7 @@ import (
 const (
 	MaxEndpoints = 4096
 	MaxInterest  = 4096
+	MaxNames     = 4096
 	MaxOuter     = 16
 )
 
@@ -33,10 +34,13 @@ type Core struct {
 	claims    map[netip.Addr]set
 	// wanted says which workers want an address, whether a service has it or not.
 	wanted map[netip.Addr]set
+	// named says which services go by a name, askers which workers want to know of it.
+	named  map[wire.NameKey]set
+	askers map[subject]set
 
 	dirtyPeers    set
 	dirtyServices set
-	// dirtyAnswers are workers that want an address whose owner has changed.
+	// dirtyAnswers are workers that want an address or a name which may stand for something else now.
 	dirtyAnswers set
 }
 
@@ -66,6 +70,7 @@ type worker struct {
 	peersSent  sent
 	routesSent map[string]sent
 	answers    map[netip.Addr]wire.ResolvedAddress
+	names      map[wire.NameKey]*wantedName
 }
 
 // sent remembers what a worker was last told on a topic.
@@ -76,6 +81,7 @@ type sent struct {
 
 type service struct {
 	Service
+	name       wire.NameKey // none if its job name is none
 	interested set
 	// floor is the highest generation of each instance that ever was a route: no lower one becomes one again.
 	floor map[int]wire.Generation
@@ -88,6 +94,7 @@ func NewCore(epoch uint64, graceEnd time.Time) *Core {
 		epoch: epoch, graceEnd: graceEnd,
 		workers: map[string]*worker{}, services: map[string]*service{},
 		addresses: map[netip.Addr]string{}, claims: map[netip.Addr]set{}, wanted: map[netip.Addr]set{},
+		named: map[wire.NameKey]set{}, askers: map[subject]set{},
 		dirtyPeers: set{}, dirtyServices: set{}, dirtyAnswers: set{},
 	}
 }
@@ -116,13 +123,22 @@ func (c *Core) SetEpoch(epoch uint64) {
 		for s := range w.wants {
 			c.dirtyServices.add(s)
 		}
+		for _, n := range w.names {
+			n.told, n.stamp = wire.ResolvedName{}, wire.Stamp{}
+			c.dirtyAnswers.add(id)
+		}
 	}
 }
 
-// Settle marks all services for another look, since a grace period has ended.
+// Settle marks all services and names for another look, since a grace period has ended.
 func (c *Core) Settle() {
 	for id := range c.services {
 		c.dirtyServices.add(id)
+	}
+	for id, w := range c.workers {
+		if len(w.names) > 0 {
+			c.dirtyAnswers.add(id)
+		}
 	}
 }
 

@@ -10,11 +10,13 @@ import (
 
 // Service is what the cluster knows of a service: all copies that it has placed.
 type Service struct {
-	ID        string
-	JobName   string
-	Addresses []wire.ServiceAddress
-	Ports     []wire.Port
-	Copies    []Copy
+	ID      string
+	JobName string
+	// Organization is the id of the organisation that owns it. Others do not see its names.
+	Organization string
+	Addresses    []wire.ServiceAddress
+	Ports        []wire.Port
+	Copies       []Copy
 	// Wanted says that root wants instances of it. Its claim to an address outranks that of a service which merely is still, or
 	// says that it is, somewhere.
 	Wanted bool

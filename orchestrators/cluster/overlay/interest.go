@@ -13,7 +13,7 @@ import (
 
 // SetInterest takes in what a worker wants and returns what has to be said at once, in order: to the workers that run what is
 // newly wanted who their new peer is, then to the worker its peers, the routes it lacks, and an answer for each address.
-// It reports whether the set of addresses changed.
+// Names it is told as far as it does not hold the answer. It reports whether the set of addresses changed.
 func (c *Core) SetInterest(id string, m wire.NetInterest, now time.Time) (out []Message, changed bool) {
 	w := c.workers[id]
 	if w == nil || m.Compare(w.heardInterest) < 0 {
@@ -25,6 +25,7 @@ func (c *Core) SetInterest(id string, m wire.NetInterest, now time.Time) (out []
 	}
 	before := c.peersOf(w)
 	held, changed := c.want(w, m.Addresses)
+	c.wantNames(w, m.Names)
 	after := c.peersOf(w)
 	for peer := range before {
 		if !after.has(peer) {

@@ -90,7 +90,7 @@ func (c *Core) sendGone(id string, asked set) (out []Message) {
 	return out
 }
 
-// sendAnswers tells w the answers to its addresses that differ from what it was last told.
+// sendAnswers tells w the answers to its addresses and names that differ from what it was last told.
 func (c *Core) sendAnswers(w *worker, now time.Time) []Message {
 	if w == nil || w.silent() {
 		return nil
@@ -108,10 +108,18 @@ func (c *Core) sendAnswers(w *worker, now time.Time) []Message {
 			entries = append(entries, answer)
 		}
 	}
-	if entries == nil {
+	var stamp wire.Stamp
+	once := func() wire.Stamp {
+		if stamp.IsZero() {
+			stamp = c.next()
+		}
+		return stamp
+	}
+	names := c.answerNames(w, once, now)
+	if len(entries)+len(names) == 0 {
 		return nil
 	}
-	m := wire.NetResolved{Header: wire.NewHeader(c.next()), Entries: entries}
+	m := wire.NetResolved{Header: wire.NewHeader(once()), Entries: entries, Names: names}
 	return []Message{{Worker: w.id, Name: wire.TopicNetResolved, Payload: m}}
 }
 

@@ -20,6 +20,7 @@ func (c *Core) SetService(s Service) {
 	before := addressesOf(&old.Service)
 	old.Service = s
 	c.claim(s.ID, before, addressesOf(&s))
+	c.claimName(old)
 	c.reinterest(old)
 	c.touchService(old)
 }
@@ -32,6 +33,7 @@ func (c *Core) RemoveService(id string) {
 	}
 	c.touchService(s)
 	delete(c.services, id)
+	c.disclaimName(s)
 	c.claim(id, addressesOf(&s.Service), nil)
 	for w := range s.interested {
 		delete(c.workers[w].wants, id)
