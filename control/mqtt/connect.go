@@ -85,7 +85,7 @@ func (s *Session) pahoOptions(ctx context.Context, end context.CancelCauseFunc) 
 		SetWriteTimeout(KeepAlive).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { end(fmt.Errorf("MQTT connection lost: %w", err)) }).
 		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
-			if !s.inbox.put(Message{Topic: m.Topic(), Payload: m.Payload(), Retain: m.Retained()}) {
+			if !s.inbox.put(Message{Topic: m.Topic(), Payload: m.Payload(), Retain: m.Retained(), Arrived: time.Now()}) {
 				end(errors.New("messages arrive faster than they are handled: starting over"))
 			}
 		})

@@ -41,6 +41,8 @@ type Message struct {
 	Payload []byte
 	// Retain has the broker keep the message for later subscribers.
 	Retain bool
+	// Arrived is when a received message came off the connection; a message to publish has none.
+	Arrived time.Time
 }
 
 // Options say how a session connects.

@@ -16,7 +16,7 @@ const denied = 128
 
 type route struct {
 	filter string
-	handle func(topic string, payload []byte)
+	handle func(Message)
 }
 
 // Subscribe has h called with each message whose topic matches filter, from now on and after every reconnect; a second call
@@ -24,6 +24,14 @@ type route struct {
 // arrived, and may publish. An error means that the broker refused or did not answer; while there is no connection there is
 // none, and a refusal at a later connect is logged and retried.
 func (s *Session) Subscribe(filter string, h func(topic string, payload []byte)) error {
+	if h == nil {
+		return s.Receive(filter, nil)
+	}
+	return s.Receive(filter, func(m Message) { h(m.Topic, m.Payload) })
+}
+
+// Receive is [Session.Subscribe] for a handler that wants to know all of a message.
+func (s *Session) Receive(filter string, h func(Message)) error {
 	if filter == "" || h == nil {
 		return errors.New("subscribe: a filter and a handler are needed")
 	}
@@ -105,7 +113,7 @@ func (s *Session) dispatch(m Message) {
 	s.mu.Unlock()
 	for _, r := range routes {
 		if Match(r.filter, m.Topic) {
-			r.handle(m.Topic, m.Payload)
+			r.handle(m)
 		}
 	}
 }

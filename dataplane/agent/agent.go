@@ -17,6 +17,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 	"github.com/oakestra/oakestra-ebpf/dataplane/endpoint"
+	"github.com/oakestra/oakestra-ebpf/dataplane/localapi"
 )
 
 // Agent is one running NetManager.
@@ -39,6 +40,7 @@ type Agent struct {
 	problem atomic.Pointer[string]        // the last reason why what the cluster said could not be applied
 	publish *publisher
 	stored  *saver
+	metrics *localapi.Metrics
 
 	configuring sync.Mutex // one change of the following at a time
 	known       sync.Mutex // guards them, briefly
@@ -78,6 +80,9 @@ func (a *Agent) run(parent context.Context) error {
 	defer a.tasks.Wait()
 	defer fail(errStopped)
 
+	if err := a.measure(); err != nil {
+		return err
+	}
 	if err := a.begin(); err != nil {
 		return err
 	}

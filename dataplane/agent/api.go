@@ -4,16 +4,12 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"strconv"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/localapi"
+	"github.com/oakestra/oakestra-ebpf/dataplane/upcall"
 )
 
 // backend is the agent as the local API sees it.
@@ -69,21 +65,28 @@ func (a *Agent) status() wire.LocalStatus {
 	return s
 }
 
+// measure prepares the metrics; what they tell of the overlay and the session follows both as they come and go.
+func (a *Agent) measure() (err error) {
+	a.metrics, err = localapi.NewMetrics(localapi.Sources{
+		Maps: a.dp.Maps(), Features: a.dp.Features(),
+		Connected: func() bool {
+			s := a.session.Load()
+			return s != nil && s.Connected()
+		},
+		Upcalls: func() (upcall.Stats, bool) {
+			o := a.overlay.Load()
+			if o == nil {
+				return upcall.Stats{}, false
+			}
+			return o.queue.Stats(), true
+		},
+	})
+	return err
+}
+
 // listen opens the local API and returns what serves it.
 func (a *Agent) listen() ([]func(context.Context) error, error) {
-	dataplane, err := localapi.NewCollector(a.dp.Maps())
-	if err != nil {
-		return nil, fmt.Errorf("prepare metrics: %w", err)
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(dataplane, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oakestra_netmanager_connected", Help: "1 while the MQTT session is up."}, func() float64 {
-			if s := a.session.Load(); s != nil && s.Connected() {
-				return 1
-			}
-			return 0
-		}))
-	h := localapi.NewHandler(backend{a}, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), a.log)
+	h := localapi.NewHandler(backend{a}, a.metrics.Handler(), a.log)
 
 	l, err := localapi.ListenUnix(a.cfg.Socket)
 	if err != nil {

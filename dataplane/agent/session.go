@@ -59,14 +59,19 @@ func (a *Agent) dialSession(ctx context.Context, id wire.LocalIdentity) error {
 		wire.TopicNetRoutes + "+": a.onRoutes,
 		wire.TopicNetResolved:     a.onResolved,
 	} {
-		err := s.Subscribe(wire.Topic(id.WorkerID, name), func(topic string, payload []byte) {
-			if len(payload) == 0 {
+		err := s.Receive(wire.Topic(id.WorkerID, name), func(m mqtt.Message) {
+			if len(m.Payload) == 0 {
 				return // a retained message that was cleared: absence is no command
 			}
-			if err := handle(context.WithoutCancel(ctx), payload); err != nil {
-				text := fmt.Sprintf("cannot apply %s: %v", topic, err)
+			if err := handle(context.WithoutCancel(ctx), m.Payload); err != nil {
+				a.metrics.MessageRefused()
+				text := fmt.Sprintf("cannot apply %s: %v", m.Topic, err)
 				a.problem.Store(&text)
-				a.log.Warn("cannot apply what the cluster says", "topic", topic, "error", err)
+				a.log.Warn("cannot apply what the cluster says", "topic", m.Topic, "error", err)
+				return
+			}
+			if name == wire.TopicNetRoutes+"+" {
+				a.metrics.RouteApplied(time.Since(m.Arrived))
 			}
 		})
 		if err != nil { // it is renewed at the next connect

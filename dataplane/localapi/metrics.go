@@ -3,158 +3,118 @@
 package localapi
 
 import (
-	"iter"
-	"sync"
+	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/bpf/features"
+	"github.com/oakestra/oakestra-ebpf/bpf/metrics"
+	"github.com/oakestra/oakestra-ebpf/dataplane/upcall"
 )
 
-// fillEvery bounds how often maps are counted: that reads every entry.
-const fillEvery = 10 * time.Second
+// own begins the name of every metric of NetManager itself.
+const own = "oakestra_netmanager_"
 
-// collector reads the dataplane's counters out of its maps whenever it is asked.
-type collector struct {
-	maps    *bpf.Maps
-	reasons map[uint32]string
-	stats   map[uint32]string
-
-	drops, dropBytes, packets, bytes         *prometheus.Desc
-	peerPackets, peerBytes, peerState        *prometheus.Desc
-	mapEntries, mapCapacity, heartbeat, errs *prometheus.Desc
-
-	mu     sync.Mutex
-	filled map[string]float64
-	at     time.Time
+// Sources are what the metrics are read from whenever they are asked for. All are needed.
+type Sources struct {
+	Maps     *bpf.Maps
+	Features features.Record
+	// Connected reports whether the MQTT session is up.
+	Connected func() bool
+	// Upcalls counts first packets; false while nobody reads them.
+	Upcalls func() (upcall.Stats, bool)
 }
 
-// NewCollector returns the metrics of the dataplane's maps.
-func NewCollector(m *bpf.Maps) (prometheus.Collector, error) {
-	reasons, err := bpf.DropReasons()
-	if err != nil {
-		return nil, err
-	}
-	stats, err := bpf.StatNames()
-	if err != nil {
-		return nil, err
-	}
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("oakestra_dataplane_"+name, help, labels, nil)
-	}
-	return &collector{
-		maps: m, reasons: reasons, stats: stats,
-		drops:       desc("drop_packets_total", "Packets dropped, by reason.", "reason"),
-		dropBytes:   desc("drop_bytes_total", "Bytes of packets dropped, by reason.", "reason"),
-		packets:     desc("packets_total", "Packets handled, by what was done.", "kind"),
-		bytes:       desc("bytes_total", "Bytes of packets handled, by what was done.", "kind"),
-		peerPackets: desc("peer_packets_total", "Packets to and from another worker.", "peer", "direction"),
-		peerBytes:   desc("peer_bytes_total", "Bytes to and from another worker.", "peer", "direction"),
-		peerState:   desc("peer_state", "State of another worker: 1 greeting, 2 up, 3 unreachable.", "peer"),
-		mapEntries:  desc("map_entries", "Entries in a map, counted at most every 10 s.", "map"),
-		mapCapacity: desc("map_capacity", "Entries that a map can hold.", "map"),
-		heartbeat:   desc("heartbeat_nanoseconds", "CLOCK_MONOTONIC when NetManager last was alive."),
-		errs:        desc("scrape_errors", "Maps that could not be read by this scrape."),
-	}, nil
+// Metrics are those of the dataplane's maps and of NetManager itself.
+type Metrics struct {
+	registry *prometheus.Registry
+	routeLag prometheus.Histogram
+	refused  prometheus.Counter
 }
+
+// NewMetrics returns the metrics of these sources.
+func NewMetrics(from Sources) (*Metrics, error) {
+	maps, err := metrics.New(from.Maps, from.Features)
+	if err != nil {
+		return nil, fmt.Errorf("prepare metrics: %w", err)
+	}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		routeLag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: own + "route_lag_seconds",
+			Help: "Time from the arrival of the cluster's message about a service to every map changed.",
+			// Around the 2 ms that it is to take at most, and up to where something is wrong.
+			Buckets: []float64{.0001, .00025, .0005, .001, .0015, .002, .003, .005, .01, .025, .1, 1},
+		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: own + "messages_refused_total", Help: "Messages of the cluster that could not be applied; the log says why.",
+		}),
+	}
+	up := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: own + "connected", Help: "1 while the MQTT session is up."}, func() float64 {
+		if from.Connected() {
+			return 1
+		}
+		return 0
+	})
+	for _, c := range []prometheus.Collector{
+		maps, m.routeLag, m.refused, up, &upcalls{read: from.Upcalls},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := m.registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// Handler serves them.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// RouteApplied notes how long after its arrival a message about a service had changed every map.
+func (m *Metrics) RouteApplied(lag time.Duration) { m.routeLag.Observe(lag.Seconds()) }
+
+// MessageRefused notes a message that could not be applied.
+func (m *Metrics) MessageRefused() { m.refused.Inc() }
+
+// upcalls tells of first packets. The queue begins anew with each overlay, which to Prometheus is a counter's reset.
+type upcalls struct {
+	read func() (upcall.Stats, bool)
+}
+
+var (
+	upcallFrames = prometheus.NewDesc(own+"upcall_frames_total",
+		"First packets that the programs sent up, by what became of them: received are all, returned went back to the programs; of these, "+
+			"overflow came when too many were held, timed_out stayed unanswered, refused were for nobody; failed could not be written back.",
+		[]string{"what"}, nil)
+	upcallHeld  = prometheus.NewDesc(own+"upcall_held_frames", "First packets that wait for an answer now.", nil, nil)
+	upcallBytes = prometheus.NewDesc(own+"upcall_held_bytes", "Bytes of first packets that wait for an answer now.", nil, nil)
+)
 
 // Describe implements [prometheus.Collector].
-func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		c.drops, c.dropBytes, c.packets, c.bytes, c.peerPackets, c.peerBytes, c.peerState, c.mapEntries, c.mapCapacity, c.heartbeat, c.errs,
-	} {
-		out <- d
-	}
+func (u *upcalls) Describe(out chan<- *prometheus.Desc) {
+	out <- upcallFrames
+	out <- upcallHeld
+	out <- upcallBytes
 }
 
 // Collect implements [prometheus.Collector].
-func (c *collector) Collect(out chan<- prometheus.Metric) {
-	failed := c.counters(out, c.maps.Drops, c.reasons, c.drops, c.dropBytes)
-	failed += c.counters(out, c.maps.Stats, c.stats, c.packets, c.bytes)
-	failed += c.peers(out)
-	if beat, _, err := c.maps.Heartbeat.Lookup(0); err != nil {
-		failed++
-	} else {
-		out <- prometheus.MustNewConstMetric(c.heartbeat, prometheus.GaugeValue, float64(beat))
+func (u *upcalls) Collect(out chan<- prometheus.Metric) {
+	s, ok := u.read()
+	if !ok {
+		return
 	}
-	for name, n := range c.fill() {
-		out <- prometheus.MustNewConstMetric(c.mapEntries, prometheus.GaugeValue, n, name)
-		if m := c.maps.ByName(name); m != nil {
-			out <- prometheus.MustNewConstMetric(c.mapCapacity, prometheus.GaugeValue, float64(m.MaxEntries()), name)
-		}
+	for what, n := range map[string]uint64{
+		"received": s.Received, "returned": s.Returned, "overflow": s.Overflow, "timed_out": s.TimedOut, "refused": s.Refused, "failed": s.Failed,
+	} {
+		out <- prometheus.MustNewConstMetric(upcallFrames, prometheus.CounterValue, float64(n), what)
 	}
-	out <- prometheus.MustNewConstMetric(c.errs, prometheus.GaugeValue, float64(failed))
-}
-
-func (c *collector) counters(out chan<- prometheus.Metric, t bpf.Table[uint32, []bpf.Counter], names map[uint32]string, packets, bytes *prometheus.Desc) (failed int) {
-	for i, name := range names {
-		perCPU, _, err := t.Lookup(i)
-		if err != nil {
-			failed++
-			continue
-		}
-		var sum bpf.Counter
-		for _, v := range perCPU {
-			sum.Packets += v.Packets
-			sum.Bytes += v.Bytes
-		}
-		out <- prometheus.MustNewConstMetric(packets, prometheus.CounterValue, float64(sum.Packets), name)
-		out <- prometheus.MustNewConstMetric(bytes, prometheus.CounterValue, float64(sum.Bytes), name)
-	}
-	return failed
-}
-
-func (c *collector) peers(out chan<- prometheus.Metric) (failed int) {
-	var err error
-	for i, p := range c.maps.Peers.All(&err) {
-		if p.State == bpf.PeerFree {
-			continue
-		}
-		id := bpf.FormatID(p.Id)
-		out <- prometheus.MustNewConstMetric(c.peerState, prometheus.GaugeValue, float64(p.State), id)
-		perCPU, _, err := c.maps.PeerStats.Lookup(i)
-		if err != nil {
-			failed++
-			continue
-		}
-		var sum bpf.PeerStats
-		for _, v := range perCPU {
-			sum.TxPackets += v.TxPackets
-			sum.TxBytes += v.TxBytes
-			sum.RxPackets += v.RxPackets
-			sum.RxBytes += v.RxBytes
-		}
-		out <- prometheus.MustNewConstMetric(c.peerPackets, prometheus.CounterValue, float64(sum.TxPackets), id, "tx")
-		out <- prometheus.MustNewConstMetric(c.peerPackets, prometheus.CounterValue, float64(sum.RxPackets), id, "rx")
-		out <- prometheus.MustNewConstMetric(c.peerBytes, prometheus.CounterValue, float64(sum.TxBytes), id, "tx")
-		out <- prometheus.MustNewConstMetric(c.peerBytes, prometheus.CounterValue, float64(sum.RxBytes), id, "rx")
-	}
-	if err != nil {
-		failed++
-	}
-	return failed
-}
-
-// fill returns how many entries each hash has; arrays are always full.
-func (c *collector) fill() map[string]float64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.filled != nil && time.Since(c.at) < fillEvery {
-		return c.filled
-	}
-	m := c.maps
-	c.filled, c.at = map[string]float64{
-		"endpoints": count(m.Endpoints.All(nil)), "local": count(m.Local.All(nil)), "peer_addrs": count(m.PeerAddrs.All(nil)),
-		"sources": count(m.Sources.All(nil)), "vips": count(m.VIPs.All(nil)), "pending": count(m.Pending.All(nil)),
-		"flows": count(m.Flows.All(nil)), "new_flows": count(m.NewFlows.All(nil)),
-	}, time.Now()
-	return c.filled
-}
-
-func count[K, V any](entries iter.Seq2[K, V]) (n float64) {
-	for range entries {
-		n++
-	}
-	return n
+	out <- prometheus.MustNewConstMetric(upcallHeld, prometheus.GaugeValue, float64(s.Held))
+	out <- prometheus.MustNewConstMetric(upcallBytes, prometheus.GaugeValue, float64(s.Bytes))
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,31 @@ func checkFilters(t *testing.T, w *world) {
 	assert.Zero(t, code, errs)
 	assert.Equal(t, 2, strings.Count(out, `"protocol": "udp"`))
 	assert.NotContains(t, out, "tcp")
+}
+
+// checkMetrics holds the text against the samples; that the figures are right is tested where they are made.
+func checkMetrics(t *testing.T, w *world) {
+	text, errs, code := w.run("metrics")
+	assert.Zero(t, code, errs)
+	for _, line := range []string{
+		"# TYPE oakestra_dataplane_drop_packets_total counter",
+		`oakestra_dataplane_drop_packets_total{reason="spoofed_source"} 40`,
+		`oakestra_dataplane_kernel_feature{feature="tcx"} 0`,
+		`oakestra_dataplane_peer_packets_total{direction="tx",peer="111111111111111111111111"} 15`,
+		"oakestra_dataplane_scrape_errors 0",
+	} {
+		assert.Contains(t, text, line+"\n")
+	}
+	out, errs, code := w.run("metrics", "-o", "json")
+	assert.Zero(t, code, errs)
+	var samples []inspect.Sample
+	require.NoError(t, json.Unmarshal([]byte(out), &samples))
+	lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(text), "\n"), func(line string) bool { return strings.HasPrefix(line, "#") })
+	assert.Len(t, samples, len(lines))
+	assert.Contains(t, samples, inspect.Sample{
+		Name: "oakestra_dataplane_packets_total", Type: "counter", Labels: map[string]string{"kind": "to_tunnel"}, Value: 15,
+		Help: "Packets handled, by what was done; upcall are those sent up to NetManager.",
+	})
 }
 
 func checkErrors(t *testing.T, w *world) {
