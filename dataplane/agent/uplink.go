@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
+	"github.com/oakestra/oakestra-ebpf/dataplane/peer"
 )
 
 // followEvery is how often the uplink's address and MTU are looked at, and what others may have taken away.
@@ -89,11 +90,11 @@ func (a *Agent) lookAtUplink() (changed bool, err error) {
 }
 
 // uplinkNow is what the greeter asks for.
-func (a *Agent) uplinkNow() (ifindex int, addr netip.Addr, mtu int) {
+func (a *Agent) uplinkNow() peer.Uplink {
 	if u := a.uplink.Load(); u != nil {
-		return u.Index, u.Addr, u.MTU
+		return peer.Uplink{Ifindex: u.Index, IPv4: u.Addr, MTU: u.MTU}
 	}
-	return 0, netip.Addr{}, 0
+	return peer.Uplink{}
 }
 
 // outer lists where other workers can greet this one, the most likely first.

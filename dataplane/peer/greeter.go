@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -29,23 +27,16 @@ type Config struct {
 	Start uint64
 	// Port is the UDP port of the tunnel.
 	Port uint16
-	// Uplink tells the interface, address and MTU that packets to other workers leave by; an invalid address if there is none
-	// now. It is asked often and has to be quick.
-	Uplink func() (ifindex int, addr netip.Addr, mtu int)
+	// Uplink tells what packets to other workers leave by. It is asked often and has to be quick.
+	Uplink func() Uplink
 	// InUse counts what conntrack still needs, by peer index, Instance IP of a source and service address; it is asked only
 	// when a list lacks something. Nil: nothing is needed.
 	InUse func() (peers map[uint32]int, sources, vips map[bpf.Addr]int, err error)
 	Log   *slog.Logger
 }
 
-// Bounds of what one peer may cost.
-const (
-	maxOuter = 4 // addresses that one peer is greeted at
-
-	// Answers to one peer a second, and at once: a greeting needs two, an attacker that replays cannot get more.
-	answerRate  = 20
-	answerBurst = 40
-)
+// maxOuter bounds the addresses that one peer is greeted at: those that it has in both families, and those that others see it at.
+const maxOuter = 6
 
 // Greeter keeps the maps of other workers and greets them. Its methods may be called from several goroutines.
 type Greeter struct {
@@ -66,13 +57,32 @@ type Greeter struct {
 	onSource []func(netip.Addr)
 	changed  []string     // ids to tell the watchers of, once mu is free
 	learned  []netip.Addr // sources to tell of, once mu is free
-	uplink   uplink
+	uplink   Uplink
+
+	observer      *observer // nil while there is none to ask
+	public        []netip.AddrPort
+	publicChanged bool // the subscribers are to be told, once mu is free
+	onPublic      []func()
 }
 
-type uplink struct {
-	ifindex int
-	addr    netip.Addr
-	mtu     int
+// Uplink is the interface that packets to other workers leave by, and its addresses; those that are not valid it does not have.
+type Uplink struct {
+	Ifindex    int
+	IPv4, IPv6 netip.Addr
+	MTU        int
+}
+
+// towards is the address of the uplink that packets to another address have; not valid if none can be sent there.
+func (u Uplink) towards(to netip.Addr) netip.Addr {
+	if to.Is4() {
+		return u.IPv4
+	}
+	return u.IPv6
+}
+
+// own is where this worker believes to be, as somebody at the other address should see it.
+func (g *Greeter) own(other netip.Addr) netip.AddrPort {
+	return netip.AddrPortFrom(g.uplink.towards(other), g.cfg.Port)
 }
 
 // New returns a greeter that goes on from what the maps hold: peers keep their indices and, if they were met, stay met. Its raw
@@ -151,9 +161,9 @@ func (g *Greeter) Held() wire.Stamp {
 
 // unlock frees mu and then tells the subscribers what changed under it.
 func (g *Greeter) unlock() {
-	changed, learned := g.changed, g.learned
-	watchers, onSource := g.watchers, g.onSource
-	g.changed, g.learned = nil, nil
+	changed, learned, public := g.changed, g.learned, g.publicChanged
+	watchers, onSource, onPublic := g.watchers, g.onSource, g.onPublic
+	g.changed, g.learned, g.publicChanged = nil, nil, false
 	g.mu.Unlock()
 	for _, id := range changed {
 		for _, f := range watchers {
@@ -165,6 +175,11 @@ func (g *Greeter) unlock() {
 			f(a)
 		}
 	}
+	if public {
+		for _, f := range onPublic {
+			f()
+		}
+	}
 }
 
 // wake has Run look at its timers again.
@@ -174,5 +189,3 @@ func (g *Greeter) wake() {
 	default:
 	}
 }
-
-func newAnswerLimit() *rate.Limiter { return rate.NewLimiter(answerRate, answerBurst) }

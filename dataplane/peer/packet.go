@@ -8,18 +8,14 @@ import (
 )
 
 const (
-	ipLen     = 20
-	udpLen    = 8
-	tunnelLen = 8
-
-	tunnelFlags = 0x0c // VNI and next protocol are there
-	nextHello   = 0xfe
+	ipLen  = 20
+	udpLen = 8
 )
 
-// packet wraps a hello into IPv4 (do not fragment), UDP and the tunnel header. The kernel fills in identification and the IPv4
+// packet wraps the body of a datagram into IPv4 (do not fragment) and UDP. The kernel fills in identification and the IPv4
 // checksum. Addresses are IPv4.
 func packet(from, to netip.AddrPort, body []byte) []byte {
-	b := make([]byte, ipLen+udpLen+tunnelLen, ipLen+udpLen+tunnelLen+len(body))
+	b := make([]byte, ipLen+udpLen, ipLen+udpLen+len(body))
 	b = append(b, body...)
 
 	b[0] = 4<<4 | ipLen/4
@@ -36,8 +32,6 @@ func packet(from, to netip.AddrPort, body []byte) []byte {
 	binary.BigEndian.PutUint16(udp[0:], from.Port())
 	binary.BigEndian.PutUint16(udp[2:], to.Port())
 	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
-	udp[udpLen] = tunnelFlags
-	udp[udpLen+3] = nextHello
 	binary.BigEndian.PutUint16(udp[6:], udpChecksum(src, dst, udp))
 	return b
 }

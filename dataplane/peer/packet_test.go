@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/oakestra/oakestra-ebpf/control/hello"
 )
 
 func TestPacketIsWhatTheProgramsExpect(t *testing.T) {
 	from, to := netip.MustParseAddrPort("192.0.2.1:50103"), netip.MustParseAddrPort("192.0.2.2:50104")
 	body := []byte("twelve bytes")
-	b := packet(from, to, body)
+	b := packet(from, to, hello.Tunneled(body))
 
 	require.Equal(t, byte(0x45), b[0])
 	require.Equal(t, len(b), int(binary.BigEndian.Uint16(b[2:])))

@@ -19,7 +19,7 @@ func (g *Greeter) recover() error {
 		if g.byID[value.Id] != nil || value.Id == g.id {
 			continue // never written by us: the index stays taken, and the record unused
 		}
-		g.byID[value.Id] = &record{id: value.Id, index: index, kernel: value, wanted: true, answers: newAnswerLimit()}
+		g.byID[value.Id] = &record{conversation: newConversation(value.Id), index: index, kernel: value, wanted: true}
 	}
 	if err != nil {
 		return fmt.Errorf("recover peers: %w", err)
@@ -38,7 +38,7 @@ func (g *Greeter) repairAddresses() error {
 	owners := map[bpf.Addr]uint32{}
 	for _, p := range g.byID {
 		if p.located() {
-			owners[p.kernel.Outer] = p.index
+			owners[keyOf(p.kernel)] = p.index
 		}
 	}
 	var err error

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/hello"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
@@ -53,15 +54,19 @@ func listen(t *testing.T, g *Greeter, ifindex int) {
 			default:
 			}
 			n, _, err := unix.Recvfrom(fd, b, 0)
-			const headers = ipLen + udpLen + tunnelLen
-			if err != nil || n <= headers || n > headers+bpf.MaxHello || b[ipLen+udpLen+3] != nextHello {
+			const headers = ipLen + udpLen
+			if err != nil || n <= headers {
+				continue
+			}
+			body, err := hello.Untunneled(b[headers:n])
+			if err != nil || len(body) > bpf.MaxHello {
 				continue
 			}
 			e := bpf.Hello{
 				Src: bpf.AddrFrom(netip.AddrFrom4([4]byte(b[12:]))), Dst: bpf.AddrFrom(netip.AddrFrom4([4]byte(b[16:]))),
-				Sport: binary.BigEndian.Uint16(b[ipLen:]), Len: uint16(n - headers), Ifindex: uint32(ifindex),
+				Sport: binary.BigEndian.Uint16(b[ipLen:]), Len: uint16(len(body)), Ifindex: uint32(ifindex),
 			}
-			copy(e.Data[:], b[headers:n])
+			copy(e.Data[:], body)
 			g.HandleHello(e)
 		}
 	}()
@@ -89,7 +94,7 @@ func TestTwoWorkersMeetOverAWire(t *testing.T) {
 			ifindex := setUp(t, name, k.ip+"/24")
 			g, err := New(Config{
 				Maps: newMaps(t), WorkerID: id, Key: k.key, Start: 1, Port: 50103,
-				Uplink: func() (int, netip.Addr, int) { return ifindex, netip.MustParseAddr(k.ip), mtu },
+				Uplink: func() Uplink { return Uplink{Ifindex: ifindex, IPv4: netip.MustParseAddr(k.ip), MTU: mtu} },
 			})
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = g.Close() })

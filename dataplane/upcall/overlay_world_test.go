@@ -173,7 +173,7 @@ func (wk *worker) start(bpffs string) {
 		}
 		wk.peers, err = peer.New(peer.Config{
 			Maps: maps, WorkerID: wk.id, Key: wk.key, Start: 1, Port: tunnelPort,
-			Uplink: func() (int, netip.Addr, int) { return uplink, wk.outer, 1500 },
+			Uplink: func() peer.Uplink { return peer.Uplink{Ifindex: uplink, IPv4: wk.outer, MTU: 1500} },
 		})
 		if err != nil {
 			return err
