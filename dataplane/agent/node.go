@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -64,13 +65,31 @@ func checkNode(n wire.NetNode, workerID string) error {
 
 func isV4(p netip.Prefix) bool { return p.IsValid() && p.Addr().Is4() }
 
-func firstV4(list []netip.Prefix) (netip.Prefix, bool) {
-	for _, p := range list {
-		if isV4(p) {
-			return p, true
-		}
+func isV6(p netip.Prefix) bool { return p.IsValid() && p.Addr().Is6() && !p.Addr().Is4In6() }
+
+func firstV4(list []netip.Prefix) (netip.Prefix, bool) { return first(list, isV4) }
+
+func first(list []netip.Prefix, is func(netip.Prefix) bool) (netip.Prefix, bool) {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i], true
 	}
 	return netip.Prefix{}, false
+}
+
+// gateways are the worker's own addresses inside the overlay. That of IPv6 is missing where the configuration, the kernel or too
+// small an MTU leaves none.
+func gateways(n wire.NetNode, mtu int) (device.HostAddresses, error) {
+	subnet, ok := firstV4(n.Subnets)
+	if !ok {
+		return device.HostAddresses{}, errors.New("no IPv4 subnet")
+	}
+	out := device.HostAddresses{IPv4: device.Gateway(subnet)}
+	subnet, ok = first(n.Subnets, isV6)
+	if ok && isV6(n.Ranges.ServicesV6) && isV6(n.Ranges.WorkersV6) && n.Ranges.WorkersV6.Contains(subnet.Addr()) &&
+		mtu >= device.MinMTUIPv6 && device.HasIPv6() {
+		out.IPv6 = device.Gateway(subnet)
+	}
+	return out, nil
 }
 
 // configure makes devices, maps, firewall and endpoints what the node's configuration, the flags and the uplink say, and starts
@@ -92,8 +111,12 @@ func (a *Agent) configure(ctx context.Context) error {
 	if err := a.configureHost(); err != nil {
 		return err
 	}
-	subnet, _ := firstV4(node.Subnets)
-	n := endpoint.Network{Subnets: node.Subnets, Gateway: device.Gateway(subnet), MTU: a.innerMTU()}
+	mtu := a.innerMTU()
+	own, err := gateways(*node, mtu)
+	if err != nil {
+		return err
+	}
+	n := endpoint.Network{Subnets: node.Subnets, Gateway: own.IPv4, GatewayIPv6: own.IPv6, MTU: mtu}
 	if err := a.endpoints.Configure(n); err != nil {
 		a.log.Error("cannot mend all endpoints", "error", err)
 	}
@@ -112,15 +135,15 @@ func (a *Agent) configureHost() error {
 	if node == nil {
 		return nil
 	}
-	subnet, ok := firstV4(node.Subnets)
-	if !ok {
-		return fmt.Errorf("stored configuration %s has no IPv4 subnet: remove it to have it asked for", a.state.path(nodeFile))
+	mtu := a.innerMTU()
+	own, err := gateways(*node, mtu)
+	if err != nil {
+		return fmt.Errorf("stored configuration %s: %w: remove it to have it asked for", a.state.path(nodeFile), err)
 	}
-	gateway, mtu := device.Gateway(subnet), a.innerMTU()
-	if _, err := device.EnsureHost(gateway, mtu); err != nil {
+	if _, err := device.EnsureHost(own, mtu); err != nil {
 		return err
 	}
-	if err := a.writeConfig(*node, gateway, port, mtu); err != nil {
+	if err := a.writeConfig(*node, own, port, mtu); err != nil {
 		return err
 	}
 	return egress.Ensure(egress.Config{Subnets: node.Subnets, Overlay: overlayRanges(node.Ranges), TunnelPort: port})
@@ -164,22 +187,17 @@ func (a *Agent) openTunnel(port uint16) error {
 }
 
 // writeConfig tells the programs, if that differs from what they know.
-func (a *Agent) writeConfig(n wire.NetNode, gateway netip.Addr, port uint16, mtu int) error {
+func (a *Agent) writeConfig(n wire.NetNode, own device.HostAddresses, port uint16, mtu int) error {
 	want := bpf.Config{
 		Services4:     bpf.PrefixFrom(n.Ranges.ServicesV4),
 		Services6:     bpf.PrefixFrom(n.Ranges.ServicesV6),
 		Workers4:      bpf.PrefixFrom(n.Ranges.WorkersV4),
 		Workers6:      bpf.PrefixFrom(n.Ranges.WorkersV6),
-		Gateway4:      bpf.AddrFrom(gateway),
+		Gateway4:      bpf.AddrFrom(own.IPv4),
+		Gateway6:      bpf.AddrFrom(own.IPv6),
 		UpcallIfindex: uint32(a.up0),
 		TunnelPort:    port,
 		Mtu:           uint16(min(mtu, 0xffff)),
-	}
-	for _, p := range n.Subnets {
-		if p.Addr().Is6() {
-			want.Gateway6 = bpf.AddrFrom(device.Gateway(p))
-			break
-		}
 	}
 	have, ok, err := a.dp.Maps().Config.Lookup(0)
 	if err != nil {

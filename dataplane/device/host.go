@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Gateway returns the gateway of a worker's subnet: its first address after the network's own. The zero Addr means that the
@@ -19,44 +20,69 @@ func Gateway(subnet netip.Prefix) netip.Addr {
 	return subnet.Masked().Addr().Next()
 }
 
-// EnsureHost makes the host's own pair and gives it the gateway address, and no other. It returns the index of Host's far
-// end, which is where programs deliver to the host.
-func EnsureHost(gateway netip.Addr, mtu int) (far int, err error) {
-	if !gateway.Is4() {
-		return 0, fmt.Errorf("give %s the gateway address %s: not an IPv4 address", Host, gateway)
+// HostAddresses are the worker's gateway addresses, as which the host itself appears inside the overlay.
+type HostAddresses struct {
+	IPv4 netip.Addr
+	// IPv6 is not valid where the worker has none.
+	IPv6 netip.Addr
+}
+
+// EnsureHost makes the host's own pair and gives it the gateway addresses, and no others. It returns the index of Host's far
+// end, which is where the host's packets come out and where programs deliver to the host.
+func EnsureHost(addrs HostAddresses, mtu int) (far int, err error) {
+	if !addrs.IPv4.Is4() {
+		return 0, fmt.Errorf("give %s the gateway address %s: not an IPv4 address", Host, addrs.IPv4)
 	}
 	host, farLink, err := ensurePair(Host, HostFar, mtu)
 	if err != nil {
 		return 0, err
 	}
-	if err := EnableForwarding(Host); err != nil {
+	if err := DisableIPv6(HostFar); err != nil {
 		return 0, err
 	}
-	if err := LooseReversePath(Host); err != nil {
+	speak := DisableIPv6
+	if addrs.IPv6.IsValid() {
+		speak = QuietIPv6
+	}
+	for _, settle := range []func(string) error{speak, EnableForwarding, LooseReversePath, DisableUDPSegmentation} {
+		if err := settle(Host); err != nil {
+			return 0, err
+		}
+	}
+	for _, l := range []netlink.Link{host, farLink} {
+		if err := setUp(l); err != nil {
+			return 0, err
+		}
+	}
+	if err := ensureOnlyAddress(host, netlink.FAMILY_V4, addrs.IPv4); err != nil {
 		return 0, err
 	}
-	return farLink.Attrs().Index, ensureOnlyAddress(host, gateway)
+	return farLink.Attrs().Index, ensureOnlyAddress(host, netlink.FAMILY_V6, addrs.IPv6)
 }
 
 // ensureOnlyAddress adds the wanted address before it removes others, so that the host is never without.
-func ensureOnlyAddress(l netlink.Link, want netip.Addr) error {
+func ensureOnlyAddress(l netlink.Link, family int, want netip.Addr) error {
 	name := l.Attrs().Name
-	have, err := netlink.AddrList(l, netlink.FAMILY_V4)
+	have, err := netlink.AddrList(l, family)
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", name, err)
 	}
-	found := false
+	found := !want.IsValid()
 	var others []netlink.Addr
 	for _, a := range have {
-		ip, _ := netip.AddrFromSlice(a.IP.To4())
-		if ones, _ := a.Mask.Size(); ip == want && ones == 32 {
+		ip, _ := netip.AddrFromSlice(a.IP)
+		if ones, bits := a.Mask.Size(); ip.Unmap() == want && ones == bits {
 			found = true
 		} else {
 			others = append(others, a)
 		}
 	}
 	if !found {
-		if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: hostNet(want)}); err != nil {
+		addr := &netlink.Addr{IPNet: hostNet(want)}
+		if want.Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if err := netlink.AddrAdd(l, addr); err != nil {
 			return fmt.Errorf("give %s the address %s: %w", name, want, err)
 		}
 	}
@@ -68,6 +94,8 @@ func ensureOnlyAddress(l netlink.Link, want netip.Addr) error {
 	return nil
 }
 
-func hostNet(a netip.Addr) *net.IPNet {
-	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
+func hostNet(a netip.Addr) *net.IPNet { return netOf(netip.PrefixFrom(a, a.BitLen())) }
+
+func netOf(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Masked().Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

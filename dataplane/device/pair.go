@@ -15,10 +15,16 @@ func EnsureUpcall() (up0, up1 int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	for _, l := range []netlink.Link{a, b} {
+		if err := errors.Join(DisableIPv6(l.Attrs().Name), setUp(l)); err != nil {
+			return 0, 0, err
+		}
+	}
 	return a.Attrs().Index, b.Attrs().Index, nil
 }
 
-// ensurePair makes the veth pair name–far, both ends with IPv6 off, the MTU mtu and up.
+// ensurePair makes the veth pair name–far, both ends with the MTU mtu. New ones are down, so that what they speak can be settled
+// before they do.
 func ensurePair(name, far string, mtu int) (a, b netlink.Link, err error) {
 	a, b, err = findPair(name, far)
 	if err != nil {
@@ -30,8 +36,11 @@ func ensurePair(name, far string, mtu int) (a, b netlink.Link, err error) {
 		}
 	}
 	for _, l := range []netlink.Link{a, b} {
-		if err := settle(l, mtu); err != nil {
-			return nil, nil, err
+		if l.Attrs().MTU == mtu {
+			continue
+		}
+		if err := netlink.LinkSetMTU(l, mtu); err != nil {
+			return nil, nil, fmt.Errorf("set the MTU of %s to %d: %w", l.Attrs().Name, mtu, err)
 		}
 	}
 	return a, b, nil
@@ -72,19 +81,11 @@ func createPair(name, far string, mtu int) (a, b netlink.Link, err error) {
 	if err := errors.Join(errA, errB); err != nil {
 		return nil, nil, fmt.Errorf("find veth pair %s and %s: %w", name, far, err)
 	}
-	return a, b, nil
-}
-
-// settle turns IPv6 off before the device comes up, so that it never sends a packet of its own.
-func settle(l netlink.Link, mtu int) error {
-	name := l.Attrs().Name
-	if err := DisableIPv6(name); err != nil {
-		return err
-	}
-	if l.Attrs().MTU != mtu {
-		if err := netlink.LinkSetMTU(l, mtu); err != nil {
-			return fmt.Errorf("set the MTU of %s to %d: %w", name, mtu, err)
+	for _, l := range []netlink.Link{a, b} {
+		// Whom these devices lead to is known. They ask nobody, and IPv6 joins no groups on them.
+		if err := netlink.LinkSetARPOff(l); err != nil {
+			return nil, nil, fmt.Errorf("turn neighbour discovery of %s off: %w", l.Attrs().Name, err)
 		}
 	}
-	return setUp(l)
+	return a, b, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Overhead is what the tunnel adds to a packet, in bytes, over an IPv6 underlay: the larger of the two families, so that a
@@ -26,8 +27,8 @@ const ethernet = "ether"
 type Uplink struct {
 	Index int
 	Name  string
-	// Addr is its first global IPv4 address.
-	Addr netip.Addr
+	// Addr is its first global IPv4 address, AddrIPv6 its first global IPv6 one that is to stay. One of them may be missing.
+	Addr, AddrIPv6 netip.Addr
 	// MTU is its own, in bytes.
 	MTU int
 }
@@ -36,7 +37,8 @@ type Uplink struct {
 func (u Uplink) InnerMTU() int { return max(u.MTU-Overhead, minMTU) }
 
 // FindUplink returns the device called name or, if name is empty, the one with the default route of least metric, or else
-// the only device that is up, has an IPv4 address and is neither loopback nor this project's.
+// the only device that is up, has an address and is neither loopback nor this project's. A default route of IPv4 is looked for
+// first.
 func FindUplink(name string) (Uplink, error) {
 	if name != "" {
 		l, err := netlink.LinkByName(name)
@@ -45,11 +47,14 @@ func FindUplink(name string) (Uplink, error) {
 		}
 		return describe(l)
 	}
-	index, err := defaultRoute()
-	if err != nil {
-		return Uplink{}, err
-	}
-	if index != 0 {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		index, err := defaultRoute(family)
+		if err != nil {
+			return Uplink{}, err
+		}
+		if index == 0 {
+			continue
+		}
 		l, err := netlink.LinkByIndex(index)
 		if err != nil {
 			return Uplink{}, fmt.Errorf("find the default route's device: %w", err)
@@ -60,8 +65,8 @@ func FindUplink(name string) (Uplink, error) {
 }
 
 // defaultRoute returns 0 if there is none.
-func defaultRoute() (ifindex int, err error) {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+func defaultRoute(family int) (ifindex int, err error) {
+	routes, err := netlink.RouteList(nil, family)
 	if err != nil {
 		return 0, fmt.Errorf("list routes to find the uplink: %w", err)
 	}
@@ -99,7 +104,7 @@ func onlyCandidate() (Uplink, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return Uplink{}, errors.New("find the uplink: no device is up and has an IPv4 address: configure one, or name it with --uplink")
+		return Uplink{}, errors.New("find the uplink: no device is up and has a global address: configure one, or name it with --uplink")
 	}
 	return Uplink{}, fmt.Errorf("find the uplink: no default route, and several devices could be it (%s): name one with --uplink", strings.Join(names, ", "))
 }
@@ -109,15 +114,25 @@ func describe(l netlink.Link) (Uplink, error) {
 	if kind := l.Attrs().EncapType; kind != ethernet {
 		return u, fmt.Errorf("uplink %s carries no Ethernet frames (%s), such as a VPN's device: name another one with --uplink", u.Name, kind)
 	}
-	addrs, err := netlink.AddrList(l, netlink.FAMILY_V4)
+	addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
 		return u, fmt.Errorf("list addresses of uplink %s: %w", u.Name, err)
 	}
 	for _, a := range addrs {
-		if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok && ip.IsGlobalUnicast() {
+		ip, ok := netip.AddrFromSlice(a.IP)
+		switch ip = ip.Unmap(); {
+		case !ok || !ip.IsGlobalUnicast():
+		case ip.Is4() && !u.Addr.IsValid():
 			u.Addr = ip
-			return u, nil
+		case ip.Is6() && !u.AddrIPv6.IsValid() && a.Flags&passing == 0:
+			u.AddrIPv6 = ip
 		}
 	}
-	return u, fmt.Errorf("uplink %s has no IPv4 address: give it one", u.Name)
+	if !u.Addr.IsValid() && !u.AddrIPv6.IsValid() {
+		return u, fmt.Errorf("uplink %s has no global address: give it one", u.Name)
+	}
+	return u, nil
 }
+
+// passing are the marks of IPv6 addresses that others should not be told: of privacy extensions, not yet usable, or about to go.
+const passing = unix.IFA_F_TEMPORARY | unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_DEPRECATED

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
@@ -26,6 +27,7 @@ func addVeth(t *testing.T, name, addr string) netlink.Link {
 	require.NoError(t, netlink.LinkSetUp(far))
 	a, err := netlink.ParseAddr(addr)
 	require.NoError(t, err)
+	a.Flags = unix.IFA_F_NODAD // of no meaning to IPv4
 	require.NoError(t, netlink.AddrAdd(l, a))
 	return l
 }
@@ -56,8 +58,48 @@ func TestUplinkIsFound(t *testing.T) {
 	u, err = FindUplink("ua")
 	require.NoError(t, err)
 	require.Equal(t, "ua", u.Name)
+	require.False(t, u.AddrIPv6.IsValid(), "a link-local address leads to nobody")
 	_, err = FindUplink("nosuch")
 	require.ErrorContains(t, err, "nosuch")
+}
+
+func TestUplinkOfIPv6(t *testing.T) {
+	netnstest.Enter(t)
+	l := addVeth(t, "ua", "2001:db8::2/64")
+	u, err := FindUplink("")
+	require.NoError(t, err, "an underlay may be of IPv6 alone")
+	require.Equal(t, Uplink{Index: l.Attrs().Index, Name: "ua", AddrIPv6: netip.MustParseAddr("2001:db8::2"), MTU: 1500}, u)
+
+	// Addresses that pass are not told to others.
+	for _, flags := range []int{unix.IFA_F_DEPRECATED, 0} {
+		addr := &netlink.Addr{IPNet: netOf(netip.MustParsePrefix("2001:db8::3/64")), Flags: unix.IFA_F_NODAD}
+		addr.IPNet.IP = net.ParseIP("2001:db8::3")
+		addr.ValidLft = 1000
+		if flags == 0 {
+			addr.PreferedLft = 1000
+		}
+		require.NoError(t, netlink.AddrReplace(l, addr))
+		if flags != 0 {
+			old, err := netlink.ParseAddr("2001:db8::2/64")
+			require.NoError(t, err)
+			require.NoError(t, netlink.AddrDel(l, old))
+			_, err = FindUplink("")
+			require.ErrorContains(t, err, "no device", "its only address is deprecated")
+		}
+	}
+	u, err = FindUplink("")
+	require.NoError(t, err)
+	require.Equal(t, netip.MustParseAddr("2001:db8::3"), u.AddrIPv6)
+
+	other := addVeth(t, "ub", "198.51.100.2/24")
+	require.NoError(t, netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: netOf(netip.MustParsePrefix("::/0")), Gw: net.ParseIP("2001:db8::1")}))
+	u, err = FindUplink("")
+	require.NoError(t, err)
+	require.Equal(t, "ua", u.Name, "there is no default route of IPv4")
+	require.NoError(t, netlink.RouteAdd(&netlink.Route{LinkIndex: other.Attrs().Index, Dst: netOf(netip.MustParsePrefix("0.0.0.0/0")), Gw: net.ParseIP("198.51.100.1")}))
+	u, err = FindUplink("")
+	require.NoError(t, err)
+	require.Equal(t, "ub", u.Name)
 }
 
 // A device without Ethernet headers would have the programs read addresses where none are, and let tunnel packets pass.

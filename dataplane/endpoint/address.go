@@ -21,9 +21,9 @@ type freed struct {
 	At      time.Time  `json:"at"`
 }
 
-// allocate returns the lowest free IPv4 address of the subnets that does not rest, or else the one that has rested longest.
-// The network, its gateway and its broadcast address are never given.
-func allocate(subnets []netip.Prefix, taken func(netip.Addr) bool, resting []freed, now time.Time) (netip.Addr, error) {
+// allocate returns the lowest free address of those subnets that are of the family, if it does not rest, or else the one that has
+// rested longest. The network, its gateway and, of IPv4, its broadcast address are never given.
+func allocate(subnets []netip.Prefix, f family, taken func(netip.Addr) bool, resting []freed, now time.Time) (netip.Addr, error) {
 	since := make(map[netip.Addr]time.Time, len(resting))
 	for _, f := range resting {
 		if now.Sub(f.At) < quarantine {
@@ -32,13 +32,15 @@ func allocate(subnets []netip.Prefix, taken func(netip.Addr) bool, resting []fre
 	}
 	var oldest netip.Addr
 	for _, p := range subnets {
-		if !p.Addr().Is4() {
+		if p.Addr().Is4() != (f == v4) {
 			continue
 		}
 		p = p.Masked()
 		gateway := device.Gateway(p)
-		// The last address is the broadcast's: stop when the next one is outside.
-		for a := p.Addr().Next(); p.Contains(a) && p.Contains(a.Next()); a = a.Next() {
+		for a := p.Addr().Next(); p.Contains(a); a = a.Next() {
+			if f == v4 && !p.Contains(a.Next()) {
+				break // the broadcast's
+			}
 			if a == gateway || taken(a) {
 				continue
 			}

@@ -9,22 +9,34 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 )
 
 func TestAllocateGivesEveryAddressOnce(t *testing.T) {
+	other := map[family]netip.Prefix{v4: netip.MustParsePrefix("fc00::/120"), v6: netip.MustParsePrefix("10.18.0.0/26")}
 	rapid.Check(t, func(t *rapid.T) {
-		bits := rapid.IntRange(24, 32).Draw(t, "bits")
-		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 18, 3, rapid.Byte().Draw(t, "last")}), bits).Masked()
+		f := rapid.SampledFrom([]family{v4, v6}).Draw(t, "family")
+		host, last := rapid.IntRange(0, 8).Draw(t, "host bits"), rapid.Byte().Draw(t, "last")
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 18, 3, last}), 32-host).Masked()
+		special := 3 // network, gateway, broadcast
+		if f == v6 {
+			p = netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfc, 15: last}), 128-host).Masked()
+			special = 2
+			if host < 2 {
+				special-- // too small to have a gateway
+			}
+		}
 		used := map[netip.Addr]bool{}
 		for {
-			a, err := allocate([]netip.Prefix{p}, func(a netip.Addr) bool { return used[a] }, nil, time.Now())
+			a, err := allocate([]netip.Prefix{other[f], p}, f, func(a netip.Addr) bool { return used[a] }, nil, time.Now())
 			if err != nil {
-				if want := max(1<<(32-bits)-3, 0); len(used) != want {
+				if want := max(1<<host-special, 0); len(used) != want {
 					t.Fatalf("%s: gave %d addresses, want %d", p, len(used), want)
 				}
 				return
 			}
-			if used[a] || !p.Contains(a) || a == p.Addr() || a == p.Addr().Next() || !p.Contains(a.Next()) {
+			if used[a] || !p.Contains(a) || a == p.Addr() || a == device.Gateway(p) || f == v4 && !p.Contains(a.Next()) {
 				t.Fatalf("%s: gave %s", p, a)
 			}
 			used[a] = true
@@ -38,7 +50,7 @@ func TestFreedAddressesRest(t *testing.T) {
 	addr := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 18, 0, i}) }
 	none := func(netip.Addr) bool { return false }
 	resting := []freed{{addr(2), now.Add(-time.Minute)}, {addr(3), now.Add(-2 * quarantine)}}
-	a, err := allocate(p, none, resting, now)
+	a, err := allocate(p, v4, none, resting, now)
 	require.NoError(t, err)
 	require.Equal(t, addr(3), a, "it has rested long enough")
 
@@ -46,11 +58,11 @@ func TestFreedAddressesRest(t *testing.T) {
 	for i := byte(2); i < 7; i++ {
 		resting = append(resting, freed{addr(i), now.Add(-time.Duration(i) * time.Minute)})
 	}
-	a, err = allocate(p, none, resting, now)
+	a, err = allocate(p, v4, none, resting, now)
 	require.NoError(t, err)
 	require.Equal(t, addr(6), a, "the one that has rested longest, rather than none")
 
-	_, err = allocate(p, func(netip.Addr) bool { return true }, nil, now)
+	_, err = allocate(p, v4, func(netip.Addr) bool { return true }, nil, now)
 	require.ErrorIs(t, err, ErrFull)
 	require.ErrorContains(t, err, "10.18.0.0/29")
 }

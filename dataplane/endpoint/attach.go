@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
@@ -90,12 +91,11 @@ func (s *Set) replace(old, e *entry, ns namespace) error {
 		if err := s.unplug(old); err != nil {
 			s.log.Warn("cannot take the older copy of an endpoint down", "instance", old.InstanceKey, "generation", old.Generation, "error", err)
 		}
-		if old.NamespaceIP != e.NamespaceIP {
-			s.freed = append(s.freed, freed{old.NamespaceIP, time.Now()})
-		}
+		kept := e.addresses()
+		s.rest(slices.DeleteFunc(old.addresses(), func(a netip.Addr) bool { return slices.Contains(kept, a) })...)
 	}
 	s.log.Info("attached an instance", "instance", e.InstanceKey, "generation", e.Generation, "job", e.JobName,
-		"namespace_ip", e.NamespaceIP, "instance_ip", e.InstanceIP, "interface", e.Interface)
+		"namespace_ip", e.NamespaceIP, "namespace_ipv6", e.NamespaceIPv6, "instance_ip", e.InstanceIP, "interface", e.Interface)
 	return s.save()
 }
 
@@ -108,30 +108,50 @@ func (s *Set) plan(old *entry, want wire.LocalAttach, ns namespace) (*entry, err
 	same := old != nil && old.Namespace == ns.id
 	switch {
 	case old != nil && (same || old.Generation == want.Generation):
-		e.NamespaceIP, e.Interface, e.Tag = old.NamespaceIP, old.Interface, old.Tag
+		e.NamespaceIP, e.NamespaceIPv6, e.Interface, e.Tag = old.NamespaceIP, old.NamespaceIPv6, old.Interface, old.Tag
 		e.ifindex, e.mac, e.hostMAC = old.ifindex, old.mac, old.hostMAC
 		if old.Generation != want.Generation {
 			e.Tag = newTag()
 		}
-		return e, nil
+		return e, s.giveIPv6(e)
 	case len(s.all()) >= int(s.cfg.Maps.Endpoints.Map().MaxEntries()):
 		return nil, fmt.Errorf("%w: this worker has %d endpoints, which is all that its programs can hold", ErrFull, len(s.all()))
 	}
-	ip, err := allocate(s.network.Subnets, s.taken, s.freed, time.Now())
+	ip, err := allocate(s.network.Subnets, v4, s.taken, s.freed, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	e.NamespaceIP, e.Interface, e.Tag = ip, interfaceName(want.InstanceKey, want.Generation), newTag()
-	return e, nil
+	return e, s.giveIPv6(e)
+}
+
+// giveIPv6 gives an endpoint its IPv6 address, if it has none and the worker has a subnet for it.
+func (s *Set) giveIPv6(e *entry) error {
+	if e.NamespaceIPv6.IsValid() || !s.network.GatewayIPv6.IsValid() {
+		return nil
+	}
+	ip, err := allocate(s.network.Subnets, v6, s.taken, s.freed, time.Now())
+	if err != nil {
+		return err
+	}
+	e.NamespaceIPv6 = ip
+	return nil
 }
 
 func (s *Set) taken(a netip.Addr) bool {
 	for _, e := range s.all() {
-		if e.NamespaceIP == a {
+		if e.NamespaceIP == a || e.NamespaceIPv6 == a {
 			return true
 		}
 	}
 	return false
+}
+
+// rest has addresses that an endpoint has given back rest.
+func (s *Set) rest(addrs ...netip.Addr) {
+	for _, a := range addrs {
+		s.freed = append(s.freed, freed{a, time.Now()})
+	}
 }
 
 // sameAs reports whether e differs from old in nothing that is stored.
@@ -146,7 +166,8 @@ func (e *entry) sameAs(old *entry) bool {
 	}
 	return e.InstanceKey == old.InstanceKey && e.Generation == old.Generation && e.JobName == old.JobName && e.NetNS == old.NetNS &&
 		e.Namespace == old.Namespace && e.InstanceIP == old.InstanceIP && e.InstanceIPv6 == old.InstanceIPv6 &&
-		e.Gateway == old.Gateway && e.NamespaceIP == old.NamespaceIP && e.Tag == old.Tag && e.Interface == old.Interface
+		e.Gateway == old.Gateway && e.NamespaceIP == old.NamespaceIP && e.NamespaceIPv6 == old.NamespaceIPv6 &&
+		e.Tag == old.Tag && e.Interface == old.Interface
 }
 
 // check refuses what can never be attached.

@@ -5,7 +5,6 @@ package endpoint
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -41,7 +40,7 @@ func (s *Set) drop(e *entry) error {
 		return err
 	}
 	s.remove(e)
-	s.freed = append(s.freed, freed{e.NamespaceIP, time.Now()})
+	s.rest(e.addresses()...)
 	return s.save()
 }
 

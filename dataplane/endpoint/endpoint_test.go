@@ -17,6 +17,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
@@ -26,6 +27,7 @@ func TestAttachMakesLinkRoutesNeighboursAndMaps(t *testing.T) {
 	got, err := w.Attach(context.Background(), request(0, 1, path))
 	require.NoError(t, err)
 	require.Equal(t, netip.MustParseAddr("10.18.0.2"), got.NamespaceIP, "network and gateway are not given")
+	require.Equal(t, netip.MustParseAddr("fc00::2"), got.NamespaceIPv6, "network and gateway are not given")
 	require.NotZero(t, got.Tag)
 	require.Less(t, got.Tag, uint32(1<<24))
 	require.Equal(t, 1, w.changes)
@@ -40,6 +42,7 @@ func TestAttachMakesLinkRoutesNeighboursAndMaps(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, routes, 1)
 	require.Equal(t, "10.18.0.2/32", routes[0].Dst.String())
+	require.Contains(t, routesTo(t, &netlink.Handle{}, host, v6), "fc00::2/128")
 
 	ns, err := openNamespace(path)
 	require.NoError(t, err)
@@ -48,6 +51,7 @@ func TestAttachMakesLinkRoutesNeighboursAndMaps(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, inner)
 	requireNeighbour(t, &netlink.Handle{}, host, "10.18.0.2", inner.Attrs().HardwareAddr)
+	requireNeighbour(t, &netlink.Handle{}, host, "fc00::2", inner.Attrs().HardwareAddr)
 
 	e, ok, err := w.maps.Endpoints.Lookup(uint32(index))
 	require.NoError(t, err)
@@ -56,12 +60,16 @@ func TestAttachMakesLinkRoutesNeighboursAndMaps(t *testing.T) {
 	require.Equal(t, net.HardwareAddr(e.HostMac[:]), host.Attrs().HardwareAddr)
 	require.Equal(t, "10.18.0.2", e.Ns[bpf.V4].String())
 	require.Equal(t, "10.30.0.1", e.Inst[bpf.V4].String())
+	require.Equal(t, "fc00::2", e.Ns[bpf.V6].String())
+	require.Equal(t, "fdff::1", e.Inst[bpf.V6].String())
 	require.Equal(t, got.Tag, e.Tag)
 	require.Equal(t, wire.Generation{Placement: 1, Move: 1}.Packed(), e.Generation)
-	at, ok, err := w.maps.Local.Lookup(bpf.AddrFrom(got.NamespaceIP))
-	require.NoError(t, err)
-	require.True(t, ok)
-	require.Equal(t, uint32(index), at)
+	for _, a := range []netip.Addr{got.NamespaceIP, got.NamespaceIPv6} {
+		at, ok, err := w.maps.Local.Lookup(bpf.AddrFrom(a))
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, uint32(index), at)
+	}
 	looked, ok := w.Lookup(got.InstanceKey, got.Generation)
 	require.True(t, ok)
 	require.Equal(t, e, looked)
@@ -86,33 +94,52 @@ func requireInside(t *testing.T, h *netlink.Handle, ns namespace, inner netlink.
 	require.NotZero(t, lo.Attrs().Flags&net.FlagUp)
 	addrs, err := h.AddrList(inner, netlink.FAMILY_ALL)
 	require.NoError(t, err)
-	require.Len(t, addrs, 1)
+	require.Len(t, addrs, 2, "no link-local address")
 	require.Equal(t, got.NamespaceIP.String()+"/32", addrs[0].IPNet.String())
+	require.Equal(t, got.NamespaceIPv6.String()+"/128", addrs[1].IPNet.String())
+	require.Zero(t, addrs[1].Flags&unix.IFA_F_TENTATIVE)
 	routes, err := h.RouteList(inner, netlink.FAMILY_V4)
 	require.NoError(t, err)
 	require.Len(t, routes, 1)
 	require.Equal(t, "10.18.0.1", routes[0].Gw.String())
 	requireNeighbour(t, h, inner, "10.18.0.1", hostMAC)
+	require.Contains(t, routesTo(t, h, inner, v6), "::/0 by fc00::1")
+	requireNeighbour(t, h, inner, "fc00::1", hostMAC)
 	require.NoError(t, ns.do(func() error {
 		e, err := ethtool.NewEthtool()
 		require.NoError(t, err)
 		defer e.Close()
 		features, err := e.Features("eth0")
 		require.NoError(t, err)
-		require.False(t, features[udpSegmentation])
+		require.False(t, features[device.UDPSegmentation])
 		require.True(t, features["tx-tcp-segmentation"])
-		v, err := os.ReadFile("/proc/sys/net/ipv6/conf/eth0/disable_ipv6")
-		if !os.IsNotExist(err) {
+		for key, want := range map[string]string{"disable_ipv6": "0\n", "accept_ra": "0\n", "addr_gen_mode": "1\n"} {
+			v, err := os.ReadFile("/proc/sys/net/ipv6/conf/eth0/" + key)
 			require.NoError(t, err)
-			require.Equal(t, "1\n", string(v))
+			require.Equal(t, want, string(v), key)
 		}
 		return nil
 	}))
 }
 
+// routesTo lists the destinations of a device's routes, with their next hop.
+func routesTo(t *testing.T, h *netlink.Handle, l netlink.Link, f family) (out []string) {
+	t.Helper()
+	routes, err := h.RouteList(l, int(f))
+	require.NoError(t, err)
+	for _, r := range routes {
+		s := r.Dst.String()
+		if r.Gw != nil {
+			s += " by " + r.Gw.String()
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 func requireNeighbour(t *testing.T, h *netlink.Handle, l netlink.Link, ip string, mac net.HardwareAddr) {
 	t.Helper()
-	list, err := h.NeighList(l.Attrs().Index, netlink.FAMILY_V4)
+	list, err := h.NeighList(l.Attrs().Index, int(familyOf(netip.MustParseAddr(ip))))
 	require.NoError(t, err)
 	for _, n := range list {
 		if n.IP.String() == ip {
@@ -227,7 +254,7 @@ func requireMaps(t *testing.T, w *worker, want int) {
 		local++
 	}
 	require.NoError(t, err)
-	require.Equal(t, []int{want, want}, []int{endpoints, local})
+	require.Equal(t, []int{want, 2 * want}, []int{endpoints, local}, "an address of each family")
 }
 
 func TestDetachRemovesEverything(t *testing.T) {
@@ -239,6 +266,7 @@ func TestDetachRemovesEverything(t *testing.T) {
 	requireMaps(t, w, 0)
 	require.Empty(t, w.kernel.attached)
 	require.Contains(t, w.kernel.purged, got.NamespaceIP)
+	require.Contains(t, w.kernel.purged, got.NamespaceIPv6)
 	_, err = netlink.LinkByName(got.Interface)
 	require.Error(t, err)
 	require.NoError(t, w.Detach(context.Background(), got.InstanceKey, got.Generation), "a second time is no error")
@@ -246,6 +274,7 @@ func TestDetachRemovesEverything(t *testing.T) {
 	next, err := w.Attach(context.Background(), request(1, 1, netnstest.NewBound(t, "b")))
 	require.NoError(t, err)
 	require.NotEqual(t, got.NamespaceIP, next.NamespaceIP, "a freed address rests")
+	require.NotEqual(t, got.NamespaceIPv6, next.NamespaceIPv6, "a freed address rests")
 }
 
 func TestRefusals(t *testing.T) {

@@ -5,7 +5,6 @@ package endpoint
 import (
 	"errors"
 	"fmt"
-	"net"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -44,30 +43,54 @@ func deleteVeth(name string) error {
 }
 
 // settleHost makes the host side ready and sets it up. Only now can a packet pass, and only through the program.
-func settleHost(e *entry, l netlink.Link, mtu int) error {
+func settleHost(e *entry, l netlink.Link, n Network) error {
 	name := l.Attrs().Name
 	if l.Attrs().Alias != e.alias() {
 		if err := netlink.LinkSetAlias(l, e.alias()); err != nil {
 			return fmt.Errorf("describe device %s: %w", name, err)
 		}
 	}
-	if err := device.DisableIPv6(name); err != nil {
+	h := &netlink.Handle{}
+	if err := setMTU(h, l, n.MTU); err != nil {
+		return err
+	}
+	if err := settleHostIPv6(name, n.speaksIPv6(e)); err != nil {
 		return err
 	}
 	if err := device.EnableForwarding(name); err != nil {
 		return err
 	}
-	if err := setMTUAndUp(&netlink.Handle{}, l, mtu); err != nil {
+	if err := silence(h, l); err != nil {
+		return err
+	}
+	if err := setUp(h, l); err != nil {
 		return err
 	}
 	if e.mac == [6]byte{} {
 		return fmt.Errorf("the hardware address inside %s is not known: detach the instance and attach it anew", name)
 	}
-	if err := ensureNeighbour(&netlink.Handle{}, l.Attrs().Index, e.NamespaceIP.AsSlice(), e.mac[:]); err != nil {
+	for _, ip := range n.addresses(e) {
+		if err := ensureNeighbour(h, l.Attrs().Index, ip, e.mac[:]); err != nil {
+			return err
+		}
+		route := netlink.Route{LinkIndex: l.Attrs().Index, Dst: host(ip)}
+		if ip.Is4() {
+			route.Scope = netlink.SCOPE_LINK // IPv6 knows no scopes of routes
+		}
+		if err := ensureRoute(h, familyOf(ip), route); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleHostIPv6 has the host side speak IPv6 only if the endpoint does, and never by itself.
+func settleHostIPv6(name string, speaks bool) error {
+	if !speaks {
+		return device.DisableIPv6(name)
+	}
+	if err := device.QuietIPv6(name); err != nil {
 		return err
 	}
-	return ensureRoute(&netlink.Handle{}, netlink.Route{
-		LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK,
-		Dst: &net.IPNet{IP: e.NamespaceIP.AsSlice(), Mask: net.CIDRMask(32, 32)},
-	})
+	return device.EnableForwardingIPv6(name)
 }

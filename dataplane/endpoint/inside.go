@@ -4,19 +4,13 @@ package endpoint
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 
-	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 )
-
-// udpSegmentation is turned off inside containers: kernels without the helper flag BPF_F_ADJ_ROOM_DECAP_L4_UDP lose UDP
-// super-packets whole after they were decapsulated, without a counter moving.
-const udpSegmentation = "tx-udp-segmentation"
 
 // inner returns the container's side of the veth whose host side is host; nil if ns does not have it.
 func (n namespace) inner(host netlink.Link) (netlink.Link, error) {
@@ -38,37 +32,69 @@ func (n namespace) inner(host netlink.Link) (netlink.Link, error) {
 	return l, nil
 }
 
-// settleInside makes the container's side ready: address, default route through the gateway, which only the program
-// answers for, and a permanent neighbour, so that the container never asks by ARP.
-func (n namespace) settleInside(e *entry, inner netlink.Link, gateway netip.Addr, mtu int) error {
-	if err := n.do(func() error { return errorsInside(innerSettings()) }); err != nil {
-		return err
-	}
+// settleInside makes the container's side ready: addresses, default routes through the gateways, which only the program
+// answers for, and permanent neighbours, so that the container never asks for one.
+func (n namespace) settleInside(e *entry, inner netlink.Link, network Network) error {
 	h, err := netlink.NewHandleAt(n.handle, unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open netlink inside the network namespace: %w", err)
 	}
 	defer h.Close()
+	if err := setMTU(h, inner, network.MTU); err != nil {
+		return errorsInside(err)
+	}
+	if err := n.do(func() error { return errorsInside(innerSettings(network.speaksIPv6(e))) }); err != nil {
+		return err
+	}
 	lo, err := h.LinkByName("lo")
 	if err != nil {
 		return errorsInside(fmt.Errorf("find lo: %w", err))
 	}
-	if err := setMTUAndUp(h, lo, lo.Attrs().MTU); err != nil {
+	if err := setUp(h, lo); err != nil {
 		return errorsInside(err)
 	}
-	if err := ensureAddress(h, inner, e.NamespaceIP.AsSlice()); err != nil {
+	if err := silence(h, inner); err != nil {
 		return errorsInside(err)
 	}
-	if err := setMTUAndUp(h, inner, mtu); err != nil {
+	for _, ip := range network.addresses(e) {
+		if err := ensureAddress(h, inner, ip); err != nil {
+			return errorsInside(err)
+		}
+	}
+	if err := setUp(h, inner); err != nil {
 		return errorsInside(err)
 	}
-	if err := ensureNeighbour(h, inner.Attrs().Index, gateway.AsSlice(), e.hostMAC[:]); err != nil {
-		return errorsInside(err)
+	for _, gateway := range network.gateways(e) {
+		if err := ensureNeighbour(h, inner.Attrs().Index, gateway, e.hostMAC[:]); err != nil {
+			return errorsInside(err)
+		}
+		if err := ensureRoute(h, familyOf(gateway), netlink.Route{
+			LinkIndex: inner.Attrs().Index, Gw: gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK), Dst: everything(gateway),
+		}); err != nil {
+			return errorsInside(err)
+		}
 	}
-	return errorsInside(ensureRoute(h, netlink.Route{
-		LinkIndex: inner.Attrs().Index, Gw: gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
-		Dst: &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
-	}))
+	return nil
+}
+
+// speaksIPv6 reports whether the endpoint can use its IPv6 address now.
+func (n Network) speaksIPv6(e *entry) bool {
+	return e.NamespaceIPv6.IsValid() && n.GatewayIPv6.IsValid()
+}
+
+// addresses are those of the endpoint that it can use now, gateways those of their families.
+func (n Network) addresses(e *entry) []netip.Addr {
+	if n.speaksIPv6(e) {
+		return []netip.Addr{e.NamespaceIP, e.NamespaceIPv6}
+	}
+	return []netip.Addr{e.NamespaceIP}
+}
+
+func (n Network) gateways(e *entry) []netip.Addr {
+	if n.speaksIPv6(e) {
+		return []netip.Addr{n.Gateway, n.GatewayIPv6}
+	}
+	return []netip.Addr{n.Gateway}
 }
 
 func errorsInside(err error) error {
@@ -79,24 +105,13 @@ func errorsInside(err error) error {
 }
 
 // innerSettings runs on a thread inside the namespace.
-func innerSettings() error {
-	if err := device.DisableIPv6(innerName); err != nil {
+func innerSettings(ipv6 bool) error {
+	settle := device.DisableIPv6
+	if ipv6 {
+		settle = device.QuietIPv6
+	}
+	if err := settle(innerName); err != nil {
 		return err
 	}
-	e, err := ethtool.NewEthtool()
-	if err != nil {
-		return fmt.Errorf("open ethtool: %w", err)
-	}
-	defer e.Close()
-	features, err := e.Features(innerName)
-	if err != nil {
-		return fmt.Errorf("read the features of %s: %w", innerName, err)
-	}
-	if !features[udpSegmentation] {
-		return nil
-	}
-	if err := e.Change(innerName, map[string]bool{udpSegmentation: false}); err != nil {
-		return fmt.Errorf("turn %s of %s off: %w", udpSegmentation, innerName, err)
-	}
-	return nil
+	return device.DisableUDPSegmentation(innerName)
 }

@@ -69,8 +69,8 @@ func newWorker(t *testing.T) *worker {
 func network() Network {
 	return Network{
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.18.0.0/26"), netip.MustParsePrefix("fc00::/120")},
-		Gateway: netip.MustParseAddr("10.18.0.1"),
-		MTU:     1444,
+		Gateway: netip.MustParseAddr("10.18.0.1"), GatewayIPv6: netip.MustParseAddr("fc00::1"),
+		MTU: 1444,
 	}
 }
 
@@ -89,6 +89,6 @@ func request(number int, move uint32, path string) wire.LocalAttach {
 		Generation:  wire.Generation{Placement: 1, Move: move},
 		JobName:     "app.ns.service.ns",
 		NetNS:       path,
-		InstanceIP:  netip.AddrFrom4([4]byte{10, 30, 0, byte(number + 1)}),
+		InstanceIP:  netip.AddrFrom4([4]byte{10, 30, 0, byte(number + 1)}), InstanceIPv6: netip.AddrFrom16([16]byte{0xfd, 0xff, 15: byte(number + 1)}),
 	}
 }

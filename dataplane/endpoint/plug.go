@@ -22,7 +22,7 @@ func (s *Set) plug(e *entry, ns namespace) error {
 	if err := s.adopt(e, host, inner); err != nil {
 		return err
 	}
-	return ns.settleInside(e, inner, s.network.Gateway, s.network.MTU)
+	return ns.settleInside(e, inner, s.network)
 }
 
 // adopt does all of plug that is outside the endpoint's namespace. inner may be nil: then the entry's mac stays.
@@ -38,7 +38,7 @@ func (s *Set) adopt(e *entry, host, inner netlink.Link) error {
 	if err := s.writeMaps(e); err != nil {
 		return err
 	}
-	return settleHost(e, host, s.network.MTU)
+	return settleHost(e, host, s.network)
 }
 
 // pair finds the endpoint's veth or makes it. One that leads elsewhere is a leftover and is replaced.

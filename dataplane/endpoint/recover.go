@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -56,7 +55,7 @@ func (s *Set) recover(e *entry) error {
 	}
 	if host == nil {
 		s.log.Warn("dropped an endpoint whose namespace is gone", "instance", e.InstanceKey, "generation", e.Generation, "namespace_ip", e.NamespaceIP)
-		s.freed = append(s.freed, freed{e.NamespaceIP, time.Now()})
+		s.rest(e.addresses()...)
 		return nil
 	}
 	e.ifindex = host.Attrs().Index
@@ -76,22 +75,38 @@ func (s *Set) recover(e *entry) error {
 }
 
 // Configure says what the worker gives its endpoints, and mends all that are attached accordingly: the first call after
-// [Open] attaches the programs anew.
+// [Open] attaches the programs anew. Endpoints of a worker that had no IPv6 before get their address of it.
 func (s *Set) Configure(n Network) error {
 	s.op.Lock()
-	defer s.op.Unlock()
+	changed, err := s.configure(n)
+	s.op.Unlock()
+	if changed {
+		s.changed()
+	}
+	return err
+}
+
+func (s *Set) configure(n Network) (changed bool, err error) {
 	s.network = n
 	var errs []error
 	for _, old := range s.all() {
 		e := *old
 		e.Gateway = n.Gateway
-		if err := s.mend(&e); err != nil {
+		err := s.giveIPv6(&e)
+		if err == nil {
+			err = s.mend(&e)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("mend endpoint %s: %w", e.InstanceKey, err))
 			continue
 		}
+		changed = changed || e.NamespaceIPv6 != old.NamespaceIPv6
 		s.put(&e)
 	}
-	return errors.Join(errs...)
+	if changed {
+		errs = append(errs, s.save())
+	}
+	return changed, errors.Join(errs...)
 }
 
 // mend plugs an endpoint anew, outside only if its namespace has lost its path.

@@ -38,9 +38,11 @@ type Config struct {
 
 // Network is what the worker gives its endpoints.
 type Network struct {
-	// Subnets are the worker's own. The first IPv4 one has the gateway.
+	// Subnets are the worker's own. The first of each family has the gateway.
 	Subnets []netip.Prefix
 	Gateway netip.Addr
+	// GatewayIPv6 is not valid where the worker has no IPv6, or too small an MTU for it; then endpoints do not speak it.
+	GatewayIPv6 netip.Addr
 	// MTU of containers, in bytes.
 	MTU int
 }
