@@ -6,10 +6,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/hello"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
@@ -59,7 +59,7 @@ func (g *Greeter) applyPeer(entry wire.NetPeer) error {
 	}
 	var key []byte
 	if p == nil || !bytes.Equal(p.public, entry.PublicKey) {
-		if key, err = pairKey(g.cfg.Key, entry.PublicKey, g.id, id); err != nil {
+		if key, err = hello.PairKey(g.cfg.Key, entry.PublicKey, g.id, id); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,7 @@ func (g *Greeter) applyPeer(entry wire.NetPeer) error {
 	}
 	if key != nil {
 		p.public, p.key = bytes.Clone(entry.PublicKey), key
-		p.accepted = position{} // another key, another sender
+		p.accepted = hello.Position{} // another key, another sender
 		p.greetNow()
 	}
 	if outer := usable(entry.Outer); !slices.Equal(outer, p.outer) {
@@ -86,7 +86,7 @@ func (g *Greeter) add(id [12]byte) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &record{id: id, index: index, wanted: true, answers: newAnswerLimit()}
+	p := &record{conversation: newConversation(id), index: index, wanted: true}
 	if err := g.write(p, bpf.Peer{Id: id, State: bpf.PeerGreeting}); err != nil {
 		delete(g.indices.used, index)
 		return nil, err
@@ -94,23 +94,6 @@ func (g *Greeter) add(id [12]byte) (*record, error) {
 	g.byID[id] = p
 	g.changed = append(g.changed, bpf.FormatID(id))
 	return p, nil
-}
-
-// usable are the addresses that a peer can be greeted at, each once and not too many.
-func usable(outer []netip.AddrPort) []netip.AddrPort {
-	var out []netip.AddrPort
-	for _, a := range outer {
-		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-		ip := a.Addr()
-		// An address that means something on one link alone leads to nobody, or to somebody else.
-		if !ip.IsGlobalUnicast() || a.Port() == 0 {
-			continue
-		}
-		if len(out) < maxOuter && !slices.Contains(out, a) {
-			out = append(out, a)
-		}
-	}
-	return out
 }
 
 // write sets a peer's record in the kernel, if it differs.

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -37,14 +35,8 @@ type Config struct {
 	Log   *slog.Logger
 }
 
-// Bounds of what one peer may cost.
-const (
-	maxOuter = 4 // addresses that one peer is greeted at
-
-	// Answers to one peer a second, and at once: a greeting needs two, an attacker that replays cannot get more.
-	answerRate  = 20
-	answerBurst = 40
-)
+// maxOuter bounds the addresses that one peer is greeted at: those that it has in both families, and those that others see it at.
+const maxOuter = 6
 
 // Greeter keeps the maps of other workers and greets them. Its methods may be called from several goroutines.
 type Greeter struct {
@@ -66,6 +58,11 @@ type Greeter struct {
 	changed  []string     // ids to tell the watchers of, once mu is free
 	learned  []netip.Addr // sources to tell of, once mu is free
 	uplink   Uplink
+
+	observer      *observer // nil while there is none to ask
+	public        []netip.AddrPort
+	publicChanged bool // the subscribers are to be told, once mu is free
+	onPublic      []func()
 }
 
 // Uplink is the interface that packets to other workers leave by, and its addresses; those that are not valid it does not have.
@@ -81,6 +78,11 @@ func (u Uplink) towards(to netip.Addr) netip.Addr {
 		return u.IPv4
 	}
 	return u.IPv6
+}
+
+// own is where this worker believes to be, as somebody at the other address should see it.
+func (g *Greeter) own(other netip.Addr) netip.AddrPort {
+	return netip.AddrPortFrom(g.uplink.towards(other), g.cfg.Port)
 }
 
 // New returns a greeter that goes on from what the maps hold: peers keep their indices and, if they were met, stay met. Its raw
@@ -106,7 +108,7 @@ func New(cfg Config) (*Greeter, error) {
 	if err := g.recover(); err != nil {
 		return nil, err
 	}
-	socket, err := openRawSockets()
+	socket, err := openRawSocket()
 	if err != nil {
 		return nil, err
 	}
@@ -159,9 +161,9 @@ func (g *Greeter) Held() wire.Stamp {
 
 // unlock frees mu and then tells the subscribers what changed under it.
 func (g *Greeter) unlock() {
-	changed, learned := g.changed, g.learned
-	watchers, onSource := g.watchers, g.onSource
-	g.changed, g.learned = nil, nil
+	changed, learned, public := g.changed, g.learned, g.publicChanged
+	watchers, onSource, onPublic := g.watchers, g.onSource, g.onPublic
+	g.changed, g.learned, g.publicChanged = nil, nil, false
 	g.mu.Unlock()
 	for _, id := range changed {
 		for _, f := range watchers {
@@ -173,6 +175,11 @@ func (g *Greeter) unlock() {
 			f(a)
 		}
 	}
+	if public {
+		for _, f := range onPublic {
+			f()
+		}
+	}
 }
 
 // wake has Run look at its timers again.
@@ -182,5 +189,3 @@ func (g *Greeter) wake() {
 	default:
 	}
 }
-
-func newAnswerLimit() *rate.Limiter { return rate.NewLimiter(answerRate, answerBurst) }

@@ -4,6 +4,7 @@ package peer
 
 import (
 	"crypto/ecdh"
+	"crypto/rand"
 	"net/netip"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/hello"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
@@ -33,11 +35,13 @@ func (w *wireTap) send(p []byte, _ netip.Addr) error { w.sent = append(w.sent, p
 func (w *wireTap) close() error                      { return nil }
 
 // take returns what was sent since the last call.
-func (w *wireTap) take(t *testing.T) []hello {
+func (w *wireTap) take(t *testing.T) []hello.Hello {
 	t.Helper()
-	var out []hello
+	var out []hello.Hello
 	for _, p := range w.sent {
-		h, err := decodeHello(body(p))
+		body, err := hello.Untunneled(p[ipLen+udpLen:])
+		require.NoError(t, err)
+		h, err := hello.Decode(body)
 		require.NoError(t, err)
 		out = append(out, h)
 	}
@@ -45,12 +49,11 @@ func (w *wireTap) take(t *testing.T) []hello {
 	return out
 }
 
-// body is the hello in a packet.
-func body(p []byte) []byte {
-	if p[0]>>4 == 4 {
-		return p[ip4Len+udpLen+tunnelLen:]
-	}
-	return p[ip6Len+udpLen+tunnelLen:]
+func newKey(t testing.TB) *ecdh.PrivateKey {
+	t.Helper()
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	return key
 }
 
 type side struct {
@@ -101,7 +104,7 @@ func deliver(a, b *side, from, to netip.AddrPort) int {
 	sent := a.tap.sent
 	a.tap.sent = nil
 	for _, p := range sent {
-		b.HandleHello(asEvent(body(p), from, to))
+		b.HandleHello(asEvent(p[ipLen+udpLen+hello.TunnelLen:], from, to))
 	}
 	return len(sent)
 }
@@ -170,49 +173,49 @@ func TestHellosThatDoNotCount(t *testing.T) {
 	keyA, keyB := newKey(t), newKey(t)
 	const theirStart = 5
 	parse := func(id string) [12]byte { out, err := bpf.ParseID(id); require.NoError(t, err); return out }
-	good := hello{
-		wantsAnswer: true, sender: parse(idB), receiver: parse(idA),
-		at: position{theirStart, 10}, own: whereB, observed: whereA, mtu: 1400,
+	good := hello.Hello{
+		WantsAnswer: true, Sender: parse(idB), Receiver: parse(idA),
+		At: hello.Position{Start: theirStart, Sequence: 10}, Own: whereB, Observed: whereA, MTU: 1400,
 	}
-	key, err := pairKey(keyB, keyA.PublicKey().Bytes(), good.sender, good.receiver)
+	key, err := hello.PairKey(keyB, keyA.PublicKey().Bytes(), good.Sender, good.Receiver)
 	require.NoError(t, err)
-	stranger, err := pairKey(newKey(t), keyA.PublicKey().Bytes(), good.sender, good.receiver)
+	stranger, err := hello.PairKey(newKey(t), keyA.PublicKey().Bytes(), good.Sender, good.Receiver)
 	require.NoError(t, err)
 
 	for name, c := range map[string]struct {
-		change func(*hello)
+		change func(*hello.Hello)
 		key    []byte
 		counts bool
 	}{
-		"good":           {func(*hello) {}, key, true},
-		"forged":         {func(*hello) {}, stranger, false},
-		"unsigned":       {func(*hello) {}, nil, false},
-		"for another":    {func(h *hello) { h.receiver = parse(idC) }, key, false},
-		"from ourselves": {func(h *hello) { h.sender = parse(idA) }, key, false},
-		"from unknown":   {func(h *hello) { h.sender = parse(idC) }, key, false},
-		"replayed":       {func(h *hello) { h.at.sequence = 9 }, key, false},
-		"older":          {func(h *hello) { h.at.sequence = 3 }, key, false},
-		"old start":      {func(h *hello) { h.at = position{theirStart - 1, 1000} }, key, false},
-		"new start":      {func(h *hello) { h.at = position{theirStart + 1, 1} }, key, true},
+		"good":           {func(*hello.Hello) {}, key, true},
+		"forged":         {func(*hello.Hello) {}, stranger, false},
+		"unsigned":       {func(*hello.Hello) {}, nil, false},
+		"for another":    {func(h *hello.Hello) { h.Receiver = parse(idC) }, key, false},
+		"from ourselves": {func(h *hello.Hello) { h.Sender = parse(idA) }, key, false},
+		"from unknown":   {func(h *hello.Hello) { h.Sender = parse(idC) }, key, false},
+		"replayed":       {func(h *hello.Hello) { h.At.Sequence = 9 }, key, false},
+		"older":          {func(h *hello.Hello) { h.At.Sequence = 3 }, key, false},
+		"old start":      {func(h *hello.Hello) { h.At = hello.Position{Start: theirStart - 1, Sequence: 1000} }, key, false},
+		"new start":      {func(h *hello.Hello) { h.At = hello.Position{Start: theirStart + 1, Sequence: 1} }, key, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newSide(t, newMaps(t), idA, keyA, 1, whereA)
 			require.NoError(t, a.Apply(list(1, peerOf(idB, keyB, whereB))))
 			before := good
-			before.at.sequence = 9
-			a.HandleHello(asEvent(before.encode(key), whereB, whereA))
+			before.At.Sequence = 9
+			a.HandleHello(asEvent(before.Encode(key), whereB, whereA))
 			require.Len(t, a.tap.take(t), 1)
 
 			h := good
 			c.change(&h)
-			a.HandleHello(asEvent(h.encode(c.key), whereB, whereA))
+			a.HandleHello(asEvent(h.Encode(c.key), whereB, whereA))
 			answers := a.tap.take(t)
 			if !c.counts {
 				require.Empty(t, answers)
 				return
 			}
 			require.Len(t, answers, 1)
-			require.Equal(t, h.at, answers[0].quoted)
+			require.Equal(t, h.At, answers[0].Quoted)
 			_, met := a.Index(idB)
 			require.False(t, met, "met without an answer to a hello of ours")
 		})
@@ -229,7 +232,7 @@ func TestAnAddressCountsOnlyWhenItAnswers(t *testing.T) {
 	require.False(t, met)
 	challenge := a.tap.take(t)
 	require.Len(t, challenge, 1)
-	require.True(t, challenge[0].wantsAnswer)
+	require.True(t, challenge[0].WantsAnswer)
 
 	// A late answer does not count either.
 	a, b = pair(t)
@@ -292,7 +295,7 @@ func TestAnswersAreLimited(t *testing.T) {
 	a, b := pair(t)
 	for range 10 * answerBurst {
 		p := b.byID[a.id]
-		b.greet(p, whereA, true, b.clock)
+		b.greet(&p.conversation, false, whereA, true, b.clock)
 	}
 	deliver(b, a, whereB, whereA)
 	require.LessOrEqual(t, len(a.tap.take(t)), answerBurst+1)
@@ -314,7 +317,7 @@ func TestRetriesBackOff(t *testing.T) {
 
 func TestHandleHelloTakesAnything(t *testing.T) {
 	a, _ := pair(t)
-	for _, n := range []uint16{0, 1, helloLen, 256, 257, 0xffff} {
+	for _, n := range []uint16{0, 1, hello.Len, 256, 257, 0xffff} {
 		a.HandleHello(bpf.Hello{Len: n})
 	}
 	require.Empty(t, a.tap.take(t))

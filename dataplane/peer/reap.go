@@ -3,11 +3,14 @@
 package peer
 
 import (
+	"time"
+
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
 // reap removes the peers and sources that the list lacks and that neither conntrack nor a route uses.
 func (g *Greeter) reap() {
+	g.leaveAllFormer()
 	if !g.unwanted() {
 		return
 	}
@@ -83,13 +86,13 @@ func (g *Greeter) inUse() (map[uint32]int, map[bpf.Addr]int, error) {
 
 // drop removes a peer: first what leads to it, its record last.
 func (g *Greeter) drop(p *record) error {
-	if err := g.leaveElsewhere(p); err != nil {
-		return err
-	}
 	if p.located() {
-		if err := g.leaveAddress(p.index, p.kernel.Outer); err != nil {
+		if err := g.leaveAddress(p.index, keyOf(p.kernel)); err != nil {
 			return err
 		}
+	}
+	if err := g.leaveFormer(p, time.Time{}); err != nil {
+		return err
 	}
 	if err := g.write(p, bpf.Peer{}); err != nil {
 		return err
@@ -98,5 +101,18 @@ func (g *Greeter) drop(p *record) error {
 	delete(g.indices.used, p.index)
 	g.log.Info("peer removed", "peer", bpf.FormatID(p.id), "index", p.index)
 	g.changed = append(g.changed, bpf.FormatID(p.id))
+	g.updatePublic()
 	return nil
+}
+
+// leaveAllFormer removes the former addresses of peers whose time has come.
+func (g *Greeter) leaveAllFormer() {
+	now := g.now()
+	g.mu.Lock()
+	defer g.unlock()
+	for _, p := range g.byID {
+		if err := g.leaveFormer(p, now); err != nil {
+			g.log.Error("cannot remove a former address; tried again", "peer", bpf.FormatID(p.id), "error", err)
+		}
+	}
 }

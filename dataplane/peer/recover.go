@@ -19,7 +19,7 @@ func (g *Greeter) recover() error {
 		if g.byID[value.Id] != nil || value.Id == g.id {
 			continue // never written by us: the index stays taken, and the record unused
 		}
-		g.byID[value.Id] = &record{id: value.Id, index: index, kernel: value, wanted: true, answers: newAnswerLimit()}
+		g.byID[value.Id] = &record{conversation: newConversation(value.Id), index: index, kernel: value, wanted: true}
 	}
 	if err != nil {
 		return fmt.Errorf("recover peers: %w", err)
@@ -36,11 +36,9 @@ func (g *Greeter) recover() error {
 // repairAddresses makes peer_addrs agree with the peers, had the last NetManager died between two writes.
 func (g *Greeter) repairAddresses() error {
 	owners := map[bpf.Addr]uint32{}
-	byIndex := map[uint32]*record{}
 	for _, p := range g.byID {
 		if p.located() {
-			owners[p.kernel.Outer] = p.index
-			byIndex[p.index] = p
+			owners[keyOf(p.kernel)] = p.index
 		}
 	}
 	var err error
@@ -50,9 +48,7 @@ func (g *Greeter) repairAddresses() error {
 		case index:
 			delete(owners, addr)
 		case 0:
-			if !byIndex[index].recoverElsewhere(addr.Netip(), g.now()) {
-				wrong = append(wrong, addr)
-			}
+			wrong = append(wrong, addr)
 		}
 	}
 	for _, addr := range wrong {

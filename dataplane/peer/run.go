@@ -4,20 +4,17 @@ package peer
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/hello"
 )
 
-// When a peer is greeted.
+// What Run looks at, and how often.
 const (
-	firstRetry   = 10 * time.Millisecond // doubled each time …
-	lastRetry    = time.Second           // … up to this, and again for ever
-	refreshEvery = 15 * time.Second      // once it has answered
-	uplinkEvery  = time.Second           // our own address is looked at
-	reapEvery    = 5 * time.Second       // what a list lacks is looked at
+	uplinkEvery = time.Second     // our own address
+	reapEvery   = 5 * time.Second // what a list lacks, and former addresses
 )
 
 // Run greets peers and removes unused ones until ctx ends, which it returns as no error.
@@ -39,7 +36,6 @@ func (g *Greeter) Run(ctx context.Context) error {
 		}
 		if !now.Before(reapAt) {
 			g.reap()
-			g.forgetElsewhere(now)
 			reapAt = now.Add(reapEvery)
 		}
 		next := g.greetDue(now)
@@ -53,6 +49,7 @@ func (g *Greeter) Run(ctx context.Context) error {
 // lookAtUplink has all peers greeted from the new address when ours has changed.
 func (g *Greeter) lookAtUplink() {
 	up := g.cfg.Uplink()
+	up.IPv4, up.IPv6 = up.IPv4.Unmap(), up.IPv6.Unmap()
 	g.mu.Lock()
 	defer g.unlock()
 	if up == g.uplink {
@@ -60,9 +57,19 @@ func (g *Greeter) lookAtUplink() {
 	}
 	g.log.Info("uplink", "ifindex", up.Ifindex, "ipv4", up.IPv4, "ipv6", up.IPv6, "mtu", up.MTU)
 	g.uplink = up
+	g.forgetSeen()
 	for _, p := range g.byID {
 		p.greetNow()
 	}
+	if g.observer != nil {
+		g.observer.greetNow()
+	}
+}
+
+// LookAgain has our own address looked at now: whoever calls it has seen that it may have changed.
+func (g *Greeter) LookAgain() {
+	g.lookAtUplink()
+	g.wake()
 }
 
 // greetDue greets all whose time has come and returns when the next one's comes.
@@ -76,7 +83,7 @@ func (g *Greeter) greetDue(now time.Time) time.Time {
 		}
 		if !p.next.After(now) {
 			for _, to := range p.targets() {
-				g.greet(p, to, true, now)
+				g.greet(&p.conversation, p.located(), to, true, now)
 			}
 			p.attempt++
 			p.next = now.Add(retryAfter(p.attempt))
@@ -85,52 +92,33 @@ func (g *Greeter) greetDue(now time.Time) time.Time {
 			next = p.next
 		}
 	}
+	if at, ok := g.greetObserver(now); ok && at.Before(next) {
+		next = at
+	}
 	return next
 }
 
 // greet sends one hello. A failure is no more than a lost packet.
-func (g *Greeter) greet(p *record, to netip.AddrPort, ask bool, now time.Time) {
-	local := g.uplink.towards(to.Addr())
-	if !local.IsValid() {
+func (g *Greeter) greet(c *conversation, located bool, to netip.AddrPort, ask bool, now time.Time) {
+	own := g.own(to.Addr())
+	if !own.Addr().IsValid() {
 		return
 	}
-	p.sequence++
+	c.sequence++
 	if ask {
-		p.remember(to, now)
+		c.remember(to, now)
 	}
-	own := netip.AddrPortFrom(local, g.cfg.Port)
-	body := hello{
-		wantsAnswer: ask,
-		met:         p.takes(to.Addr()),
-		sender:      g.id, receiver: p.id,
-		at:     position{g.cfg.Start, p.sequence},
-		quoted: p.accepted,
-		own:    own, observed: to,
-		mtu: uint16(min(max(g.uplink.MTU, 0), 0xffff)),
-	}.encode(p.key)
-	if err := g.socket.send(packet(own, to, body), to.Addr()); err != nil {
-		g.log.Debug("greet peer", "peer", bpf.FormatID(p.id), "to", to, "error", err)
+	body := hello.Hello{
+		WantsAnswer: ask,
+		Met:         located,
+		Sender:      g.id, Receiver: c.id,
+		At:     hello.Position{Start: g.cfg.Start, Sequence: c.sequence},
+		Quoted: c.accepted,
+		Own:    own, Observed: to,
+		MTU: uint16(min(max(g.uplink.MTU, 0), 0xffff)),
+	}.Encode(c.key)
+	// From the tunnel's own port, as data behind a NAT: its mapping is made, and kept, by this.
+	if err := g.socket.send(packet(own, to, hello.Tunneled(body)), to.Addr()); err != nil {
+		g.log.Debug("greet", "id", bpf.FormatID(c.id), "to", to, "error", err)
 	}
-}
-
-func (r *record) greetNow() {
-	r.next = time.Time{}
-	r.attempt = 0
-}
-
-// retryAfter is the wait after the nth greeting without an answer.
-func retryAfter(attempt int) time.Duration {
-	wait := lastRetry
-	if attempt < 8 { // 10 ms << 7 is more than a second
-		wait = min(firstRetry<<max(attempt-1, 0), lastRetry)
-	}
-	if wait == lastRetry {
-		return jitter(wait)
-	}
-	return wait
-}
-
-// jitter spreads a wait by a tenth to either side, so that workers that started together do not stay together.
-func jitter(d time.Duration) time.Duration {
-	return d - d/10 + rand.N(d/5)
 }

@@ -19,6 +19,8 @@ type Status struct {
 	// Met says that packets can go there: it has answered at Address.
 	Met     bool
 	Address netip.AddrPort
+	// NAT says that addresses change between here and there.
+	NAT bool
 	// MTU of the way to it, in bytes; 0 while unknown.
 	MTU int
 	// Listed says that the cluster's latest list has it; else it is kept for flows or routes only.
@@ -37,7 +39,7 @@ func (g *Greeter) Peers() []Status {
 	for _, p := range g.byID {
 		out = append(out, Status{
 			WorkerID: bpf.FormatID(p.id), Index: p.index,
-			Met: p.met(), Address: p.address(), MTU: int(p.kernel.Mtu),
+			Met: p.met(), Address: p.address(), NAT: p.nat, MTU: int(p.kernel.Mtu),
 			Listed: p.wanted, Confirmed: p.confirmed, Unanswered: p.attempt,
 		})
 	}

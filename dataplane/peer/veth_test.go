@@ -16,13 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/hello"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 // keyed is one of the two workers.
 type keyed struct {
 	key *ecdh.PrivateKey
-	at  netip.Prefix
+	ip  string
 }
 
 func setUp(t *testing.T, name, addr string) int {
@@ -31,20 +32,15 @@ func setUp(t *testing.T, name, addr string) int {
 	require.NoError(t, err)
 	a, err := netlink.ParseAddr(addr)
 	require.NoError(t, err)
-	a.Flags = unix.IFA_F_NODAD // of no meaning to IPv4
 	require.NoError(t, netlink.AddrAdd(link, a))
 	require.NoError(t, netlink.LinkSetUp(link))
 	return link.Attrs().Index
 }
 
-// listen stands in for the uplink's program and the ring buffer: it hands hellos that arrive at an address to the greeter.
-func listen(t *testing.T, g *Greeter, ifindex int, at netip.Addr) {
+// listen stands in for the uplink's program and the ring buffer: it hands hellos that arrive to the greeter.
+func listen(t *testing.T, g *Greeter, ifindex int) {
 	t.Helper()
-	family, header := unix.AF_INET6, 0 // which a raw socket of IPv6 does not show
-	if at.Is4() {
-		family, header = unix.AF_INET, ip4Len
-	}
-	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
 	require.NoError(t, err)
 	require.NoError(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50000}))
 	done, stopped := make(chan struct{}), make(chan struct{})
@@ -57,21 +53,20 @@ func listen(t *testing.T, g *Greeter, ifindex int, at netip.Addr) {
 				return
 			default:
 			}
-			n, from, err := unix.Recvfrom(fd, b, 0)
-			headers := header + udpLen + tunnelLen
-			if err != nil || n <= headers || n > headers+bpf.MaxHello || b[header+udpLen+3] != nextHello {
+			n, _, err := unix.Recvfrom(fd, b, 0)
+			const headers = ipLen + udpLen
+			if err != nil || n <= headers {
+				continue
+			}
+			body, err := hello.Untunneled(b[headers:n])
+			if err != nil || len(body) > bpf.MaxHello {
 				continue
 			}
 			e := bpf.Hello{
-				Dst: bpf.AddrFrom(at), Sport: binary.BigEndian.Uint16(b[header:]), Len: uint16(n - headers), Ifindex: uint32(ifindex),
+				Src: bpf.AddrFrom(netip.AddrFrom4([4]byte(b[12:]))), Dst: bpf.AddrFrom(netip.AddrFrom4([4]byte(b[16:]))),
+				Sport: binary.BigEndian.Uint16(b[ipLen:]), Len: uint16(len(body)), Ifindex: uint32(ifindex),
 			}
-			switch from := from.(type) {
-			case *unix.SockaddrInet4:
-				e.Src = bpf.AddrFrom(netip.AddrFrom4(from.Addr))
-			case *unix.SockaddrInet6:
-				e.Src = bpf.AddrFrom(netip.AddrFrom16(from.Addr))
-			}
-			copy(e.Data[:], b[headers:n])
+			copy(e.Data[:], body)
 			g.HandleHello(e)
 		}
 	}()
@@ -79,14 +74,7 @@ func listen(t *testing.T, g *Greeter, ifindex int, at netip.Addr) {
 }
 
 func TestTwoWorkersMeetOverAWire(t *testing.T) {
-	t.Run("IPv4", func(t *testing.T) { meetOverAWire(t, "10.199.0.1/24", "10.199.0.2/24", "10.199.0.99") })
-	t.Run("IPv6", func(t *testing.T) { meetOverAWire(t, "2001:db8::1/64", "2001:db8::2/64", "2001:db8::99") })
-}
-
-func meetOverAWire(t *testing.T, atA, atB, nobody string) {
-	prefixA, prefixB := netip.MustParsePrefix(atA), netip.MustParsePrefix(atB)
-	keys := map[string]keyed{idA: {newKey(t), prefixA}, idB: {newKey(t), prefixB}}
-	port := func(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, 50103) }
+	keys := map[string]keyed{idA: {newKey(t), "10.199.0.1"}, idB: {newKey(t), "10.199.0.2"}}
 	greeters := map[string]*Greeter{}
 	ifindices := map[string]int{}
 
@@ -103,18 +91,14 @@ func meetOverAWire(t *testing.T, atA, atB, nobody string) {
 			if id == idB {
 				name, mtu = "b", 1400
 			}
-			ifindex := setUp(t, name, k.at.String())
-			up := Uplink{Ifindex: ifindex, IPv6: k.at.Addr(), MTU: mtu}
-			if k.at.Addr().Is4() {
-				up = Uplink{Ifindex: ifindex, IPv4: k.at.Addr(), MTU: mtu}
-			}
+			ifindex := setUp(t, name, k.ip+"/24")
 			g, err := New(Config{
 				Maps: newMaps(t), WorkerID: id, Key: k.key, Start: 1, Port: 50103,
-				Uplink: func() Uplink { return up },
+				Uplink: func() Uplink { return Uplink{Ifindex: ifindex, IPv4: netip.MustParseAddr(k.ip), MTU: mtu} },
 			})
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = g.Close() })
-			listen(t, g, ifindex, k.at.Addr())
+			listen(t, g, ifindex)
 			greeters[id], ifindices[id] = g, ifindex
 			return nil
 		})
@@ -132,11 +116,11 @@ func meetOverAWire(t *testing.T, atA, atB, nobody string) {
 		}
 	})
 	// A knows B first: its greetings are ignored until B knows A.
-	require.NoError(t, greeters[idA].Apply(list(1, peerOf(idB, keys[idB].key, port(netip.MustParseAddr(nobody)), port(prefixB.Addr())))))
+	require.NoError(t, greeters[idA].Apply(list(1, peerOf(idB, keys[idB].key, netip.MustParseAddrPort("10.199.0.99:50103"), netip.MustParseAddrPort("10.199.0.2:50103")))))
 	time.Sleep(50 * time.Millisecond)
 	_, met := greeters[idA].Index(idB)
 	require.False(t, met)
-	require.NoError(t, greeters[idB].Apply(list(1, peerOf(idA, keys[idA].key, port(prefixA.Addr())))))
+	require.NoError(t, greeters[idB].Apply(list(1, peerOf(idA, keys[idA].key, netip.MustParseAddrPort("10.199.0.1:50103")))))
 
 	for id, other := range map[string]string{idA: idB, idB: idA} {
 		g := greeters[id]
@@ -144,8 +128,8 @@ func meetOverAWire(t *testing.T, atA, atB, nobody string) {
 		index, _ := g.Index(other)
 		record, _, err := g.cfg.Maps.Peers.Lookup(index)
 		require.NoError(t, err)
-		require.Equal(t, keys[other].at.Addr(), record.Outer.Netip())
-		require.Equal(t, keys[id].at.Addr(), record.Local.Netip())
+		require.Equal(t, keys[other].ip, record.Outer.String())
+		require.Equal(t, keys[id].ip, record.Local.String())
 		require.EqualValues(t, 50103, record.Port)
 		require.EqualValues(t, 1400, record.Mtu)
 		require.EqualValues(t, ifindices[id], record.Ifindex)

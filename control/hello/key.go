@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package peer
+package hello
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 
 const keySalt = "oakestra hello v1"
 
-// pairKey derives the key that two workers sign their hellos with. It is the same on both sides.
-func pairKey(own *ecdh.PrivateKey, public []byte, a, b [12]byte) ([]byte, error) {
+// PairKey derives the key that two sides sign their hellos with. It is the same on both sides.
+func PairKey(own *ecdh.PrivateKey, public []byte, a, b [12]byte) ([]byte, error) {
 	theirs, err := ecdh.X25519().NewPublicKey(public)
 	if err != nil {
 		return nil, fmt.Errorf("read public key of %d bytes: %w", len(public), err)

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package peer
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/hello"
+)
+
+// Observer is somebody that answers hellos and is no peer: the cluster, which tells a worker behind a NAT where others see it.
+type Observer struct {
+	// ID is 24 hexadecimal digits.
+	ID        string
+	PublicKey []byte
+	// Outer is where it can be greeted.
+	Outer []netip.AddrPort
+}
+
+// observer is the one that the greeter asks.
+type observer struct {
+	conversation
+	outer []netip.AddrPort
+}
+
+// SetObserver has another observer asked, or none if its id is empty. The same one at the same addresses changes nothing.
+func (g *Greeter) SetObserver(o Observer) error {
+	g.mu.Lock()
+	defer g.unlock()
+	if o.ID == "" {
+		g.observer = nil
+		return nil
+	}
+	id, err := bpf.ParseID(o.ID)
+	if err != nil {
+		return fmt.Errorf("read the observer's id: %w", err)
+	}
+	outer := usable(o.Outer)
+	if have := g.observer; have != nil && have.id == id && bytes.Equal(have.public, o.PublicKey) {
+		if !slices.Equal(have.outer, outer) {
+			have.outer = outer
+			have.greetNow()
+			g.wake()
+		}
+		return nil
+	}
+	key, err := hello.PairKey(g.cfg.Key, o.PublicKey, g.id, id)
+	if err != nil {
+		return fmt.Errorf("use the observer's key: %w", err)
+	}
+	next := &observer{conversation: newConversation(id), outer: outer}
+	next.public, next.key = bytes.Clone(o.PublicKey), key
+	if g.observer != nil {
+		next.seen = g.observer.seen // until it says otherwise
+	}
+	g.observer = next
+	g.wake()
+	return nil
+}
+
+// handleObserver takes a hello of the observer's.
+func (g *Greeter) handleObserver(h hello.Hello, from netip.AddrPort, now time.Time) {
+	o := g.observer
+	if h.Quoted.Start != g.cfg.Start || !o.answeredBy(h.Quoted.Sequence, from, now) {
+		return
+	}
+	interval := refreshEvery
+	if h.Observed != g.own(from.Addr()) {
+		interval = refreshNATEvery
+	}
+	o.settle(interval, now)
+	g.notice(&o.conversation, h.Observed)
+}
+
+// greetObserver greets it if its time has come and returns when that comes.
+func (g *Greeter) greetObserver(now time.Time) (next time.Time, ok bool) {
+	o := g.observer
+	if o == nil || len(o.outer) == 0 {
+		return time.Time{}, false
+	}
+	if !o.next.After(now) {
+		for _, to := range o.outer {
+			g.greet(&o.conversation, false, to, true, now)
+		}
+		o.attempt++
+		wait := retryAfter(o.attempt)
+		if o.attempt > 10 {
+			// It may be of a version that does not answer, or its port closed: no worker depends on it to go on.
+			wait = jitter(refreshEvery)
+		}
+		o.next = now.Add(wait)
+	}
+	return o.next, true
+}
