@@ -96,3 +96,19 @@ func identity(id string, index uint32) string {
 	}
 	return ""
 }
+
+// short writes a quantity in three digits and a power of a thousand.
+func short(x float64) string {
+	for _, unit := range []string{"", "k", "M", "G"} {
+		switch {
+		case x < 9.995 && unit != "":
+			return fmt.Sprintf("%.2f%s", x, unit)
+		case x < 99.95:
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", x), ".0") + unit
+		case x < 999.5:
+			return fmt.Sprintf("%.0f%s", x, unit)
+		}
+		x /= 1000
+	}
+	return fmt.Sprintf("%.1fT", x)
+}

@@ -34,16 +34,11 @@ Entries of arrays that are zero throughout are shown with --all. bpf/include/typ
 				{Name: "VALUE", Value: func(e inspect.RawEntry) string { return strings.Join(e.Values, " ") }},
 			})
 		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 || p.environment().Fill(cmd) != nil {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			r, err := p.open()
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			defer func() { _ = r.Close() }()
-			return r.MapNames(), cobra.ShellCompDirectiveNoFileComp
+			return p.completion(func(r *inspect.Reader) ([]string, error) { return r.MapNames(), nil })(cmd, args, typed)
 		},
 	}
 	cmd.Flags().BoolVar(&zeros, "all", false, "show entries that are zero throughout too")

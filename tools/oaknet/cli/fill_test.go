@@ -76,6 +76,7 @@ func known(t *testing.T) *world {
 	ok(m.VIPs.Put(addr("10.30.0.12"), bpf.VIP{Service: 1, Backend: 2, Policy: bpf.PolicyInstance}))
 	ok(m.VIPs.Put(addr("10.30.0.110"), bpf.VIP{Service: 2, Policy: bpf.PolicyUnderutilized}))
 	ok(m.VIPs.Put(addr("10.30.0.200"), bpf.VIP{Policy: bpf.PolicyNone}))
+	ok(m.Pending.Put(addr("10.30.0.201"), bpf.Pending{Up: 5, Down: 2}))
 	fillFlows(t, m)
 	ok(features.Write(filepath.Join(w.bpffs, "oakestra", "w1"), features.Record{Kernel: "6.1.0", Features: []features.Feature{
 		{Name: "redirect_peer", Least: "5.10", Use: "delivery", Found: true, Used: true},

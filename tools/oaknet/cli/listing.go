@@ -38,11 +38,8 @@ func (l listing[T]) command(p *program) *cobra.Command {
 		Use: l.name, Short: l.short, Long: l.long, Args: cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return l.run(p, cmd, h, nil) },
 	}
-	flags := noun.PersistentFlags()
-	flags.StringVar(&h.sort, "sort", "", "sort by these columns, separated by commas; -COLUMN is downwards")
-	flags.IntVar(&h.limit, "limit", 0, "show only the first so many; 0: all")
-	h.addFlags(flags)
-	must(noun.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(output.Names(l.columns), cobra.ShellCompDirectiveNoFileComp)))
+	h.addOrder(noun, output.Names(l.columns))
+	h.addFlags(noun.PersistentFlags())
 	noun.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List all", Args: cmdline.Args(0, 0),
@@ -50,10 +47,8 @@ func (l listing[T]) command(p *program) *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "show KEY...", Short: "List those that a key means", Args: cmdline.Args(0, 64),
-			RunE: func(cmd *cobra.Command, args []string) error { return l.run(p, cmd, h, args) },
-			ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-				return l.complete(p, cmd)
-			},
+			RunE:              func(cmd *cobra.Command, args []string) error { return l.run(p, cmd, h, args) },
+			ValidArgsFunction: p.completion(l.completion),
 		},
 	)
 	return noun
@@ -71,11 +66,32 @@ func (l listing[T]) rows(p *program) (rows []T, err error) {
 	return rows, nil
 }
 
-// run shows the rows that are wanted. Sorting comes before the limit, so that both together give the largest.
-func (l listing[T]) run(p *program, cmd *cobra.Command, h *how, wanted []string) error {
+// addOrder adds the flags that [shape] goes by to a command and those below it.
+func (h *how) addOrder(cmd *cobra.Command, columns []string) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&h.sort, "sort", "", "sort by these columns, separated by commas; -COLUMN is downwards")
+	flags.IntVar(&h.limit, "limit", 0, "show only the first so many; 0: all")
+	must(cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(columns, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// shape sorts and cuts rows. Sorting comes first, so that both together give the largest.
+func shape[T any](h *how, rows []T, columns []output.Column[T]) ([]T, error) {
 	if h.limit < 0 {
-		return cmdline.Usagef("--limit %d is negative: use 0 for all", h.limit)
+		return nil, cmdline.Usagef("--limit %d is negative: use 0 for all", h.limit)
 	}
+	if h.sort != "" {
+		if err := output.Sort(rows, columns, h.sort); err != nil {
+			return nil, cmdline.Usagef("--sort: %w", err)
+		}
+	}
+	if h.limit > 0 && len(rows) > h.limit {
+		rows = rows[:h.limit]
+	}
+	return rows, nil
+}
+
+// run shows the rows that are wanted.
+func (l listing[T]) run(p *program, cmd *cobra.Command, h *how, wanted []string) error {
 	return p.run(cmd, &h.repeat, func(w io.Writer) error {
 		rows, err := l.rows(p)
 		if err != nil {
@@ -84,13 +100,8 @@ func (l listing[T]) run(p *program, cmd *cobra.Command, h *how, wanted []string)
 		if rows, err = l.choose(rows, wanted); err != nil {
 			return err
 		}
-		if h.sort != "" {
-			if err := output.Sort(rows, l.columns, h.sort); err != nil {
-				return cmdline.Usagef("--sort: %w", err)
-			}
-		}
-		if h.limit > 0 && len(rows) > h.limit {
-			rows = rows[:h.limit]
+		if rows, err = shape(h, rows, l.columns); err != nil {
+			return err
 		}
 		return write(p, w, rows, l.columns)
 	})
@@ -142,22 +153,12 @@ func isID(key string) bool {
 	return len(key) == 24 && strings.Trim(key, "0123456789abcdef") == ""
 }
 
-func (l listing[T]) complete(p *program, cmd *cobra.Command) ([]string, cobra.ShellCompDirective) {
-	if p.environment().Fill(cmd) != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	rows, err := l.rows(p)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
+// completion lists every key of every row.
+func (l listing[T]) completion(r *inspect.Reader) ([]string, error) {
+	rows, err := l.read(r)
 	var out []string
 	for _, row := range rows {
-		for _, key := range l.keys(row) {
-			if key != "" {
-				out = append(out, key)
-			}
-		}
+		out = append(out, l.keys(row)...)
 	}
-	slices.Sort(out)
-	return slices.Compact(out), cobra.ShellCompDirectiveNoFileComp
+	return out, err
 }

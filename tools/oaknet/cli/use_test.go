@@ -32,6 +32,14 @@ func checkFilters(t *testing.T, w *world) {
 		"flow --node 1":                              11,
 		"flow --node 1111 --state closing":           1,
 		"flow --node 2":                              0,
+		"flow --proto udp,icmp":                      3,
+		"flow --state closed --state syn-sent":       5,
+		"flow --src 10.18.0.2 --port 53":             2,
+		"flow --src 10.30.0.0/24":                    12, // by what they are translated to
+		"flow --src [::1]:9":                         0,
+		"flow --src :40001":                          1,
+		"flow --dst 10.18.0.66:80":                   7,
+		"flow --dst 10.30.0.12/32 --proto tcp":       1,
 		"flow show 10.30.0.50":                       1,
 		"service show bbbb":                          1,
 		"service show 10.30.0.101 " + serviceB:       2,
@@ -93,6 +101,11 @@ func checkErrors(t *testing.T, w *world) {
 		"flow -o xml":                  {cmdline.Usage, "use table, wide, json or yaml"},
 		"flow --proto sctp":            {cmdline.Usage, "use tcp, udp, icmp"},
 		"flow --state open":            {cmdline.Usage, "use syn-sent"},
+		"flow --src 10.18.0.2:http":    {cmdline.Usage, "--src: \"10.18.0.2:http\" is none of ADDRESS"},
+		"flow --dst :0":                {cmdline.Usage, "--dst"},
+		"watch --by colour":            {cmdline.Usage, "use service, instance"},
+		"watch --interval 0s":          {cmdline.Usage, "use at least 100ms"},
+		"watch --sort proto":           {cmdline.Usage, "choose of service, flows"},
 		"flow --service me":            {cmdline.Usage, "neither an address nor a service id"},
 		"service show 10.9.9.9":        {cmdline.NotFound, "`oak-net service` lists all"},
 		"service show aaa":             {cmdline.NotFound, "no service"},
@@ -114,11 +127,13 @@ func checkErrors(t *testing.T, w *world) {
 
 func checkCompletion(t *testing.T, w *world) {
 	for args, want := range map[string]string{
-		"__complete --worker ":     "w1\n",
-		"__complete service show ": serviceB + "\n",
-		"__complete dump ":         "new_flows\n",
-		"__complete flow --state ": "syn-sent\n",
-		"__complete flow --sort ":  "tx-bytes\n",
+		"__complete --worker ":       "w1\n",
+		"__complete service show ":   serviceB + "\n",
+		"__complete dump ":           "new_flows\n",
+		"__complete flow --state ":   "syn-sent\n",
+		"__complete flow --node ":    worker2ID + "\n",
+		"__complete flow --service ": "10.30.0.100\n",
+		"__complete flow --sort ":    "tx-bytes\n",
 	} {
 		out, _, code := w.run(append(strings.Fields(args), "")...)
 		assert.Zero(t, code, args)

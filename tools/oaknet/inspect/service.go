@@ -46,15 +46,21 @@ func (r *Reader) Services() ([]Service, error) {
 		one := Service{
 			Index: index, ServiceID: bpf.FormatID(s.Id), Addresses: t.addressesOf(index), Backends: len(listed(s)), Cursor: cursor,
 		}
-		for _, b := range listed(s) {
-			if t.usable(t.backends[b]) {
-				one.UsableBackends++
-			}
-		}
+		one.UsableBackends = t.usableOf(s)
 		out = append(out, one)
 	}
 	slices.SortFunc(out, func(a, b Service) int { return cmp.Compare(a.Index, b.Index) })
 	return out, nil
+}
+
+// usableOf counts the instances that new flows can be given to.
+func (t routes) usableOf(s bpf.Service) (n int) {
+	for _, b := range listed(s) {
+		if t.usable(t.backends[b]) {
+			n++
+		}
+	}
+	return n
 }
 
 func (t routes) addressesOf(service uint32) []ServiceAddress {
