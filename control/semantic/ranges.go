@@ -10,10 +10,6 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
-// TunnelPort is the UDP port of the overlay unless configured otherwise. Earlier releases of Oakestra use the same one, so
-// firewalls are open for it already; no service may expose it.
-const TunnelPort = 50103
-
 // Sizes of a worker's subnets and the number of them that root leases to a cluster at once.
 const (
 	// WorkerBitsV4 is the prefix length of a worker's IPv4 subnet: 64 addresses.

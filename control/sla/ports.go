@@ -56,11 +56,11 @@ func parsePort(s string) (wire.Port, error) {
 	}
 	h, errH := strconv.ParseUint(host, 10, 16)
 	c, errC := strconv.ParseUint(container, 10, 16)
-	switch {
-	case errH != nil || errC != nil || h == 0 || c == 0:
+	if errH != nil || errC != nil || h == 0 || c == 0 {
 		return wire.Port{}, fmt.Errorf("%q is not HOST[:CONTAINER][/tcp|/udp] with ports from 1 to 65535", clip(s))
-	case h == semantic.TunnelPort:
-		return wire.Port{}, fmt.Errorf("host port %d is reserved for the overlay: choose another", h)
+	}
+	if owner := semantic.PlatformPort(uint16(h)); owner != "" {
+		return wire.Port{}, fmt.Errorf("host port %d is reserved for %s: choose another", h, owner)
 	}
 	return wire.Port{Host: uint16(h), Container: uint16(c), Protocol: protocol}, nil
 }

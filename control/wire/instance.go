@@ -94,14 +94,6 @@ type ServiceAddress struct {
 	Address netip.Addr `json:"address"`
 }
 
-// Port is one exposed port of a service.
-type Port struct {
-	Host      uint16 `json:"host"`
-	Container uint16 `json:"container"`
-	// Protocol is "tcp" or "udp".
-	Protocol string `json:"protocol"`
-}
-
 // InstanceSpec is all that a worker has to know to run an instance.
 type InstanceSpec struct {
 	// JobName is APP.APPNS.SERVICE.SERVICENS, the name that people know the service by.

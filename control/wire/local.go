@@ -35,6 +35,8 @@ type LocalAttach struct {
 	InstanceIP   netip.Addr       `json:"instance_ip"`
 	InstanceIPv6 netip.Addr       `json:"instance_ipv6"`
 	Addresses    []ServiceAddress `json:"addresses"`
+	// Ports are the worker's ports under which the outside reaches the instance.
+	Ports []Port `json:"ports,omitempty"`
 }
 
 // LocalEndpoint is an attached namespace.
@@ -55,11 +57,15 @@ type LocalStatus struct {
 	// Reason says what is missing while Ready is false.
 	Reason string `json:"reason,omitempty"`
 	// Connected is true while the MQTT session is up.
-	Connected bool   `json:"connected"`
-	Version   string `json:"version"`
+	Connected bool `json:"connected"`
+	// UsedPorts are the host ports that no instance can have: those that the worker's own processes listen on.
+	UsedPorts HostPorts `json:"used_ports,omitzero"`
+	Version   string    `json:"version"`
 }
 
 // LocalError is the body of every refusal of the local API.
 type LocalError struct {
 	Error string `json:"error"`
+	// Elsewhere says that another worker may be able to do what this one cannot.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }

@@ -66,8 +66,10 @@ type Information struct {
 	// DiskPercent is the use of the file system that holds images.
 	DiskPercent float64 `json:"disk_percent"`
 	// Overlay is false while NetManager does not answer: nothing new can be attached.
-	Overlay bool   `json:"overlay"`
-	Version string `json:"version"`
+	Overlay bool `json:"overlay"`
+	// UsedPorts are the host ports that no instance can have there: those of the worker's own processes.
+	UsedPorts HostPorts `json:"used_ports,omitzero"`
+	Version   string    `json:"version"`
 }
 
 // Instances tells the states of a worker's instances.
@@ -83,6 +85,9 @@ type Instances struct {
 // WorkerInstance is one instance as its worker sees it.
 type WorkerInstance struct {
 	InstanceReport
+	// Elsewhere says that the worker cannot take the instance as it is now, such as for want of a host port, while another worker
+	// may be able to. The worker tries on until it is told to stop.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Unclaimed marks an instance that runs but that neither desired state nor a tombstone mentions.
 	Unclaimed bool `json:"unclaimed,omitempty"`
 	// Spec is sent for unclaimed instances, so that the cluster can adopt them.

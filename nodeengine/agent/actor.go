@@ -45,7 +45,9 @@ type actor struct {
 	detach  *wire.Generation // addresses of this generation are to be given back
 	crashes int              // in a row
 	fails   int              // failed steps in a row
-	due     time.Time        // nothing is tried before
+	// elsewhere is set while this worker cannot give the copy what it needs, such as a host port.
+	elsewhere bool
+	due       time.Time // nothing is tried before
 }
 
 // ended says that the copy with this id ended, or is gone.

@@ -61,7 +61,7 @@ func (c *actor) advance(ctx context.Context, g goal) (bool, error) {
 
 func (c *actor) adoptGoal(in runtime.Instance) {
 	c.have, c.phase, c.exit = &in, phaseNone, runtime.Exit{}
-	c.crashes, c.fails, c.due = 0, 0, time.Time{}
+	c.crashes, c.fails, c.elsewhere, c.due = 0, 0, false, time.Time{}
 	c.report(wire.StateCreating, "")
 }
 

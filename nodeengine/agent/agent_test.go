@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -223,6 +224,30 @@ func TestWithoutNetManagerNothingStartsAndNothingStops(t *testing.T) {
 	w.eventually("running instances are attached again", func() bool { w.net.mu.Lock(); defer w.net.mu.Unlock(); return w.net.attaches >= before+2 })
 	if w.net.has(wire.InstanceKey{ServiceID: svcB, Number: 77}) {
 		t.Error("an endpoint without an instance is kept")
+	}
+}
+
+func TestClusterHearsThatAnotherWorkerIsNeeded(t *testing.T) {
+	w := newWorker(t)
+	w.net.refuse(portTaken{})
+	in := want(svcA, gen(1, 1))
+	in.Spec.Ports = []wire.Port{{Host: 80, Container: 8080, Protocol: wire.ProtocolTCP}}
+	w.apply(desired(1, 1, list(in)))
+	w.eventually("says that it cannot take the instance", func() bool {
+		r := w.row(svcA, gen(1, 1))
+		return r.Elsewhere && r.State == wire.StateCreating && strings.Contains(r.Detail, "host port 80/tcp is in use")
+	})
+	for end := time.Now().Add(50 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if r := w.row(svcA, gen(1, 1)); !r.Elsewhere || !strings.Contains(r.Detail, "in use") {
+			t.Fatalf("trying on hides why: %+v", r)
+		}
+	}
+	w.net.refuse(nil)
+	if r := w.awaitState(svcA, gen(1, 1), wire.StateRunning); r.Elsewhere || r.Detail != "" {
+		t.Errorf("a running instance is not to be moved: %+v", r)
+	}
+	if got := w.net.endpoints[key(svcA)].Ports; !slices.Equal(got, in.Spec.Ports) {
+		t.Errorf("NetManager is told of ports %v", got)
 	}
 }
 

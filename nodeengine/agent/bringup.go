@@ -18,6 +18,12 @@ type networkError struct{ err error }
 func (e *networkError) Error() string { return "waits for the overlay: " + e.err.Error() }
 func (e *networkError) Unwrap() error { return e.err }
 
+// elsewhere reports whether an error of [Network] says that another worker may be able to take the instance.
+func elsewhere(err error) bool {
+	var e interface{ Elsewhere() bool }
+	return errors.As(err, &e) && e.Elsewhere()
+}
+
 // bringUpUnlessOverruled brings the instance up; a goal that overrules it cuts it short, which is no failure.
 func (c *actor) bringUpUnlessOverruled(ctx context.Context) error {
 	op, cancel := context.WithCancel(ctx)
@@ -86,7 +92,8 @@ func (c *actor) attach(ctx context.Context) error {
 	}
 	s := c.have.Spec
 	_, err = c.a.opts.Network.Attach(ctx, wire.LocalAttach{InstanceKey: c.key, Generation: c.have.Generation, JobName: s.JobName,
-		NetNS: path, InstanceIP: s.InstanceIP, InstanceIPv6: s.InstanceIPv6, Addresses: s.Addresses})
+		NetNS: path, InstanceIP: s.InstanceIP, InstanceIPv6: s.InstanceIPv6, Addresses: s.Addresses, Ports: s.Ports})
+	c.elsewhere = elsewhere(err)
 	if err != nil {
 		return &networkError{err}
 	}

@@ -164,6 +164,7 @@ func (f *faults) running(id string) (int, bool) {
 type network struct {
 	mu        sync.Mutex
 	away      bool
+	refusal   error
 	endpoints map[wire.InstanceKey]wire.LocalAttach
 	attaches  int
 }
@@ -173,6 +174,9 @@ func (n *network) Attach(_ context.Context, a wire.LocalAttach) (wire.LocalEndpo
 	defer n.mu.Unlock()
 	if n.away {
 		return wire.LocalEndpoint{}, errors.New("NetManager does not answer")
+	}
+	if n.refusal != nil {
+		return wire.LocalEndpoint{}, n.refusal
 	}
 	n.attaches++
 	n.endpoints[a.InstanceKey] = a
@@ -206,6 +210,18 @@ func (n *network) set(away bool) {
 	defer n.mu.Unlock()
 	n.away = away
 }
+
+func (n *network) refuse(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refusal = err
+}
+
+// portTaken is how NetManager says that another worker should be looked for.
+type portTaken struct{}
+
+func (portTaken) Error() string   { return "host port 80/tcp is in use" }
+func (portTaken) Elsewhere() bool { return true }
 
 func (n *network) has(k wire.InstanceKey) bool {
 	n.mu.Lock()

@@ -19,6 +19,8 @@ type rows struct {
 	spec *wire.InstanceSpec
 	copy *wire.InstanceReport
 	gone *wire.InstanceReport
+	// elsewhere says of the copy that another worker should be looked for.
+	elsewhere bool
 	// unclaimed is what was last told.
 	unclaimed bool
 }
@@ -91,7 +93,7 @@ func (a *Agent) appendRows(list []wire.WorkerInstance, c *actor) []wire.WorkerIn
 	if c.rows.copy == nil {
 		return list
 	}
-	w := wire.WorkerInstance{InstanceReport: *c.rows.copy}
+	w := wire.WorkerInstance{InstanceReport: *c.rows.copy, Elsewhere: c.rows.elsewhere}
 	if a.unclaimed(c) {
 		w.Unclaimed, w.Spec = true, c.rows.spec
 	}
@@ -127,10 +129,13 @@ func (c *actor) tell(state wire.State, detail string, failure bool) {
 			return // what went wrong says more than what is tried
 		}
 	}
+	if old != nil && old.Generation == c.have.Generation && c.elsewhere && c.rows.elsewhere && !failure {
+		return // likewise
+	}
 	r := wire.InstanceReport{InstanceKey: c.key, Generation: c.have.Generation, State: state, Detail: detail, Restarts: c.have.Restarts, Since: time.Now()}
 	if old != nil && old.Generation == r.Generation && old.State == state {
 		r.Since, r.CPUPercent, r.MemoryBytes = old.Since, old.CPUPercent, old.MemoryBytes
-		if *old == r {
+		if *old == r && c.rows.elsewhere == c.elsewhere {
 			return
 		}
 	}
@@ -138,7 +143,7 @@ func (c *actor) tell(state wire.State, detail string, failure bool) {
 		r.Since = c.started
 	}
 	spec := c.have.Spec
-	c.rows.copy, c.rows.spec = &r, &spec
+	c.rows.copy, c.rows.spec, c.rows.elsewhere = &r, &spec, c.elsewhere
 	c.a.changed[c.key] = struct{}{}
 	c.a.signal()
 }
@@ -147,7 +152,7 @@ func (c *actor) tell(state wire.State, detail string, failure bool) {
 func (c *actor) clearReport() {
 	c.a.mu.Lock()
 	defer c.a.mu.Unlock()
-	c.rows.copy, c.rows.spec = nil, nil
+	c.rows.copy, c.rows.spec, c.rows.elsewhere = nil, nil, false
 }
 
 // adoptedState is the first state to report of a copy that was found.

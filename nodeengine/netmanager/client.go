@@ -80,7 +80,12 @@ func (c *Client) Detach(ctx context.Context, k wire.InstanceKey, g wire.Generati
 type StatusError struct {
 	Code    int
 	Message string
+	// Other says that another worker may be able to do what this one cannot.
+	Other bool
 }
+
+// Elsewhere reports whether another worker may be able to do what was asked for.
+func (e *StatusError) Elsewhere() bool { return e.Other }
 
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("NetManager refused (%d): %s", e.Code, e.Message)
@@ -119,7 +124,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		if json.Unmarshal(data, &e) != nil || e.Error == "" {
 			e.Error = http.StatusText(resp.StatusCode)
 		}
-		return &StatusError{Code: resp.StatusCode, Message: e.Error}
+		return &StatusError{Code: resp.StatusCode, Message: e.Error, Other: e.Elsewhere}
 	}
 	if out == nil {
 		return nil

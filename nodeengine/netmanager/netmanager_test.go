@@ -5,6 +5,7 @@ package netmanager
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -57,7 +58,12 @@ func TestClient(t *testing.T) {
 		t.Errorf("nothing to detach: %v", err)
 	}
 	code, body = 409, `{"error":"stale generation"}`
-	if _, err := c.Attach(t.Context(), wire.LocalAttach{}); err == nil || !strings.Contains(err.Error(), "stale generation") {
+	var refused *StatusError
+	if _, err := c.Attach(t.Context(), wire.LocalAttach{}); !errors.As(err, &refused) || refused.Message != "stale generation" || refused.Elsewhere() {
+		t.Errorf("refused: %v", err)
+	}
+	body = `{"error":"port is taken","elsewhere":true}`
+	if _, err := c.Attach(t.Context(), wire.LocalAttach{}); !errors.As(err, &refused) || !refused.Elsewhere() {
 		t.Errorf("refused: %v", err)
 	}
 	code, body = 200, `{`
@@ -83,7 +89,7 @@ func TestWatchHandsIdentityOverAndSeesItComeAndGo(t *testing.T) {
 			w.WriteHeader(204)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(wire.LocalStatus{WorkerID: have.WorkerID, Ready: have.WorkerID != ""})
+		_ = json.NewEncoder(w).Encode(wire.LocalStatus{WorkerID: have.WorkerID, Ready: have.WorkerID != "", UsedPorts: wire.HostPorts{TCP: []uint16{22}}})
 	}
 	changes := make(chan bool, 8)
 	next := func(want bool) {
@@ -108,6 +114,9 @@ func TestWatchHandsIdentityOverAndSeesItComeAndGo(t *testing.T) {
 	}
 	stop := serve(t, socket, handler)
 	next(true)
+	if used := w.UsedPorts(); !used.Has(wire.Port{Host: 22, Protocol: wire.ProtocolTCP}) {
+		t.Errorf("used ports: %v", used)
+	}
 	stop()
 	next(false)
 	mu.Lock()

@@ -26,6 +26,7 @@ type Watch struct {
 	handed   bool // the identity was accepted since this process started: certificate or brokers may be newer than stored
 	ready    atomic.Bool
 	reason   atomic.Pointer[string]
+	used     atomic.Pointer[wire.HostPorts]
 }
 
 // NewWatch returns a watch; Run does the work.
@@ -37,6 +38,14 @@ func NewWatch(c *Client, id wire.LocalIdentity, log *slog.Logger) *Watch {
 
 // Ready reports whether NetManager answered, when last asked, that instances can be attached; the text says why not.
 func (w *Watch) Ready() (bool, string) { return w.ready.Load(), *w.reason.Load() }
+
+// UsedPorts returns the host ports that the worker's own processes had when NetManager last answered.
+func (w *Watch) UsedPorts() wire.HostPorts {
+	if used := w.used.Load(); used != nil {
+		return *used
+	}
+	return wire.HostPorts{}
+}
 
 func (w *Watch) setReason(s string) { w.reason.Store(&s) }
 
@@ -83,6 +92,7 @@ func (w *Watch) ask(ctx context.Context) error {
 			return err
 		}
 	}
+	w.used.Store(&s.UsedPorts)
 	if !s.Ready {
 		return fmt.Errorf("NetManager is not ready: %s", s.Reason)
 	}

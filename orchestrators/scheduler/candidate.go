@@ -21,8 +21,9 @@ type Candidate struct {
 	Capacity, Free wire.Slot
 	// SameService is how many instances of the requested service are there already.
 	SameService int
-	// Ports are the host ports taken there.
-	Ports []wire.Port
+	// Ports are the host ports that instances have there; UsedPorts are those of the candidate's own processes.
+	Ports     []wire.Port
+	UsedPorts wire.HostPorts
 }
 
 // Reserve takes what req needs out of the candidate's free amounts and notes its ports and service.

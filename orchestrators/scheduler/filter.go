@@ -51,8 +51,11 @@ func refuse(req *Request, c *Candidate) (kind Kind, reason string, ok bool) {
 		return Full, lacks, false
 	}
 	for _, want := range req.Ports {
-		if slices.ContainsFunc(c.Ports, func(p wire.Port) bool { return p.Host == want.Host && p.Protocol == want.Protocol }) {
-			return Full, fmt.Sprintf("host port %d/%s is taken there", want.Host, want.Protocol), false
+		if slices.ContainsFunc(c.Ports, want.SameHost) {
+			return Full, fmt.Sprintf("host port %d/%s is taken there by another instance", want.Host, want.Protocol), false
+		}
+		if c.UsedPorts.Has(want) {
+			return Full, fmt.Sprintf("host port %d/%s is in use there by a process of the worker", want.Host, want.Protocol), false
 		}
 	}
 	return 0, "", true

@@ -23,6 +23,8 @@ func TestPlace(t *testing.T) {
 	used.Free.MemoryMB = 500
 	taken := worker("a", 4, 4000)
 	taken.Ports = []wire.Port{{Host: 80, Container: 80, Protocol: "tcp"}}
+	listening := worker("a", 4, 4000)
+	listening.UsedPorts = wire.HostPorts{TCP: []uint16{22, 80}, UDP: []uint16{53}}
 	away := worker("a", 4, 4000)
 	away.Unavailable = "was last heard of 9 s ago"
 	same := worker("a", 8, 8000)
@@ -50,7 +52,11 @@ func TestPlace(t *testing.T) {
 		"direct": {req: Request{Nodes: []string{"name-b"}}, candidates: []Candidate{worker("a", 4, 4000), used}, want: "b",
 			kind: Unqualified, why: "name-a: is not among the nodes that the service names (name-b)"},
 		"port": {req: Request{Ports: []wire.Port{{Host: 80, Protocol: "tcp"}}}, candidates: []Candidate{taken},
-			kind: Full, why: "name-a: host port 80/tcp is taken there"},
+			kind: Full, why: "name-a: host port 80/tcp is taken there by another instance"},
+		"port of a process": {req: Request{Ports: []wire.Port{{Host: 53, Protocol: "udp"}}}, candidates: []Candidate{listening},
+			kind: Full, why: "name-a: host port 53/udp is in use there by a process of the worker"},
+		"process on another worker": {req: Request{Ports: []wire.Port{{Host: 80, Protocol: "tcp"}}}, want: "b",
+			candidates: []Candidate{listening, worker("b", 1, 100)}},
 		"other protocol": {req: Request{Ports: []wire.Port{{Host: 80, Protocol: "udp"}}}, candidates: []Candidate{taken}, want: "a"},
 		"away": {req: Request{Need: small}, candidates: []Candidate{away}, kind: Unavailable,
 			why: "name-a: was last heard of 9 s ago"},

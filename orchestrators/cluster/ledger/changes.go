@@ -52,7 +52,7 @@ func (l *Ledger) Apply(c Changes) Affected {
 	}
 	for key, i := range c.Instances {
 		if have := l.instances[key]; have != nil {
-			i.status = have.status
+			i.status, i.refusals = have.status, have.refusals
 		}
 		l.instances[key] = &i
 		services[key.ServiceID] = struct{}{}
@@ -81,7 +81,7 @@ func (l *Ledger) Apply(c Changes) Affected {
 func (l *Ledger) putCopy(c Copy) {
 	if have := l.find(c.InstanceKey, c.Generation); have != nil {
 		if have.Worker != c.Worker {
-			have.Report, have.gone = c.Report, false
+			have.Report, have.elsewhere, have.gone = c.Report, false, false
 		}
 		have.Worker, have.Spec, have.Stop = c.Worker, c.Spec, c.Stop
 		return

@@ -59,5 +59,11 @@ func cleanInformation(m *wire.Information) {
 	}
 	m.Capacity = wire.Slot{VCPUs: min(max(m.Capacity.VCPUs, 0), maxAmount), MemoryMB: min(max(m.Capacity.MemoryMB, 0), maxAmount),
 		StorageMB: min(max(m.Capacity.StorageMB, 0), maxAmount), GPUs: min(max(m.Capacity.GPUs, 0), maxAmount)}
+	m.UsedPorts.TCP, m.UsedPorts.UDP = cleanPorts(m.UsedPorts.TCP), cleanPorts(m.UsedPorts.UDP)
 	m.CPUPercent, m.MemoryPercent = min(max(m.CPUPercent, 0), 100), min(max(m.MemoryPercent, 0), 100)
+}
+
+// cleanPorts brings a list into the order in which it is searched. Without repetitions it is no longer than there are ports.
+func cleanPorts(list []uint16) []uint16 {
+	return slices.Compact(slices.Sorted(slices.Values(list)))
 }

@@ -22,6 +22,8 @@ type Instance struct {
 
 	// status is what the scheduler says while no copy can speak for the instance. It is not stored.
 	status wire.InstanceReport
+	// refusals are the workers that could not take it. They are not stored.
+	refusals map[string]refusal
 }
 
 // Copy is one generation of an instance on one worker. Its existence is the reservation of what it needs.
@@ -35,6 +37,9 @@ type Copy struct {
 	// Report is what the worker last said of it.
 	Report wire.InstanceReport
 
+	// elsewhere is set while the worker says that it cannot take the copy: another worker is looked for. It is not stored; every
+	// worker says it again when it connects.
+	elsewhere bool
 	// gone is set once the worker has nothing of it any more. Only a copy with a tombstone goes.
 	gone bool
 }

@@ -17,8 +17,8 @@ type Seen struct {
 	Changed []CopyID
 	// Services are those of Changed.
 	Services []string
-	// Settled says that a copy with a tombstone is gone, or that all of a worker is known now, so that there is something to
-	// decide.
+	// Settled says that a copy with a tombstone is gone, that a worker cannot take one, or that all of a worker is known now, so
+	// that there is something to decide.
 	Settled bool
 	// Refused counts what was no state of an instance.
 	Refused int
@@ -62,6 +62,7 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 			services[wi.ServiceID] = struct{}{}
 		}
 		c.Report = wi.InstanceReport
+		seen.Settled = l.seeRefusal(c, wi.Elsewhere, now) || seen.Settled
 		if c.Report.Since.IsZero() {
 			c.Report.Since = now
 		}

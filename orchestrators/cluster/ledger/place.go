@@ -27,6 +27,7 @@ func (l *Ledger) place(now time.Time, ch *Changes) {
 			candidates[n].SameService = onWorker[candidates[n].ID][i.ServiceID]
 		}
 		req := scheduler.FromSpec(&i.Spec)
+		req.Exclude = i.refused(now)
 		p, why := scheduler.Place(req, candidates, scheduler.Spread)
 		if !p.Found() {
 			l.explain(i, why, now)
@@ -94,7 +95,7 @@ func (l *Ledger) candidates(now time.Time) (all []scheduler.Candidate, onWorker 
 		w := l.workers[id]
 		index[id] = n
 		all = append(all, scheduler.Candidate{ID: id, Name: w.Name, Arch: w.Info.Architecture, Runtimes: w.Info.Runtimes,
-			Unavailable: w.unavailable(now, l.options), Capacity: w.Info.Capacity, Free: w.Info.Capacity})
+			Unavailable: w.unavailable(now, l.options), Capacity: w.Info.Capacity, Free: w.Info.Capacity, UsedPorts: w.Info.UsedPorts})
 	}
 	onWorker = map[string]map[string]int{}
 	for _, list := range l.copies {

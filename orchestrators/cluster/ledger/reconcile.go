@@ -45,7 +45,7 @@ func (l *Ledger) leftOf(r *Removal, now time.Time) bool {
 }
 
 // stopOlder gives a tombstone to every copy that a higher generation replaces: once that runs on a worker that is there, and
-// the older one's worker is there too to hear of it.
+// the older one's worker is there too to hear of it. One that its worker could not take is not waited for: it does not run.
 func (l *Ledger) stopOlder(list []*Copy, now time.Time, ch *Changes) {
 	here := func(id string) bool {
 		w := l.workers[id]
@@ -56,11 +56,12 @@ func (l *Ledger) stopOlder(list []*Copy, now time.Time, ch *Changes) {
 		return !gone && w.heardEngine
 	}
 	top := list[len(list)-1]
-	if top.Stop || top.Report.State != wire.StateRunning || !here(top.Worker) {
+	if top.Stop {
 		return
 	}
+	runs := top.Report.State == wire.StateRunning && here(top.Worker)
 	for _, c := range list[:len(list)-1] {
-		if !c.Stop && here(c.Worker) {
+		if !c.Stop && (runs || c.elsewhere) && here(c.Worker) {
 			stopped := *c
 			stopped.Stop = true
 			ch.Copies[CopyID{c.InstanceKey, c.Generation}] = stopped
@@ -68,7 +69,7 @@ func (l *Ledger) stopOlder(list []*Copy, now time.Time, ch *Changes) {
 	}
 }
 
-// needsPlace reports whether an instance has no copy of its present placement on a worker that is there.
+// needsPlace reports whether an instance has no copy of its present placement on a worker that is there and can take it.
 func (l *Ledger) needsPlace(i *Instance, now time.Time) bool {
 	if !i.Wanted {
 		return false
@@ -78,7 +79,7 @@ func (l *Ledger) needsPlace(i *Instance, now time.Time) bool {
 		return true
 	}
 	w := l.workers[c.Worker]
-	return c.Report.State != wire.StateCompleted && (w == nil || w.lost(now, l.options))
+	return c.Report.State != wire.StateCompleted && (c.elsewhere || w == nil || w.lost(now, l.options))
 }
 
 // waiting returns the instances that need a place, in order.
