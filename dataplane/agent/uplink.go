@@ -3,10 +3,12 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
@@ -21,17 +23,20 @@ const followEvery = 2 * time.Second
 func (a *Agent) mend(context.Context) error {
 	a.configuring.Lock()
 	defer a.configuring.Unlock()
-	devices := make([]string, 0, 8)
-	if u := a.uplink.Load(); u != nil {
-		devices = append(devices, u.Name)
+	errs := []error{a.configureHost()}
+	forward := func(enable func(string) error, name string) {
+		if err := enable(name); !errors.Is(err, fs.ErrNotExist) { // gone, or about to be found gone
+			errs = append(errs, err)
+		}
 	}
 	for _, e := range a.endpoints.List() {
-		devices = append(devices, e.Interface)
+		forward(device.EnableForwarding, e.Interface)
+		forward(device.EnableForwardingIPv6, e.Interface)
 	}
-	errs := []error{a.configureHost()}
-	for _, name := range devices {
-		if err := device.EnableForwarding(name); !errors.Is(err, fs.ErrNotExist) { // gone, or about to be found gone
-			errs = append(errs, err)
+	if u := a.uplink.Load(); u != nil {
+		forward(device.EnableForwarding, u.Name)
+		if u.AddrIPv6.IsValid() {
+			forward(device.RouteIPv6, u.Name)
 		}
 	}
 	return errors.Join(errs...)
@@ -79,8 +84,13 @@ func (a *Agent) lookAtUplink() (changed bool, err error) {
 			return false, err
 		}
 	}
+	if now.AddrIPv6.IsValid() {
+		if err := device.RouteIPv6(now.Name); err != nil {
+			return false, err
+		}
+	}
 	a.uplink.Store(&now)
-	a.log.Info("uplink", "device", now.Name, "address", now.Addr, "mtu", now.MTU, "container_mtu", now.InnerMTU())
+	a.log.Info("uplink", "device", now.Name, "address", now.Addr, "address_ipv6", now.AddrIPv6, "mtu", now.MTU, "container_mtu", now.InnerMTU())
 	if before != nil && before.Index != now.Index {
 		if err := a.dp.Detach(before.Index); err != nil {
 			a.log.Warn("cannot take the programs off the former uplink", "device", before.Name, "error", err)
@@ -92,7 +102,7 @@ func (a *Agent) lookAtUplink() (changed bool, err error) {
 // uplinkNow is what the greeter asks for.
 func (a *Agent) uplinkNow() peer.Uplink {
 	if u := a.uplink.Load(); u != nil {
-		return peer.Uplink{Ifindex: u.Index, IPv4: u.Addr, MTU: u.MTU}
+		return peer.Uplink{Ifindex: u.Index, IPv4: u.Addr, IPv6: u.AddrIPv6, MTU: u.MTU}
 	}
 	return peer.Uplink{}
 }
@@ -103,22 +113,19 @@ func (a *Agent) outer() []netip.AddrPort {
 	a.known.Lock()
 	port := a.port
 	a.known.Unlock()
+	u := a.uplink.Load()
+	if u == nil {
+		u = &device.Uplink{}
+	}
+	add := func(addr netip.Addr, port uint16) {
+		if at := netip.AddrPortFrom(addr, port); addr.IsValid() && !slices.Contains(out, at) {
+			out = append(out, at)
+		}
+	}
 	if p := a.cfg.Public; p.Address.IsValid() || p.Port != 0 {
-		if p.Port == 0 {
-			p.Port = port
-		}
-		if u := a.uplink.Load(); !p.Address.IsValid() && u != nil {
-			p.Address = u.Addr
-		}
-		if p.Address.IsValid() {
-			out = append(out, netip.AddrPortFrom(p.Address, p.Port))
-		}
+		add(cmp.Or(p.Address, u.Addr, u.AddrIPv6), cmp.Or(p.Port, port))
 	}
-	if u := a.uplink.Load(); u != nil {
-		own := netip.AddrPortFrom(u.Addr, port)
-		if len(out) == 0 || out[0] != own {
-			out = append(out, own)
-		}
-	}
+	add(u.Addr, port)
+	add(u.AddrIPv6, port)
 	return out
 }

@@ -23,26 +23,22 @@ type former struct {
 	until time.Time
 }
 
-// enterAddress makes peer_addrs say what the peer's record says. An address has one owner: who had it before is greeted anew. Of a
+// enterAddress makes peer_addrs say what the peer's record says. Of a
 // peer behind a NAT the address before counts on for a while: the NAT may have several for it.
 func (g *Greeter) enterAddress(p *record, before bpf.Peer, now time.Time) error {
-	addrs := g.cfg.Maps.PeerAddrs
 	key := keyOf(p.kernel)
-	owner, taken, err := addrs.Lookup(key)
-	if err != nil {
+	if err := g.take(p, key); err != nil {
 		return err
 	}
-	if !taken || owner != p.index {
-		if err := addrs.Put(key, p.index); err != nil {
-			return err
-		}
-	}
-	if taken && owner != p.index {
-		g.unmeet(owner, key)
-	}
 	p.former = slices.DeleteFunc(p.former, func(f former) bool { return f.key == key })
-	if before.Outer != (bpf.Addr{}) && keyOf(before) != key {
-		p.former = append(p.former, former{keyOf(before), now.Add(addressKept)})
+	if p.other.key == key {
+		p.other = elsewhere{}
+	}
+	if was := keyOf(before); was != (bpf.Addr{}) && was != key {
+		if isIPv4(before.Outer) != isIPv4(p.kernel.Outer) {
+			return g.confirmElsewhere(p, was, isIPv4(before.Outer), now)
+		}
+		p.former = append(p.former, former{was, now.Add(addressKept)})
 	}
 	if p.direct {
 		return g.leaveFormer(p, time.Time{})
@@ -50,8 +46,27 @@ func (g *Greeter) enterAddress(p *record, before bpf.Peer, now time.Time) error 
 	return g.leaveFormer(p, now)
 }
 
-// keyOf is the key in peer_addrs of where a peer was located.
-func keyOf(p bpf.Peer) bpf.Addr { return p.Outer }
+// take enters an address as the peer's. It has one owner: who had it before is greeted anew.
+func (g *Greeter) take(p *record, key bpf.Addr) error {
+	addrs := g.cfg.Maps.PeerAddrs
+	owner, taken, err := addrs.Lookup(key)
+	if err != nil || taken && owner == p.index {
+		return err
+	}
+	if err := addrs.Put(key, p.index); err != nil {
+		return err
+	}
+	if taken {
+		g.unmeet(owner, key)
+	}
+	return nil
+}
+
+// keyOf is the key in peer_addrs of where a peer was located; zero if it was not.
+func keyOf(p bpf.Peer) bpf.Addr { return keyAt(p.Outer, p.Port) }
+
+// keyAt is the key in peer_addrs of an address.
+func keyAt(addr bpf.Addr, _ uint16) bpf.Addr { return addr }
 
 // leaveFormer removes former addresses whose time has come, and those over the bound; all if now is zero.
 func (g *Greeter) leaveFormer(p *record, now time.Time) error {
@@ -80,6 +95,9 @@ func (g *Greeter) unmeet(index uint32, key bpf.Addr) {
 			continue
 		}
 		p.former = slices.DeleteFunc(p.former, func(f former) bool { return f.key == key })
+		if p.other.key == key {
+			p.other = elsewhere{}
+		}
 		if !p.located() || keyOf(p.kernel) != key {
 			continue
 		}
@@ -93,13 +111,14 @@ func (g *Greeter) unmeet(index uint32, key bpf.Addr) {
 	}
 }
 
-// usable are the addresses that somebody can be greeted at: IPv4, the only outer family yet, each once and not too many.
+// usable are the addresses that somebody can be greeted at, each once and not too many.
 func usable(outer []netip.AddrPort) []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, a := range outer {
 		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 		ip := a.Addr()
-		if !ip.Is4() || a.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		// An address that means something on one link alone leads to nobody, or to somebody else.
+		if !ip.IsGlobalUnicast() || a.Port() == 0 {
 			continue
 		}
 		if len(out) < maxOuter && !slices.Contains(out, a) {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/hello"
 )
 
@@ -35,16 +36,26 @@ type conversation struct {
 	public []byte
 	key    []byte // of the pair; nil until the public key is known
 
-	accepted hello.Position // highest that was accepted from it
-	sequence uint64         // of our latest hello to it
+	// accepted is the highest position that was accepted from it, by family: one of the two ways is the faster one, and would have
+	// what comes by the other be overtaken always.
+	accepted [2]hello.Position
+	sequence uint64 // of our latest hello to it
 	asked    [32]challenge
 	answers  *rate.Limiter
 
 	next    time.Time // when to greet again
 	attempt int       // greetings since its last answer
 
-	// seen is where it sees this worker, by its last answer; invalid if it has not told yet.
-	seen netip.AddrPort
+	// seen is where it sees this worker, by its last answer in each family; invalid if it has not told yet.
+	seen [2]netip.AddrPort
+}
+
+// family is the place of an address's family in arrays of two.
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return bpf.V4
+	}
+	return bpf.V6
 }
 
 func newConversation(id [12]byte) conversation {

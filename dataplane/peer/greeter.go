@@ -108,7 +108,7 @@ func New(cfg Config) (*Greeter, error) {
 	if err := g.recover(); err != nil {
 		return nil, err
 	}
-	socket, err := openRawSocket()
+	socket, err := openRawSockets()
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func (w *wireTap) take(t *testing.T) []hello.Hello {
 	t.Helper()
 	var out []hello.Hello
 	for _, p := range w.sent {
-		body, err := hello.Untunneled(p[ipLen+udpLen:])
+		body, err := hello.Untunneled(p[ip4Len+udpLen:])
 		require.NoError(t, err)
 		h, err := hello.Decode(body)
 		require.NoError(t, err)
@@ -54,6 +54,14 @@ func newKey(t testing.TB) *ecdh.PrivateKey {
 	key, err := ecdh.X25519().GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	return key
+}
+
+// helloIn is the hello in a packet.
+func helloIn(p []byte) []byte {
+	if p[0]>>4 == 4 {
+		return p[ip4Len+udpLen+hello.TunnelLen:]
+	}
+	return p[ip6Len+udpLen+hello.TunnelLen:]
 }
 
 type side struct {
@@ -104,7 +112,7 @@ func deliver(a, b *side, from, to netip.AddrPort) int {
 	sent := a.tap.sent
 	a.tap.sent = nil
 	for _, p := range sent {
-		b.HandleHello(asEvent(p[ipLen+udpLen+hello.TunnelLen:], from, to))
+		b.HandleHello(asEvent(helloIn(p), from, to))
 	}
 	return len(sent)
 }

@@ -28,7 +28,7 @@ func (g *Greeter) HandleHello(e bpf.Hello) {
 	g.mu.Lock()
 	defer g.unlock()
 	if o := g.observer; o != nil && o.id == h.Sender {
-		if reason := g.accept(&o.conversation, h, data); reason != "" {
+		if reason := g.accept(&o.conversation, h, data, from.Addr()); reason != "" {
 			g.log.Debug("drop hello of the observer", "from", from, "reason", reason)
 			return
 		}
@@ -40,7 +40,7 @@ func (g *Greeter) HandleHello(e bpf.Hello) {
 		g.log.Debug("drop hello", "from", from, "reason", "from a worker that the cluster has not named")
 		return
 	}
-	if reason := g.accept(&p.conversation, h, data); reason != "" {
+	if reason := g.accept(&p.conversation, h, data, from.Addr()); reason != "" {
 		g.log.Debug("drop hello", "from", from, "reason", reason)
 		return
 	}
@@ -48,16 +48,17 @@ func (g *Greeter) HandleHello(e bpf.Hello) {
 }
 
 // accept takes a hello as the newest of the other side's, or returns why it does not count.
-func (g *Greeter) accept(c *conversation, h hello.Hello, data []byte) (reason string) {
+func (g *Greeter) accept(c *conversation, h hello.Hello, data []byte, from netip.Addr) (reason string) {
+	accepted := &c.accepted[family(from)]
 	switch {
 	case h.Receiver != g.id:
 		return "for another worker"
 	case !hello.Genuine(data, c.key):
 		return "wrong signature"
-	case !h.At.After(c.accepted):
+	case !h.At.After(*accepted):
 		return "replayed or overtaken"
 	}
-	c.accepted = h.At
+	*accepted = h.At
 	return ""
 }
 
@@ -72,19 +73,27 @@ func (g *Greeter) handlePeer(p *record, h hello.Hello, e bpf.Hello, from netip.A
 	// located, but has not located us, is asked again, since our answer is what it needs.
 	ask := !answered && p.address() != from || answered && !p.met()
 	if (h.WantsAnswer || ask) && from.Port() != 0 && p.answers.AllowN(now, 1) {
-		g.greet(&p.conversation, p.located(), from, ask, now)
+		g.greet(&p.conversation, p.takes(from.Addr()), from, ask, now)
 	}
 }
 
 // confirm makes the address at which a peer has answered a hello of ours the one that packets are taken from and, once the peer says
 // the same of ours, go to.
 func (g *Greeter) confirm(p *record, h hello.Hello, e bpf.Hello, from netip.AddrPort, now time.Time) error {
-	if p.located() && p.address() != from && p.direct && h.Own == p.address() && now.Sub(p.confirmed) < addressKept {
-		return nil // it answers at two addresses, and this is not its first choice
-	}
 	own := g.own(from.Addr())
-	p.direct = h.Own == from
-	p.nat = !p.direct || h.Observed.Addr().IsValid() && h.Observed != own
+	if !own.Addr().IsValid() {
+		return nil // the address that it has answered to is gone
+	}
+	direct := h.Own == from
+	nat := !direct || h.Observed.Addr().IsValid() && h.Observed != own
+	if p.located() && p.address() != from {
+		if sameFamily := from.Addr().Is4() == p.address().Addr().Is4(); !sameFamily && !p.prefers(from, nat, h.Met) {
+			return g.confirmElsewhere(p, keyAt(bpf.AddrFrom(from.Addr()), from.Port()), from.Addr().Is4(), now)
+		} else if sameFamily && p.direct && h.Own == p.address() && now.Sub(p.confirmed) < addressKept {
+			return nil // it answers at two addresses, and this is not its first choice
+		}
+	}
+	p.direct, p.nat = direct, nat
 	state := bpf.PeerGreeting
 	if h.Met || p.met() {
 		state = bpf.PeerUp

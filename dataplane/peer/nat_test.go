@@ -115,7 +115,7 @@ func TestAChangeIsToldToAllAtOnce(t *testing.T) {
 			sent := a.tap.sent
 			a.tap.sent = nil
 			for _, p := range sent { // each gets its own
-				body := p[ipLen+udpLen+hello.TunnelLen:]
+				body := helloIn(p)
 				b.HandleHello(asEvent(body, seen, whereB))
 				c.HandleHello(asEvent(body, seen, whereX))
 			}

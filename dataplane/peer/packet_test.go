@@ -28,5 +28,22 @@ func TestPacketIsWhatTheProgramsExpect(t *testing.T) {
 	require.Equal(t, len(udp), int(binary.BigEndian.Uint16(udp[4:])))
 	require.Equal(t, []byte{0x0c, 0, 0, 0xfe, 0, 0, 0, 0}, udp[8:16])
 	require.Equal(t, body, udp[16:])
-	require.Equal(t, uint16(0xffff), udpChecksum([4]byte(b[12:]), [4]byte(b[16:]), udp), "a right checksum sums up to nothing")
+	require.Equal(t, uint16(0xffff), udpChecksum(from.Addr(), to.Addr(), udp), "a right checksum sums up to nothing")
+}
+
+func TestPacketOverIPv6(t *testing.T) {
+	from, to := netip.MustParseAddrPort("[2001:db8::1]:50103"), netip.MustParseAddrPort("[2001:db8::2]:50104")
+	body := []byte("thirteen byte")
+	b := packet(from, to, body)
+	require.Equal(t, []byte{0x6c, 0, 0, 0}, b[:4])
+	require.Equal(t, len(b)-40, int(binary.BigEndian.Uint16(b[4:])))
+	require.Equal(t, byte(17), b[6])
+	require.Equal(t, from.Addr(), netip.AddrFrom16([16]byte(b[8:])))
+	require.Equal(t, to.Addr(), netip.AddrFrom16([16]byte(b[24:])))
+	udp := b[40:]
+	require.Equal(t, uint16(50103), binary.BigEndian.Uint16(udp))
+	require.Equal(t, uint16(50104), binary.BigEndian.Uint16(udp[2:]))
+	require.Equal(t, len(udp), int(binary.BigEndian.Uint16(udp[4:])))
+	require.Equal(t, body, udp[8:])
+	require.Equal(t, uint16(0xffff), udpChecksum(from.Addr(), to.Addr(), udp), "a right checksum sums up to nothing")
 }

@@ -28,11 +28,12 @@ func (g *Greeter) SubscribePublic(f func()) {
 // notice takes in where somebody sees this worker. Where that has changed the NAT has, and whoever else has to do with it is greeted
 // from the new address at once.
 func (g *Greeter) notice(c *conversation, seen netip.AddrPort) {
-	if !seen.IsValid() || !seen.Addr().IsValid() || c.seen == seen {
+	before := &c.seen[family(seen.Addr())]
+	if !seen.IsValid() || !seen.Addr().IsValid() || *before == seen {
 		return
 	}
-	moved := c.seen.IsValid()
-	c.seen = seen
+	moved := before.IsValid()
+	*before = seen
 	if moved {
 		g.log.Info("this worker is seen at another address", "now", seen)
 		for _, p := range g.byID {
@@ -52,8 +53,10 @@ func (g *Greeter) notice(c *conversation, seen netip.AddrPort) {
 func (g *Greeter) updatePublic() {
 	var now []netip.AddrPort
 	add := func(c *conversation) {
-		if c.seen.IsValid() && c.seen != g.own(c.seen.Addr()) && len(now) < maxPublic && !slices.Contains(now, c.seen) {
-			now = append(now, c.seen)
+		for _, seen := range c.seen {
+			if seen.IsValid() && seen != g.own(seen.Addr()) && len(now) < maxPublic && !slices.Contains(now, seen) {
+				now = append(now, seen)
+			}
 		}
 	}
 	if g.observer != nil {
@@ -62,9 +65,7 @@ func (g *Greeter) updatePublic() {
 	// In the order of their indices, lest the list change although nothing did.
 	peers := make([]*record, 0, len(g.byID))
 	for _, p := range g.byID {
-		if p.seen.IsValid() {
-			peers = append(peers, p)
-		}
+		peers = append(peers, p)
 	}
 	slices.SortFunc(peers, func(a, b *record) int { return int(a.index) - int(b.index) })
 	for _, p := range peers {
@@ -80,10 +81,10 @@ func (g *Greeter) updatePublic() {
 // forgetSeen is for a change of the own address: what others saw was of the one before.
 func (g *Greeter) forgetSeen() {
 	for _, p := range g.byID {
-		p.seen = netip.AddrPort{}
+		p.seen = [2]netip.AddrPort{}
 	}
 	if g.observer != nil {
-		g.observer.seen = netip.AddrPort{}
+		g.observer.seen = [2]netip.AddrPort{}
 	}
 	g.updatePublic()
 }

@@ -3,6 +3,7 @@
 package peer
 
 import (
+	"errors"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
@@ -91,7 +92,7 @@ func (g *Greeter) drop(p *record) error {
 			return err
 		}
 	}
-	if err := g.leaveFormer(p, time.Time{}); err != nil {
+	if err := errors.Join(g.leaveFormer(p, time.Time{}), g.leaveElsewhere(p)); err != nil {
 		return err
 	}
 	if err := g.write(p, bpf.Peer{}); err != nil {
@@ -111,7 +112,7 @@ func (g *Greeter) leaveAllFormer() {
 	g.mu.Lock()
 	defer g.unlock()
 	for _, p := range g.byID {
-		if err := g.leaveFormer(p, now); err != nil {
+		if err := errors.Join(g.leaveFormer(p, now), g.forgetElsewhere(p, now)); err != nil {
 			g.log.Error("cannot remove a former address; tried again", "peer", bpf.FormatID(p.id), "error", err)
 		}
 	}

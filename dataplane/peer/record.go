@@ -23,6 +23,8 @@ type record struct {
 	confirmed time.Time
 	direct    bool
 	nat       bool
+	// other is where it was confirmed too.
+	other elsewhere
 	// former are addresses where it was located before, from which packets are still taken.
 	former []former
 }
@@ -41,17 +43,17 @@ func (r *record) address() netip.AddrPort {
 	return netip.AddrPortFrom(r.kernel.Outer.Netip(), r.kernel.Port)
 }
 
-// targets are the addresses to greet: where it was located, and while it does not answer wherever it may be.
+// targets are the addresses to greet: where it was located, and while it does not answer wherever it may be. If there may be a better
+// way in the other family, that is tried as well.
 func (r *record) targets() []netip.AddrPort {
 	to := make([]netip.AddrPort, 0, maxOuter+1)
+	everywhere := !r.located() || r.attempt >= 2
 	if r.located() {
 		to = append(to, r.address())
-		if r.attempt < 2 {
-			return to
-		}
 	}
 	for _, a := range r.outer {
-		if !slices.Contains(to, a) {
+		better := r.nat || a.Addr().Is4()
+		if (everywhere || better && a.Addr().Is4() != r.address().Addr().Is4()) && !slices.Contains(to, a) {
 			to = append(to, a)
 		}
 	}

@@ -36,9 +36,11 @@ func (g *Greeter) recover() error {
 // repairAddresses makes peer_addrs agree with the peers, had the last NetManager died between two writes.
 func (g *Greeter) repairAddresses() error {
 	owners := map[bpf.Addr]uint32{}
+	byIndex := map[uint32]*record{}
 	for _, p := range g.byID {
 		if p.located() {
 			owners[keyOf(p.kernel)] = p.index
+			byIndex[p.index] = p
 		}
 	}
 	var err error
@@ -48,7 +50,9 @@ func (g *Greeter) repairAddresses() error {
 		case index:
 			delete(owners, addr)
 		case 0:
-			wrong = append(wrong, addr)
+			if !byIndex[index].recoverElsewhere(addr, g.now()) {
+				wrong = append(wrong, addr)
+			}
 		}
 	}
 	for _, addr := range wrong {

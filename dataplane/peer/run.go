@@ -83,7 +83,7 @@ func (g *Greeter) greetDue(now time.Time) time.Time {
 		}
 		if !p.next.After(now) {
 			for _, to := range p.targets() {
-				g.greet(&p.conversation, p.located(), to, true, now)
+				g.greet(&p.conversation, p.takes(to.Addr()), to, true, now)
 			}
 			p.attempt++
 			p.next = now.Add(retryAfter(p.attempt))
@@ -98,8 +98,8 @@ func (g *Greeter) greetDue(now time.Time) time.Time {
 	return next
 }
 
-// greet sends one hello. A failure is no more than a lost packet.
-func (g *Greeter) greet(c *conversation, located bool, to netip.AddrPort, ask bool, now time.Time) {
+// greet sends one hello. It says that we have met the other side if packets are taken from where it is in that family. A failure is no more than a lost packet.
+func (g *Greeter) greet(c *conversation, met bool, to netip.AddrPort, ask bool, now time.Time) {
 	own := g.own(to.Addr())
 	if !own.Addr().IsValid() {
 		return
@@ -110,10 +110,10 @@ func (g *Greeter) greet(c *conversation, located bool, to netip.AddrPort, ask bo
 	}
 	body := hello.Hello{
 		WantsAnswer: ask,
-		Met:         located,
+		Met:         met,
 		Sender:      g.id, Receiver: c.id,
 		At:     hello.Position{Start: g.cfg.Start, Sequence: c.sequence},
-		Quoted: c.accepted,
+		Quoted: c.accepted[family(to.Addr())],
 		Own:    own, Observed: to,
 		MTU: uint16(min(max(g.uplink.MTU, 0), 0xffff)),
 	}.Encode(c.key)

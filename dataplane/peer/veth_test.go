@@ -23,7 +23,7 @@ import (
 // keyed is one of the two workers.
 type keyed struct {
 	key *ecdh.PrivateKey
-	ip  string
+	at  netip.Prefix
 }
 
 func setUp(t *testing.T, name, addr string) int {
@@ -32,15 +32,20 @@ func setUp(t *testing.T, name, addr string) int {
 	require.NoError(t, err)
 	a, err := netlink.ParseAddr(addr)
 	require.NoError(t, err)
+	a.Flags = unix.IFA_F_NODAD // of no meaning to IPv4
 	require.NoError(t, netlink.AddrAdd(link, a))
 	require.NoError(t, netlink.LinkSetUp(link))
 	return link.Attrs().Index
 }
 
-// listen stands in for the uplink's program and the ring buffer: it hands hellos that arrive to the greeter.
-func listen(t *testing.T, g *Greeter, ifindex int) {
+// listen stands in for the uplink's program and the ring buffer: it hands hellos that arrive at an address to the greeter.
+func listen(t *testing.T, g *Greeter, ifindex int, at netip.Addr) {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
+	family, header := unix.AF_INET6, 0 // which a raw socket of IPv6 does not show
+	if at.Is4() {
+		family, header = unix.AF_INET, ip4Len
+	}
+	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
 	require.NoError(t, err)
 	require.NoError(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50000}))
 	done, stopped := make(chan struct{}), make(chan struct{})
@@ -53,8 +58,8 @@ func listen(t *testing.T, g *Greeter, ifindex int) {
 				return
 			default:
 			}
-			n, _, err := unix.Recvfrom(fd, b, 0)
-			const headers = ipLen + udpLen
+			n, from, err := unix.Recvfrom(fd, b, 0)
+			headers := header + udpLen
 			if err != nil || n <= headers {
 				continue
 			}
@@ -63,8 +68,13 @@ func listen(t *testing.T, g *Greeter, ifindex int) {
 				continue
 			}
 			e := bpf.Hello{
-				Src: bpf.AddrFrom(netip.AddrFrom4([4]byte(b[12:]))), Dst: bpf.AddrFrom(netip.AddrFrom4([4]byte(b[16:]))),
-				Sport: binary.BigEndian.Uint16(b[ipLen:]), Len: uint16(len(body)), Ifindex: uint32(ifindex),
+				Dst: bpf.AddrFrom(at), Sport: binary.BigEndian.Uint16(b[header:]), Len: uint16(len(body)), Ifindex: uint32(ifindex),
+			}
+			switch from := from.(type) {
+			case *unix.SockaddrInet4:
+				e.Src = bpf.AddrFrom(netip.AddrFrom4(from.Addr))
+			case *unix.SockaddrInet6:
+				e.Src = bpf.AddrFrom(netip.AddrFrom16(from.Addr))
 			}
 			copy(e.Data[:], body)
 			g.HandleHello(e)
@@ -74,7 +84,14 @@ func listen(t *testing.T, g *Greeter, ifindex int) {
 }
 
 func TestTwoWorkersMeetOverAWire(t *testing.T) {
-	keys := map[string]keyed{idA: {newKey(t), "10.199.0.1"}, idB: {newKey(t), "10.199.0.2"}}
+	t.Run("IPv4", func(t *testing.T) { meetOverAWire(t, "10.199.0.1/24", "10.199.0.2/24", "10.199.0.99") })
+	t.Run("IPv6", func(t *testing.T) { meetOverAWire(t, "2001:db8::1/64", "2001:db8::2/64", "2001:db8::99") })
+}
+
+func meetOverAWire(t *testing.T, atA, atB, nobody string) {
+	prefixA, prefixB := netip.MustParsePrefix(atA), netip.MustParsePrefix(atB)
+	keys := map[string]keyed{idA: {newKey(t), prefixA}, idB: {newKey(t), prefixB}}
+	port := func(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, 50103) }
 	greeters := map[string]*Greeter{}
 	ifindices := map[string]int{}
 
@@ -91,14 +108,18 @@ func TestTwoWorkersMeetOverAWire(t *testing.T) {
 			if id == idB {
 				name, mtu = "b", 1400
 			}
-			ifindex := setUp(t, name, k.ip+"/24")
+			ifindex := setUp(t, name, k.at.String())
+			up := Uplink{Ifindex: ifindex, IPv6: k.at.Addr(), MTU: mtu}
+			if k.at.Addr().Is4() {
+				up = Uplink{Ifindex: ifindex, IPv4: k.at.Addr(), MTU: mtu}
+			}
 			g, err := New(Config{
 				Maps: newMaps(t), WorkerID: id, Key: k.key, Start: 1, Port: 50103,
-				Uplink: func() Uplink { return Uplink{Ifindex: ifindex, IPv4: netip.MustParseAddr(k.ip), MTU: mtu} },
+				Uplink: func() Uplink { return up },
 			})
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = g.Close() })
-			listen(t, g, ifindex)
+			listen(t, g, ifindex, k.at.Addr())
 			greeters[id], ifindices[id] = g, ifindex
 			return nil
 		})
@@ -116,11 +137,11 @@ func TestTwoWorkersMeetOverAWire(t *testing.T) {
 		}
 	})
 	// A knows B first: its greetings are ignored until B knows A.
-	require.NoError(t, greeters[idA].Apply(list(1, peerOf(idB, keys[idB].key, netip.MustParseAddrPort("10.199.0.99:50103"), netip.MustParseAddrPort("10.199.0.2:50103")))))
+	require.NoError(t, greeters[idA].Apply(list(1, peerOf(idB, keys[idB].key, port(netip.MustParseAddr(nobody)), port(prefixB.Addr())))))
 	time.Sleep(50 * time.Millisecond)
 	_, met := greeters[idA].Index(idB)
 	require.False(t, met)
-	require.NoError(t, greeters[idB].Apply(list(1, peerOf(idA, keys[idA].key, netip.MustParseAddrPort("10.199.0.1:50103")))))
+	require.NoError(t, greeters[idB].Apply(list(1, peerOf(idA, keys[idA].key, port(prefixA.Addr())))))
 
 	for id, other := range map[string]string{idA: idB, idB: idA} {
 		g := greeters[id]
@@ -128,8 +149,8 @@ func TestTwoWorkersMeetOverAWire(t *testing.T) {
 		index, _ := g.Index(other)
 		record, _, err := g.cfg.Maps.Peers.Lookup(index)
 		require.NoError(t, err)
-		require.Equal(t, keys[other].ip, record.Outer.String())
-		require.Equal(t, keys[id].ip, record.Local.String())
+		require.Equal(t, keys[other].at.Addr(), record.Outer.Netip())
+		require.Equal(t, keys[id].at.Addr(), record.Local.Netip())
 		require.EqualValues(t, 50103, record.Port)
 		require.EqualValues(t, 1400, record.Mtu)
 		require.EqualValues(t, ifindices[id], record.Ifindex)
