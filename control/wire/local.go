@@ -2,13 +2,17 @@
 
 package wire
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Paths of NetManager's local API, spoken by NodeEngine over a Unix socket.
 const (
 	PathLocalIdentity  = "/v1/identity"                // PUT LocalIdentity
 	PathLocalEndpoints = "/v1/endpoints"               // GET []LocalEndpoint; PUT LocalAttach → LocalEndpoint
 	PathLocalEndpoint  = "/v1/endpoints/{id}/{number}" // DELETE ?generation=P.M
+	PathLocalNames     = "/v1/names"                   // GET []LocalName
 	PathLocalStatus    = "/v1/status"                  // GET LocalStatus
 )
 
@@ -47,6 +51,12 @@ type LocalEndpoint struct {
 	Gateway       netip.Addr `json:"gateway"`
 	Interface     string     `json:"interface"`
 	Tag           uint32     `json:"tag"`
+}
+
+// LocalName is a name that containers of this worker have looked up. Its resolution is empty while the cluster has not answered.
+type LocalName struct {
+	ResolvedName
+	LookedUp time.Time `json:"looked_up"`
 }
 
 // LocalStatus is NetManager's own state.

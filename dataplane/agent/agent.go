@@ -16,6 +16,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
+	"github.com/oakestra/oakestra-ebpf/dataplane/dns"
 	"github.com/oakestra/oakestra-ebpf/dataplane/endpoint"
 	"github.com/oakestra/oakestra-ebpf/dataplane/localapi"
 )
@@ -32,6 +33,7 @@ type Agent struct {
 	key       *ecdh.PrivateKey
 	dp        *datapath.Datapath
 	endpoints *endpoint.Set
+	names     *dns.Resolver
 	up0, up1  int
 
 	uplink  atomic.Pointer[device.Uplink] // nil while there is none
@@ -73,11 +75,13 @@ func Run(ctx context.Context, cfg Config) error {
 func (a *Agent) run(parent context.Context) error {
 	a.publish = newPublisher(a)
 	a.stored = newSaver(a)
+	a.names = a.newNames()
 	// The first task that fails ends all. The overlay goes last, when nothing can start it anew.
 	ctx, fail := context.WithCancelCause(parent)
 	defer a.stopOverlay()
 	defer a.endSession()
 	defer a.tasks.Wait()
+	defer a.names.Close()
 	defer fail(errStopped)
 
 	if err := a.measure(); err != nil {
@@ -100,6 +104,10 @@ func (a *Agent) run(parent context.Context) error {
 	a.tasks.Go(func() { a.stored.run(ctx) })
 	a.tasks.Go(func() { a.every(ctx, followEvery, "follow the uplink", a.follow) })
 	a.tasks.Go(func() { a.every(ctx, followEvery, "keep the host's devices and firewall", a.mend) })
+	a.tasks.Go(func() { a.every(ctx, followEvery, "answer names", a.listenNames) })
+	a.tasks.Go(func() {
+		a.every(ctx, expireEvery, "expire names", func(context.Context) error { a.names.Expire(time.Now()); return nil })
+	})
 	a.tasks.Go(func() { a.every(ctx, sweepEvery, "expire flows", a.sweep) })
 	a.log.Info("NetManager is up", "name", a.cfg.Name, "epoch", a.epoch, "pins", a.dp.Dir(), "version", a.cfg.Version)
 
@@ -151,6 +159,7 @@ func (a *Agent) restore(ctx context.Context) error {
 	if found {
 		a.identity = &id
 	}
+	a.restoreNames()
 	if _, err := a.lookAtUplink(); err != nil {
 		a.log.Warn("no uplink yet: other workers cannot be reached", "error", err)
 	}

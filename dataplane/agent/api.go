@@ -29,6 +29,8 @@ func (b backend) Detach(ctx context.Context, key wire.InstanceKey, g wire.Genera
 
 func (b backend) Endpoints() []wire.LocalEndpoint { return b.a.endpoints.List() }
 
+func (b backend) Names() []wire.LocalName { return b.a.names.Names() }
+
 func (b backend) Status() wire.LocalStatus { return b.a.status() }
 
 // status says what is missing, the first thing first. A cluster that is away is not missing: what it said is stored.
@@ -69,6 +71,7 @@ func (a *Agent) status() wire.LocalStatus {
 func (a *Agent) measure() (err error) {
 	a.metrics, err = localapi.NewMetrics(localapi.Sources{
 		Maps: a.dp.Maps(), Features: a.dp.Features(),
+		Names: a.names.Collectors(),
 		Connected: func() bool {
 			s := a.session.Load()
 			return s != nil && s.Connected()

@@ -32,6 +32,8 @@ type Config struct {
 	TunnelPort uint16
 	// Public is where other workers reach this one, if that is not the uplink's address: either part may be zero.
 	Public Public
+	// ResolvConf is the file that names the worker's own resolvers; empty for the system's.
+	ResolvConf string
 	// Version is reported to NodeEngine.
 	Version string
 	Log     *slog.Logger

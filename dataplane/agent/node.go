@@ -111,6 +111,9 @@ func (a *Agent) configure(ctx context.Context) error {
 	if err := a.configureHost(); err != nil {
 		return err
 	}
+	if err := a.listenNames(ctx); err != nil { // tried on: nothing else waits for it
+		a.log.Error("names are not answered", "error", err)
+	}
 	mtu := a.innerMTU()
 	own, err := gateways(*node, mtu)
 	if err != nil {

@@ -131,6 +131,16 @@ func container(t *testing.T, name string) (path string, ns netns.NsHandle) {
 // start starts NetManager in the host's network namespace and waits until it answers.
 func (h *host) start() {
 	h.t.Helper()
+	h.launch()
+	h.eventually("NetManager answers", func() bool {
+		_, err := h.ask(http.MethodGet, "/healthz", nil, nil)
+		return err == nil
+	})
+}
+
+// launch starts NetManager likewise and does not wait.
+func (h *host) launch() {
+	h.t.Helper()
 	config, err := json.Marshal(h.cfg)
 	require.NoError(h.t, err)
 	h.cmd = exec.Command(os.Args[0])
@@ -138,10 +148,6 @@ func (h *host) start() {
 	h.cmd.Stdout, h.cmd.Stderr = h.out, h.out
 	h.within(func() { err = h.cmd.Start() })
 	require.NoError(h.t, err)
-	h.eventually("NetManager answers", func() bool {
-		_, err := h.ask(http.MethodGet, "/healthz", nil, nil)
-		return err == nil
-	})
 }
 
 func (h *host) kill() {

@@ -42,6 +42,9 @@ func (p *publisher) interest() {
 	p.a.stored.routes()
 }
 
+// names has the interest sent soon, since other names are wanted. It never blocks.
+func (p *publisher) names() { p.want(false, true) }
+
 func (p *publisher) want(endpoints, interest bool) {
 	p.mu.Lock()
 	p.wantEndpoints = p.wantEndpoints || endpoints
@@ -108,6 +111,7 @@ func (p *publisher) send(ctx context.Context, endpoints, interest bool) error {
 		if m.Addresses == nil {
 			m.Addresses = []wire.InterestAddress{}
 		}
+		m.Names = a.names.Interest()
 		m.Peers = o.peers.Held()
 		m.Header = wire.NewHeader(a.stamp())
 		return publish(ctx, s, wire.Topic(id.WorkerID, wire.TopicNetInterest), m)

@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -73,10 +74,10 @@ func (a *Agent) onResolved(_ context.Context, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	o := a.overlay.Load()
-	if o == nil {
-		return nil
-	}
 	defer a.observe(m.Epoch)
-	return o.routes.Resolved(m)
+	err = a.names.Resolved(m)
+	if o := a.overlay.Load(); o != nil {
+		err = errors.Join(err, o.routes.Resolved(m))
+	}
+	return err
 }

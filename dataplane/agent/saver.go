@@ -10,11 +10,11 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
-// saveEvery is the least time between two writes of peers and routes, so that first packets never wait for a disk. What a
+// saveEvery is the least time between two writes of peers, routes and names, so that first packets never wait for a disk. What a
 // crash loses of it the cluster sends again on connect.
 const saveEvery = 100 * time.Millisecond
 
-// saver writes peers and routes to the state folder, in the background.
+// saver writes peers, routes and names to the state folder, in the background.
 type saver struct {
 	a      *Agent
 	signal chan struct{}
@@ -22,6 +22,7 @@ type saver struct {
 	mu         sync.Mutex
 	peerList   *wire.NetPeers
 	wantRoutes bool
+	wantNames  bool
 
 	writing sync.Mutex
 }
@@ -44,6 +45,14 @@ func (s *saver) routes() {
 	s.wake()
 }
 
+// names has the names that are known stored soon.
+func (s *saver) names() {
+	s.mu.Lock()
+	s.wantNames = true
+	s.mu.Unlock()
+	s.wake()
+}
+
 func (s *saver) wake() {
 	select {
 	case s.signal <- struct{}{}:
@@ -59,9 +68,7 @@ func (s *saver) run(ctx context.Context) {
 			return
 		case <-s.signal:
 		}
-		if o := s.a.overlay.Load(); o != nil {
-			s.flush(o)
-		}
+		s.flush(s.a.overlay.Load())
 		select {
 		case <-ctx.Done():
 			return
@@ -70,14 +77,24 @@ func (s *saver) run(ctx context.Context) {
 	}
 }
 
-// flush writes what has changed.
+// flush writes what has changed; without an overlay, names alone.
 func (s *saver) flush(o *overlay) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.mu.Lock()
-	list, wantRoutes := s.peerList, s.wantRoutes
-	s.peerList, s.wantRoutes = nil, false
+	var list *wire.NetPeers
+	wantRoutes, wantNames := false, s.wantNames
+	s.wantNames = false
+	if o != nil {
+		list, wantRoutes = s.peerList, s.wantRoutes
+		s.peerList, s.wantRoutes = nil, false
+	}
 	s.mu.Unlock()
+	if wantNames {
+		if err := s.a.state.write(namesFile, s.a.names.Snapshot()); err != nil {
+			s.a.log.Warn("cannot store names", "error", err)
+		}
+	}
 	if list != nil {
 		if err := s.a.state.write(peersFile, list); err != nil {
 			s.a.log.Warn("cannot store peers", "error", err)

@@ -26,6 +26,7 @@ const (
 	nodeFile      = "node.json"
 	peersFile     = "peers.json"
 	routesFile    = "routes.json"
+	namesFile     = "names.json"
 	endpointsFile = "endpoints.json"
 )
 

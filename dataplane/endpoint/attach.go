@@ -60,6 +60,11 @@ func (s *Set) attach(ctx context.Context, want wire.LocalAttach) (e *entry, chan
 			return nil, false, err
 		}
 		s.put(e)
+		if e.Organization != old.Organization { // which an endpoint of before it was told does not have
+			if err := s.save(); err != nil {
+				return nil, false, err
+			}
+		}
 		if e.ifindex == old.ifindex {
 			return e, false, nil
 		}
@@ -154,7 +159,7 @@ func (s *Set) rest(addrs ...netip.Addr) {
 	}
 }
 
-// sameAs reports whether e differs from old in nothing that is stored.
+// sameAs reports whether e differs from old in nothing that packets depend on.
 func (e *entry) sameAs(old *entry) bool {
 	if len(e.Addresses) != len(old.Addresses) {
 		return false

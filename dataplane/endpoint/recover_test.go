@@ -4,6 +4,7 @@ package endpoint
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -60,6 +61,30 @@ func TestRestartKeepsEndpointsWithoutTouchingThem(t *testing.T) {
 			break
 		}
 		require.Failf(t, "the restart changed a route", "%v", r)
+	}
+}
+
+// An endpoint of before organisations were told learns its own without losing a flow, and is found by its addresses.
+func TestOrganizationIsLearntLater(t *testing.T) {
+	w := newWorker(t)
+	path := netnstest.NewBound(t, "a")
+	want := request(0, 1, path)
+	got, err := w.Attach(context.Background(), want)
+	require.NoError(t, err)
+	want.Organization = "acme"
+	_, err = w.Attach(context.Background(), want)
+	require.NoError(t, err)
+	require.Empty(t, w.kernel.purged)
+	require.Equal(t, 1, w.changes)
+	w.restart(t)
+	for _, a := range []netip.Addr{got.NamespaceIP, got.NamespaceIPv6} {
+		e, ok := w.At(a)
+		require.True(t, ok)
+		require.Equal(t, "acme", e.Organization)
+	}
+	for _, a := range []netip.Addr{{}, got.Gateway, got.InstanceIP, got.NamespaceIP.Next()} {
+		_, ok := w.At(a)
+		require.False(t, ok, a)
 	}
 }
 

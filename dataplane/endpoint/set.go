@@ -84,6 +84,18 @@ func (s *Set) Lookup(key wire.InstanceKey, g wire.Generation) (bpf.Endpoint, boo
 	return out, err == nil
 }
 
+// At returns the endpoint that has a namespace address.
+func (s *Set) At(a netip.Addr) (wire.LocalEndpoint, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, e := range s.entries {
+		if e.NamespaceIP == a || e.NamespaceIPv6 == a {
+			return e.LocalEndpoint, a.IsValid()
+		}
+	}
+	return wire.LocalEndpoint{}, false
+}
+
 func (s *Set) get(key wire.InstanceKey) *entry {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

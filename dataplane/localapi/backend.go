@@ -18,6 +18,7 @@ type Backend interface {
 	Attach(context.Context, wire.LocalAttach) (wire.LocalEndpoint, error)
 	Detach(context.Context, wire.InstanceKey, wire.Generation) error
 	Endpoints() []wire.LocalEndpoint
+	Names() []wire.LocalName
 	Status() wire.LocalStatus
 }
 

@@ -31,6 +31,7 @@ func NewHandler(b Backend, metrics http.Handler, log *slog.Logger) http.Handler 
 	mux.HandleFunc("GET "+wire.PathLocalEndpoints, h.list)
 	mux.HandleFunc("PUT "+wire.PathLocalEndpoints, h.attach)
 	mux.HandleFunc("DELETE "+wire.PathLocalEndpoint, h.detach)
+	mux.HandleFunc("GET "+wire.PathLocalNames, func(w http.ResponseWriter, _ *http.Request) { h.answer(w, http.StatusOK, b.Names()) })
 	mux.HandleFunc("GET "+wire.PathLocalStatus, func(w http.ResponseWriter, _ *http.Request) { h.answer(w, http.StatusOK, b.Status()) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	if metrics != nil {

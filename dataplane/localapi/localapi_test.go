@@ -56,7 +56,10 @@ func (s *script) Detach(_ context.Context, k wire.InstanceKey, g wire.Generation
 	return s.err
 }
 func (s *script) Endpoints() []wire.LocalEndpoint { return nil }
-func (s *script) Status() wire.LocalStatus        { return wire.LocalStatus{WorkerID: "w", Ready: true} }
+func (s *script) Names() []wire.LocalName {
+	return []wire.LocalName{{ResolvedName: wire.ResolvedName{NameKey: wire.NameKey{Name: "web.prod.shop.acme.oak"}}}}
+}
+func (s *script) Status() wire.LocalStatus { return wire.LocalStatus{WorkerID: "w", Ready: true} }
 
 func do(h http.Handler, method, path, body string) (int, string) {
 	w := httptest.NewRecorder()
@@ -81,6 +84,7 @@ func TestCalls(t *testing.T) {
 		{"DELETE", "/v1/endpoints/s/3?generation=4.5", "", 204, ""},
 		{"DELETE", "/v1/endpoints/s/3", "", 400, "PLACEMENT.MOVE"},
 		{"DELETE", "/v1/endpoints/s/-1?generation=4.5", "", 400, "no number"},
+		{"GET", "/v1/names", "", 200, `"name":"web.prod.shop.acme.oak"`},
 		{"GET", "/v1/status", "", 200, `"ready":true`},
 		{"GET", "/healthz", "", 200, "ok"},
 		{"GET", "/nothing", "", 404, ""},

@@ -24,6 +24,8 @@ const own = "oakestra_netmanager_"
 type Sources struct {
 	Maps     *bpf.Maps
 	Features features.Record
+	// Names are the metrics of names.
+	Names []prometheus.Collector
 	// Connected reports whether the MQTT session is up.
 	Connected func() bool
 	// Upcalls counts first packets; false while nobody reads them.
@@ -61,10 +63,10 @@ func NewMetrics(from Sources) (*Metrics, error) {
 		}
 		return 0
 	})
-	for _, c := range []prometheus.Collector{
+	for _, c := range append([]prometheus.Collector{
 		maps, m.routeLag, m.refused, up, &upcalls{read: from.Upcalls},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	} {
+	}, from.Names...) {
 		if err := m.registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

@@ -91,7 +91,7 @@ func (c *actor) attach(ctx context.Context) error {
 		return err
 	}
 	s := c.have.Spec
-	_, err = c.a.opts.Network.Attach(ctx, wire.LocalAttach{InstanceKey: c.key, Generation: c.have.Generation, JobName: s.JobName,
+	_, err = c.a.opts.Network.Attach(ctx, wire.LocalAttach{InstanceKey: c.key, Generation: c.have.Generation, JobName: s.JobName, Organization: s.Organization,
 		NetNS: path, InstanceIP: s.InstanceIP, InstanceIPv6: s.InstanceIPv6, Addresses: s.Addresses, Ports: s.Ports})
 	c.elsewhere = elsewhere(err)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/dataplane/agent"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
+	"github.com/oakestra/oakestra-ebpf/dataplane/dns"
 )
 
 // options are the flags.
@@ -46,6 +47,7 @@ func command() *cobra.Command {
 	f.StringVar(&c.Uplink, "uplink", "", "device towards other workers (default: the default route's, or the only one with an address)")
 	f.Uint16Var(&c.TunnelPort, "tunnel-port", 0, fmt.Sprintf("UDP port of the overlay (default: what the cluster says, else %d)", agent.DefaultTunnelPort))
 	f.Uint16VarP(&c.Port, "port", "p", 0, "TCP port on loopback for the local API as well; the token to send is written to --run-dir (default: none)")
+	f.StringVar(&c.ResolvConf, "resolv-conf", dns.DefaultResolvConf, "file that names the worker's own resolvers, which other names than the overlay's are forwarded to")
 	f.StringVar(&o.netcfg, "config", "", "netcfg.json with NodePublicAddress and NodePublicPort, where others reach this worker if not at its uplink's address")
 	p := root.PersistentFlags()
 	p.StringVar(&c.Socket, "socket", "/run/oakestra/netmanager.sock", "Unix socket of the local API")
