@@ -24,7 +24,7 @@ ENTRYPOINT ["/root-orchestrator"]
 FROM base AS cluster-orchestrator
 COPY --from=build /out/cluster-orchestrator /
 USER 65532:65532
-EXPOSE 10100 10003
+EXPOSE 10100 10003 10003/udp
 ENTRYPOINT ["/cluster-orchestrator"]
 
 # NodeEngine and NetManager act on the host: they need its network namespace, /run, /sys/fs/bpf, /sys/fs/cgroup, and privileges.

@@ -24,6 +24,18 @@ type NetNode struct {
 	Ranges  Ranges         `json:"ranges"`
 	// TunnelPort is the UDP port of the overlay, 50103 unless configured.
 	TunnelPort uint16 `json:"tunnel_port"`
+	// Observer answers hellos; nil if the cluster has none.
+	Observer *NetObserver `json:"observer,omitempty"`
+}
+
+// NetObserver is who tells a worker, by answers to hello packets, at which address and port it is seen from outside.
+type NetObserver struct {
+	// ID is what the observer is called in hellos: 24 hexadecimal digits. It is new, as the key is, when the cluster's process is.
+	ID string `json:"id"`
+	// PublicKey is its X25519 key, 32 bytes.
+	PublicKey []byte `json:"public_key"`
+	// Port is its UDP port, at the addresses at which the worker reaches the cluster's brokers.
+	Port uint16 `json:"port"`
 }
 
 // NetPeers is the full list of the workers that a worker's interest, or the interest of others in its services, concerns.

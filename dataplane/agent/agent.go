@@ -50,6 +50,8 @@ type Agent struct {
 	node        *wire.NetNode
 	port        uint16 // of the tunnel device as it is
 
+	configured chan struct{} // told, once at most, after each configuration
+
 	sessions sync.Mutex // one change of the session at a time; taken before configuring
 	tasks    sync.WaitGroup
 }
@@ -59,7 +61,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	a := &Agent{cfg: cfg, log: cfg.Log, state: folder(cfg.StateDir)}
+	a := &Agent{cfg: cfg, log: cfg.Log, state: folder(cfg.StateDir), configured: make(chan struct{}, 1)}
 	if a.log == nil {
 		a.log = slog.Default()
 	}
@@ -102,7 +104,12 @@ func (a *Agent) run(parent context.Context) error {
 	}
 	a.tasks.Go(func() { a.publish.run(ctx) })
 	a.tasks.Go(func() { a.stored.run(ctx) })
-	a.tasks.Go(func() { a.every(ctx, followEvery, "follow the uplink", a.follow) })
+	changes := make(chan struct{}, 1)
+	a.tasks.Go(func() {
+		a.keep(ctx, "watch devices", func(ctx context.Context) error { return watchDevices(ctx, changes) })
+	})
+	a.tasks.Go(func() { a.everyOrWhen(ctx, followEvery, changes, "follow the uplink", a.follow) })
+	a.tasks.Go(func() { a.everyOrWhen(ctx, observeEvery, a.configured, "find the cluster's observer", a.findObserver) })
 	a.tasks.Go(func() { a.every(ctx, followEvery, "keep the host's devices and firewall", a.mend) })
 	a.tasks.Go(func() { a.every(ctx, followEvery, "answer names", a.listenNames) })
 	a.tasks.Go(func() {
@@ -180,6 +187,11 @@ func (a *Agent) restore(ctx context.Context) error {
 
 // every calls f at an interval until ctx ends, the first time after one interval.
 func (a *Agent) every(ctx context.Context, interval time.Duration, what string, f func(context.Context) error) {
+	a.everyOrWhen(ctx, interval, nil, what, f)
+}
+
+// everyOrWhen does so, and besides when wake says so.
+func (a *Agent) everyOrWhen(ctx context.Context, interval time.Duration, wake <-chan struct{}, what string, f func(context.Context) error) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	failing := false
@@ -188,6 +200,7 @@ func (a *Agent) every(ctx context.Context, interval time.Duration, what string, 
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-wake:
 		}
 		err := f(ctx)
 		switch {

@@ -123,10 +123,19 @@ func (a *Agent) configure(ctx context.Context) error {
 	if err := a.endpoints.Configure(n); err != nil {
 		a.log.Error("cannot mend all endpoints", "error", err)
 	}
-	if identity == nil || a.overlay.Load() != nil {
+	if identity == nil {
 		return nil
 	}
-	return a.startOverlay(ctx, identity.WorkerID, port)
+	if a.overlay.Load() == nil {
+		if err := a.startOverlay(ctx, identity.WorkerID, port); err != nil {
+			return err
+		}
+	}
+	select {
+	case a.configured <- struct{}{}:
+	default:
+	}
+	return nil
 }
 
 // configureHost makes the host's own pair, what the programs know and the firewall what the node's configuration and the uplink say.

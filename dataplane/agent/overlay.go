@@ -32,6 +32,7 @@ type overlay struct {
 	queue  *upcall.Queue
 
 	reading atomic.Bool // the queue takes packets
+	sought  sought      // of the task that looks for the observer alone
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
 }
@@ -66,6 +67,7 @@ func (a *Agent) startOverlay(ctx context.Context, workerID string, port uint16) 
 	}
 	o.peers.Subscribe(o.routes.PeersChanged)
 	o.peers.SubscribeSources(o.queue.SourceKnown)
+	o.peers.SubscribePublic(a.publish.endpoints)
 	o.routes.OnAnswer(o.queue.Answer)
 	a.restoreOverlay(o)
 

@@ -15,7 +15,8 @@ import (
 	"github.com/oakestra/oakestra-ebpf/dataplane/peer"
 )
 
-// followEvery is how often the uplink's address and MTU are looked at, and what others may have taken away.
+// followEvery is how often the uplink's address and MTU are looked at although the kernel has told of no change, and what others may
+// have taken away.
 const followEvery = 2 * time.Second
 
 // mend puts back what others have removed of the host's part: a firewall that is loaded anew flushes everybody's tables, and who
@@ -60,9 +61,27 @@ func (a *Agent) follow(ctx context.Context) error {
 		return nil
 	}
 	if changed {
+		if o := a.overlay.Load(); o != nil {
+			o.peers.LookAgain()
+		}
 		a.publish.endpoints()
 	}
 	return a.configure(ctx)
+}
+
+// watchDevices passes on that devices, addresses or routes have changed, until the kernel or ctx ends it.
+func watchDevices(ctx context.Context, changed chan<- struct{}) error {
+	changes, err := device.Watch(ctx)
+	if err != nil {
+		return err
+	}
+	for range changes {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }
 
 // lookAtUplink puts the programs on the uplink and reports whether it is another, or has changed.
@@ -127,5 +146,10 @@ func (a *Agent) outer() []netip.AddrPort {
 	}
 	add(u.Addr, port)
 	add(u.AddrIPv6, port)
+	if o := a.overlay.Load(); o != nil {
+		for _, seen := range o.peers.Public() {
+			add(seen.Addr(), seen.Port())
+		}
+	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/broker"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/observer"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
@@ -31,6 +33,8 @@ type Cluster struct {
 	ca     *identity.CA
 	broker *broker.Broker
 	plane  *overlay.Plane
+	hellos *net.UDPConn
+	seer   *observer.Observer
 	gauges *gauges
 	reg    *prometheus.Registry
 

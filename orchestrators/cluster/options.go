@@ -19,6 +19,9 @@ import (
 type Options struct {
 	// Listen is the address of the REST API, MQTTListen that of the broker.
 	Listen, MQTTListen string
+	// HelloListen is the UDP address at which workers' hellos are answered, so that those behind a NAT learn where others see them. It
+	// cannot be the tunnel's port: that is taken where the cluster's machine is a worker too.
+	HelloListen string
 	// Database is the URL of the cluster's Postgres.
 	Database string
 	// RootURL is https://HOST:PORT of the root orchestrator.

@@ -44,7 +44,7 @@ func (c *Cluster) publishNode(worker string) {
 		return
 	}
 	c.publish(worker, wire.TopicNetNode, wire.NetNode{Header: wire.NewHeader(stamp), WorkerID: worker, Subnets: w.Subnets,
-		Ranges: ranges, TunnelPort: c.opts.TunnelPort}, true)
+		Ranges: ranges, TunnelPort: c.opts.TunnelPort, Observer: c.observer()}, true)
 }
 
 // publishNet publishes a message of the overlay's.

@@ -45,6 +45,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer func() { _ = c.broker.Close() }()
+	defer func() { _ = c.hellos.Close() }()
 	return c.serve(ctx)
 }
 
@@ -94,6 +95,9 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 	if err := c.load(ctx, epoch, link); err != nil {
 		return err
 	}
+	if err := c.openHellos(); err != nil {
+		return err
+	}
 	c.republish()
 	return c.subscribe()
 }
@@ -124,6 +128,7 @@ func (c *Cluster) serve(ctx context.Context) error {
 		return httpapi.ServeListener(ctx, api, tlsConfig, c.opts.AllowPlain, c.routes(mqtt.Addr()), c.log)
 	})
 	g.Go(func() error { c.plane.Run(ctx); return nil })
+	g.Go(func() error { return c.seer.Serve(ctx, c.hellos) })
 	g.Go(func() error { return c.runDecider(ctx) })
 	g.Go(func() error { c.runWriter(ctx); return nil })
 	g.Go(func() error { c.runRoot(ctx); return nil })

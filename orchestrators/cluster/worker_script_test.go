@@ -3,8 +3,9 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
+	"crypto/ecdh"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -29,6 +30,7 @@ type scriptedWorker struct {
 	id      string
 	engine  *mqtt.Session
 	net     *mqtt.Session
+	overlay *ecdh.PrivateKey
 	started int64
 
 	mu       sync.Mutex
@@ -53,7 +55,9 @@ func (b *bed) worker(name string) *scriptedWorker {
 	require.NoError(b.t, err)
 	resp, status, body := b.postJoin(b.workerToken(), name, key)
 	require.Equal(b.t, http.StatusOK, status, body)
-	w := &scriptedWorker{t: b.t, id: resp.ID, started: time.Now().UnixNano(), claimed: map[wire.InstanceKey]bool{},
+	overlay, err := ecdh.X25519().GenerateKey(rand.Reader)
+	require.NoError(b.t, err)
+	w := &scriptedWorker{t: b.t, id: resp.ID, overlay: overlay, started: time.Now().UnixNano(), claimed: map[wire.InstanceKey]bool{},
 		running: map[wire.InstanceKey]wire.DesiredInstance{}, routes: map[string]wire.NetRoutes{}, resolved: map[netip.Addr]wire.Resolution{}}
 	conf := clientTLS(b.t, resp.Certificate, string(key), resp.CA)
 	dial := func(suffix, alive string, connected func(context.Context, *mqtt.Session)) *mqtt.Session {
@@ -187,7 +191,7 @@ func (w *scriptedWorker) attach(ctx context.Context, s *mqtt.Session) {
 		w.mu.Unlock()
 		return
 	}
-	m := wire.NetEndpoints{Header: w.header(), PublicKey: bytes.Repeat([]byte(w.id[:1]), 32), Outer: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:50103")},
+	m := wire.NetEndpoints{Header: w.header(), PublicKey: w.overlay.PublicKey().Bytes(), Outer: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:50103")},
 		Endpoints: []wire.NetEndpoint{}}
 	for k, i := range w.running {
 		ip := w.node.Subnets[0].Addr().As4()

@@ -63,6 +63,14 @@ func (c *Core) SetEndpoints(id string, m wire.NetEndpoints, live bool) (changed 
 	return true, refused
 }
 
+// PublicKey returns the key of a worker's NetManager, nil while it is unknown.
+func (c *Core) PublicKey(id string) []byte {
+	if w := c.workers[id]; w != nil {
+		return w.publicKey
+	}
+	return nil
+}
+
 // refuse says why an endpoint cannot be this worker's, or returns "".
 func (w *worker) refuse(e *wire.NetEndpoint) string {
 	within := func(a netip.Addr) bool {

@@ -110,6 +110,3 @@ func (t routes) usable(b bpf.Backend) bool {
 func listed(s bpf.Service) []uint32 {
 	return s.Backends[:min(int(s.Count), len(s.Backends))]
 }
-
-// Clock is the moment that all ages are reckoned from.
-func (r *Reader) Clock() Clock { return r.clock }

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+
+	"github.com/oakestra/oakestra-ebpf/control/hello"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
+)
+
+const cloudAddr = "203.0.113.9"
+
+// internet is an underlay in which workers live behind routers of their own, and the cluster has a public address.
+type internet struct {
+	t        *testing.T
+	ns       netns.NsHandle // holds a bridge that has the cluster's address
+	observer cloudObserver
+}
+
+func newInternet(t *testing.T) *internet {
+	t.Helper()
+	n := &internet{t: t, ns: netnstest.NewIPv4(t)}
+	within(t, n.ns, func() {
+		la := netlink.NewLinkAttrs()
+		la.Name = "br0"
+		require.NoError(t, netlink.LinkAdd(&netlink.Bridge{LinkAttrs: la}))
+		up(t, "br0", cloudAddr+"/24")
+	})
+	n.observe()
+	return n
+}
+
+func up(t *testing.T, name, addr string) {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	require.NoError(t, err)
+	if addr != "" {
+		a, err := netlink.ParseAddr(addr)
+		require.NoError(t, err)
+		require.NoError(t, netlink.AddrAdd(l, a))
+	}
+	require.NoError(t, netlink.LinkSetUp(l))
+}
+
+// plug joins a namespace to the internet: its device wan has the address.
+func (n *internet) plug(ns netns.NsHandle, port, device, addr string) {
+	n.t.Helper()
+	within(n.t, n.ns, func() {
+		br, err := netlink.LinkByName("br0")
+		require.NoError(n.t, err)
+		la := netlink.NewLinkAttrs()
+		la.Name = port
+		require.NoError(n.t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: la, PeerName: device, PeerNamespace: netlink.NsFd(int(ns))}))
+		l, err := netlink.LinkByName(port)
+		require.NoError(n.t, err)
+		require.NoError(n.t, netlink.LinkSetMaster(l, br))
+		require.NoError(n.t, netlink.LinkSetUp(l))
+	})
+	within(n.t, ns, func() { up(n.t, device, addr) })
+}
+
+// router is a NAT as homes have them: what is inside leaves with its address, and nothing that was not asked for comes in.
+type router struct {
+	t    *testing.T
+	ns   netns.NsHandle
+	lan  int // devices towards hosts
+	addr string
+}
+
+// router makes one. Its inside is 192.168.1.0/24, as everybody's is.
+func (n *internet) router(name, addr string) *router {
+	n.t.Helper()
+	r := &router{t: n.t, ns: netnstest.NewIPv4(n.t), addr: addr}
+	within(n.t, r.ns, func() {
+		la := netlink.NewLinkAttrs()
+		la.Name = "lan"
+		require.NoError(n.t, netlink.LinkAdd(&netlink.Bridge{LinkAttrs: la}))
+		up(n.t, "lan", "192.168.1.1/24")
+		require.NoError(n.t, os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644))
+	})
+	n.plug(r.ns, name, "wan", addr+"/24")
+	r.masquerade("")
+	return r
+}
+
+// masquerade has what leaves get an address, and of the tunnels the port, of the router; all that it remembers is forgotten, as with a
+// router that was switched off and on again.
+func (r *router) masquerade(port string) {
+	r.t.Helper()
+	rule := "masquerade"
+	if port != "" {
+		rule = "udp sport 50103 masquerade to :" + port
+	}
+	script := `table ip home {}
+delete table ip home
+table ip home {
+	chain out { type nat hook postrouting priority srcnat; oifname "wan" ` + rule + `; }
+	chain in { type filter hook input priority filter; iifname "wan" ct state new drop; }
+	chain through { type filter hook forward priority filter; iifname "wan" ct state new drop; }
+}
+`
+	within(r.t, r.ns, func() {
+		nft := exec.Command("nft", "-f", "-")
+		nft.Stdin = strings.NewReader(script)
+		out, err := nft.CombinedOutput()
+		require.NoError(r.t, err, string(out))
+		require.NoError(r.t, netlink.ConntrackTableFlush(netlink.ConntrackTable))
+	})
+}
+
+// host puts a host behind the router.
+func (r *router) host(ns netns.NsHandle, addr string) {
+	r.t.Helper()
+	r.lan++
+	port := fmt.Sprintf("lan%d", r.lan)
+	within(r.t, r.ns, func() {
+		br, err := netlink.LinkByName("lan")
+		require.NoError(r.t, err)
+		la := netlink.NewLinkAttrs()
+		la.Name = port
+		require.NoError(r.t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: la, PeerName: "up", PeerNamespace: netlink.NsFd(int(ns))}))
+		l, err := netlink.LinkByName(port)
+		require.NoError(r.t, err)
+		require.NoError(r.t, netlink.LinkSetMaster(l, br))
+		require.NoError(r.t, netlink.LinkSetUp(l))
+	})
+	within(r.t, ns, func() {
+		up(r.t, "lo", "")
+		up(r.t, "up", addr+"/24")
+		require.NoError(r.t, netlink.RouteAdd(&netlink.Route{Gw: net.IPv4(192, 168, 1, 1)}))
+	})
+}
+
+// cloudObserver answers hellos as the cluster does, of workers that the test has named.
+type cloudObserver struct {
+	id   [12]byte
+	key  *ecdh.PrivateKey
+	conn *net.UDPConn
+}
+
+func (n *internet) observe() {
+	n.t.Helper()
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	require.NoError(n.t, err)
+	n.observer = cloudObserver{id: [12]byte{0: 0xc1}, key: key}
+	within(n.t, n.ns, func() {
+		n.observer.conn, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(cloudAddr), Port: 10003})
+	})
+	require.NoError(n.t, err)
+	n.t.Cleanup(func() { _ = n.observer.conn.Close() })
+}
+
+// answer answers hellos of one worker until the test ends; others are left to others.
+func (n *internet) answer(keys map[[12]byte][]byte) {
+	go func() {
+		buf := make([]byte, 2048)
+		for sequence := uint64(1); ; sequence++ {
+			size, from, err := n.observer.conn.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			signed, err := hello.Untunneled(buf[:size])
+			if err != nil {
+				continue
+			}
+			h, err := hello.Decode(signed)
+			if err != nil || keys[h.Sender] == nil {
+				continue
+			}
+			key, err := hello.PairKey(n.observer.key, keys[h.Sender], h.Sender, n.observer.id)
+			if err != nil || !hello.Genuine(signed, key) {
+				continue
+			}
+			answer := hello.Hello{
+				Sender: n.observer.id, Receiver: h.Sender, Quoted: h.At, Observed: from,
+				At: hello.Position{Start: 1, Sequence: sequence},
+			}
+			_, _ = n.observer.conn.WriteToUDPAddrPort(hello.Tunneled(answer.Encode(key)), from)
+		}
+	}()
+}
+
+// node is a worker's configuration with the observer in it.
+func (n *internet) node(w *worker) wire.NetNode {
+	node := w.c.node(w.subnet)
+	node.Observer = &wire.NetObserver{ID: hex.EncodeToString(n.observer.id[:]), PublicKey: n.observer.key.PublicKey().Bytes(), Port: 10003}
+	return node
+}
+
+// sees waits until the worker has told the cluster an outer address.
+func (w *worker) sees(outer string) {
+	w.t.Helper()
+	at := netip.MustParseAddrPort(outer)
+	w.eventually("it is seen at "+outer, func() bool {
+		if !w.c.last(wire.TopicNetEndpoints, &w.told) {
+			return false
+		}
+		for _, a := range w.told.Outer {
+			if a == at {
+				return true
+			}
+		}
+		return false
+	})
+}
