@@ -73,6 +73,10 @@ test-chaos: deps build ## kill parts under load, ROUNDS times over; goes on wher
 test-kernels: ## run the tests of BPF programs and datapath on Debian's kernels, amd64 and arm64, under qemu; KERNELS=6.1 runs one
 	go run ./tools/cmd/oak-kernels --log-dir dist/kernels $(addprefix --kernel ,$(KERNELS))
 
+.PHONY: bench-dataplane
+bench-dataplane: deps build ## measure the dataplane beside its alternatives, up to an hour; ONLY=oak,nft,udp, ROUNDS=32; goes on where it broke off
+	@$(BIN)/oak-bench run $(if $(ONLY),--only $(ONLY)) $(if $(filter-out file,$(origin ROUNDS)),--rounds $(ROUNDS)) $(if $(GROWTH_ROUNDS),--growth-rounds $(GROWTH_ROUNDS))
+
 .PHONY: lint
 lint: ## run gofmt, go vet and golangci-lint
 	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "gofmt: run gofmt -w on:" $$files; exit 1; fi
@@ -108,4 +112,4 @@ clean: ## remove what was built
 help: ## explain the targets
 	@awk 'BEGIN { FS = ":.*## "; print "make TARGET" } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

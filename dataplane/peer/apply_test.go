@@ -181,3 +181,29 @@ func TestFreedIndicesRest(t *testing.T) {
 	_, err = x.take()
 	require.ErrorContains(t, err, "taken")
 }
+
+// TestHostsOfPeersAreSources: a host process of another worker calls under that worker's gateway addresses.
+func TestHostsOfPeersAreSources(t *testing.T) {
+	a := newSide(t, newMaps(t), idA, newKey(t), 1, whereA)
+	entry := peerOf(idB, newKey(t), whereB)
+	entry.Subnets = []netip.Prefix{
+		netip.MustParsePrefix("10.18.0.64/26"), netip.MustParsePrefix("fc00::100/120"), netip.MustParsePrefix("10.18.0.9/32"), {},
+	}
+	require.NoError(t, a.Apply(list(1, entry)))
+	index, _ := a.Index(idB)
+	var err error
+	var have []string
+	for addr, s := range a.cfg.Maps.Sources.All(&err) {
+		require.Equal(t, index, s.Peer)
+		have = append(have, addr.String())
+	}
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"10.18.0.65", "fc00::101"}, have)
+
+	entry.Subnets = entry.Subnets[:1]
+	require.NoError(t, a.Apply(list(2, entry)))
+	a.reap()
+	_, ok, err := a.cfg.Maps.Sources.Lookup(bpf.AddrFrom(netip.MustParseAddr("fc00::101")))
+	require.NoError(t, err)
+	require.False(t, ok)
+}

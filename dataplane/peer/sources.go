@@ -8,15 +8,19 @@ import (
 	"net/netip"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
-// source is where an Instance IP lives.
+// source is where an Instance IP lives, or a worker's gateway address.
 type source struct {
 	kernel   bpf.Source
 	instance wire.InstanceKey // zero if it was found in the map and no list has named it yet
 	wanted   bool
 }
+
+// gatewayGeneration is that of workers' gateway addresses, which are of no instance.
+const gatewayGeneration = 1
 
 // applySources makes the map sources what the list says: of several places of an instance the one with the highest generation.
 func (g *Greeter) applySources(list []wire.NetPeer) error {
@@ -25,6 +29,12 @@ func (g *Greeter) applySources(list []wire.NetPeer) error {
 		id, err := bpf.ParseID(entry.WorkerID)
 		if err != nil || g.byID[id] == nil {
 			continue // refused above
+		}
+		for _, subnet := range entry.Subnets {
+			// The host itself calls under this address, which no instance ever has.
+			if gateway := semantic.Gateway(subnet); subnet.Contains(gateway) {
+				want[bpf.AddrFrom(gateway)] = source{kernel: bpf.Source{Generation: gatewayGeneration, Peer: g.byID[id].index}, wanted: true}
+			}
 		}
 		for _, s := range entry.Sources {
 			next := source{bpf.Source{Generation: s.Generation.Packed(), Peer: g.byID[id].index}, s.InstanceKey, true}

@@ -11,6 +11,7 @@ ca-certificates         pulling images and Go modules over TLS
 clang                   compiling the BPF programs (make generate)
 containerd              running containers
 iproute2                looking at hosts and links
+iptables                rules as kube-proxy writes them, to be measured against
 iputils-ping            trying connections by hand
 libbpf-dev              headers of the BPF programs
 linux-libc-dev          headers of the BPF programs

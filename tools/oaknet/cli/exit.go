@@ -12,11 +12,15 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/pins"
 )
 
-// ExitPermission is the exit code that only oak-net has; the others are cmdline's.
-const ExitPermission = 4
+// The exit codes that only oak-net has; the others are cmdline's.
+const (
+	ExitPermission = 4
+	// ExitUnhealthy says that a check was made and something failed it.
+	ExitUnhealthy = 5
+)
 
 const exitCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage (several workers and no --worker too), 3 not found (no pins, no such entry), 4 not
-permitted (not root).`
+permitted (not root), 5 something is wrong with the datapath ("check" alone).`
 
 // codeOf returns the exit code for an error.
 func codeOf(err error) int {

@@ -73,6 +73,7 @@ func TestListings(t *testing.T) {
 	t.Run("status", func(t *testing.T) { checkStatus(t, w) })
 	t.Run("filters", func(t *testing.T) { checkFilters(t, w) })
 	t.Run("metrics", func(t *testing.T) { checkMetrics(t, w) })
+	t.Run("check", func(t *testing.T) { checkCheck(t, w) })
 	t.Run("counters at 0", func(t *testing.T) { checkZeros(t, w) })
 	t.Run("errors", func(t *testing.T) { checkErrors(t, w) })
 	t.Run("completion", func(t *testing.T) { checkCompletion(t, w) })

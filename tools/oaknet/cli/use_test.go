@@ -15,6 +15,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
+	"github.com/oakestra/oakestra-ebpf/tools/oaknet/check"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 )
 
@@ -86,6 +87,21 @@ func checkMetrics(t *testing.T, w *world) {
 	})
 }
 
+// checkCheck has a worker judged whose tunnel device has no guard; what is judged how is tested in the package that judges.
+func checkCheck(t *testing.T, w *world) {
+	out, errs, code := w.run("check", "--passive", "--during", "0s", "-q", "--no-headers")
+	assert.Equal(t, ExitUnhealthy, code)
+	assert.Contains(t, errs, "findings are failures")
+	assert.Regexp(t, "(?m)^failure +program guard +is on no interface", out)
+	assert.Regexp(t, "(?m)^failure +peer "+workerID+" +was never met", out)
+	assert.NotRegexp(t, "(?m)^(ok|note)", out)
+	out, _, code = w.run("check", "--during", "10ms", "-o", "json")
+	assert.Equal(t, ExitUnhealthy, code)
+	var all []check.Finding
+	require.NoError(t, json.Unmarshal([]byte(out), &all))
+	assert.True(t, slices.ContainsFunc(all, func(f check.Finding) bool { return f.Level == check.OK && f.Subject == "drops" }))
+}
+
 func checkErrors(t *testing.T, w *world) {
 	for args, want := range map[string]struct {
 		code int
@@ -106,6 +122,7 @@ func checkErrors(t *testing.T, w *world) {
 		"watch --by colour":            {cmdline.Usage, "use service, instance"},
 		"watch --interval 0s":          {cmdline.Usage, "use at least 100ms"},
 		"watch --sort proto":           {cmdline.Usage, "choose of service, flows"},
+		"check --during 1h":            {cmdline.Usage, "use at most 1m"},
 		"flow --service me":            {cmdline.Usage, "neither an address nor a service id"},
 		"service show 10.9.9.9":        {cmdline.NotFound, "`oak-net service` lists all"},
 		"service show aaa":             {cmdline.NotFound, "no service"},

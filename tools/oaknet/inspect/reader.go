@@ -110,3 +110,6 @@ func (t routes) usable(b bpf.Backend) bool {
 func listed(s bpf.Service) []uint32 {
 	return s.Backends[:min(int(s.Count), len(s.Backends))]
 }
+
+// Clock is the moment that all ages are reckoned from.
+func (r *Reader) Clock() Clock { return r.clock }
