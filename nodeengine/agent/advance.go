@@ -42,7 +42,7 @@ func (c *actor) advance(ctx context.Context, g goal) (bool, error) {
 		return true, c.bringUpUnlessOverruled(ctx)
 	case runtime.PhaseRunning:
 		if c.takeReattach() {
-			if err := c.attach(ctx); err != nil {
+			if _, err := c.attach(ctx); err != nil {
 				c.log.Warn("running instance is not attached again yet", "error", err)
 				c.due = time.Now().Add(c.a.opts.LastBackOff)
 				c.mu.Lock()

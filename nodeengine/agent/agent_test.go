@@ -37,6 +37,25 @@ func TestDesiredRunsAndTombstoneStops(t *testing.T) {
 	w.eventually("the tombstone is forgotten", func() bool { return len(w.agent.Instances()) == 1 })
 }
 
+func TestCopyLooksNamesUpAtItsGateway(t *testing.T) {
+	w := newWorker(t)
+	in := want(svcA, gen(1, 1))
+	in.Spec.Organization = "acme"
+	w.apply(desired(1, 1, list(in)))
+	w.awaitState(svcA, gen(1, 1), wire.StateRunning)
+	w.runtime.mu.Lock()
+	network := w.runtime.network
+	w.runtime.mu.Unlock()
+	if network.Nameserver.String() != "10.18.0.1" || network.Namespace == "" {
+		t.Errorf("made in %+v", network)
+	}
+	w.net.mu.Lock()
+	defer w.net.mu.Unlock()
+	if a := w.net.endpoints[in.InstanceKey]; a.Organization != "acme" {
+		t.Errorf("attached as %+v", a)
+	}
+}
+
 func TestAbsenceStopsNothing(t *testing.T) {
 	w := newWorker(t)
 	w.apply(desired(1, 1, list(want(svcA, gen(1, 1)))))
@@ -288,7 +307,7 @@ func TestTwoGenerationsAfterACrashAreOne(t *testing.T) {
 	w.stop()
 	for _, g := range []wire.Generation{gen(1, 1), gen(2, 1)} {
 		in := runtime.Instance{InstanceKey: key(svcA), Generation: g, Spec: want(svcA, g).Spec}
-		_ = w.runtime.Create(t.Context(), in, "")
+		_ = w.runtime.Create(t.Context(), in, runtime.Network{})
 		_ = w.runtime.Start(t.Context(), in.ID())
 	}
 	w.restart()
@@ -299,7 +318,7 @@ func TestHalfCreatedIsContinued(t *testing.T) {
 	w := newWorker(t)
 	w.stop()
 	in := runtime.Instance{InstanceKey: key(svcA), Generation: gen(1, 1), Spec: want(svcA, gen(1, 1)).Spec}
-	_ = w.runtime.Create(t.Context(), in, "")
+	_ = w.runtime.Create(t.Context(), in, runtime.Network{})
 	w.spaces.ids[id(svcB, gen(1, 1))] = true
 	w.restart()
 	w.awaitState(svcA, gen(1, 1), wire.StateRunning)

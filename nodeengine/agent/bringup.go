@@ -52,7 +52,8 @@ func (c *actor) bringUp(ctx context.Context) error {
 		return err
 	}
 	c.report(wire.StateCreating, c.restartDetail("creating"))
-	if err := c.attach(ctx); err != nil {
+	endpoint, err := c.attach(ctx)
+	if err != nil {
 		return err
 	}
 	select {
@@ -67,7 +68,7 @@ func (c *actor) bringUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := rt.Create(ctx, *c.have, path); err != nil {
+	if err := rt.Create(ctx, *c.have, runtime.Network{Namespace: path, Nameserver: endpoint.Gateway}); err != nil {
 		return err
 	}
 	c.phase = runtime.PhaseIncomplete
@@ -83,21 +84,21 @@ func (c *actor) bringUp(ctx context.Context) error {
 }
 
 // attach makes the instance's namespace and has NetManager give it its addresses.
-func (c *actor) attach(ctx context.Context) error {
+func (c *actor) attach(ctx context.Context) (wire.LocalEndpoint, error) {
 	ctx, cancel := context.WithTimeout(ctx, attachTimeout)
 	defer cancel()
 	path, err := c.a.opts.Namespaces.Create(ctx, c.have.ID())
 	if err != nil {
-		return err
+		return wire.LocalEndpoint{}, err
 	}
 	s := c.have.Spec
-	_, err = c.a.opts.Network.Attach(ctx, wire.LocalAttach{InstanceKey: c.key, Generation: c.have.Generation, JobName: s.JobName, Organization: s.Organization,
+	endpoint, err := c.a.opts.Network.Attach(ctx, wire.LocalAttach{InstanceKey: c.key, Generation: c.have.Generation, JobName: s.JobName, Organization: s.Organization,
 		NetNS: path, InstanceIP: s.InstanceIP, InstanceIPv6: s.InstanceIPv6, Addresses: s.Addresses, Ports: s.Ports})
 	c.elsewhere = elsewhere(err)
 	if err != nil {
-		return &networkError{err}
+		return wire.LocalEndpoint{}, &networkError{err}
 	}
-	return nil
+	return endpoint, nil
 }
 
 // onEnd notes that the running copy has ended.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ const (
 type faults struct {
 	mu      sync.Mutex
 	copies  map[string]*fakeCopy
+	network runtime.Network // of the copy made last
 	pull    func(ctx context.Context, spec wire.InstanceSpec) error
 	remove  func(id string) error
 	creates int
@@ -53,10 +55,11 @@ func (f *faults) Pull(ctx context.Context, spec wire.InstanceSpec) error {
 	return nil
 }
 
-func (f *faults) Create(_ context.Context, in runtime.Instance, _ string) error {
+func (f *faults) Create(_ context.Context, in runtime.Instance, network runtime.Network) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.creates++
+	f.network = network
 	f.copies[in.ID()] = &fakeCopy{Copy: runtime.Copy{Instance: in, Phase: runtime.PhaseIncomplete}, ended: make(chan struct{})}
 	return nil
 }
@@ -180,7 +183,7 @@ func (n *network) Attach(_ context.Context, a wire.LocalAttach) (wire.LocalEndpo
 	}
 	n.attaches++
 	n.endpoints[a.InstanceKey] = a
-	return wire.LocalEndpoint{LocalAttach: a}, nil
+	return wire.LocalEndpoint{LocalAttach: a, Gateway: netip.MustParseAddr("10.18.0.1")}, nil
 }
 
 func (n *network) Detach(_ context.Context, k wire.InstanceKey, g wire.Generation) error {

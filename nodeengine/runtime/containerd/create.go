@@ -19,13 +19,13 @@ import (
 const runcRuntime = "io.containerd.runc.v2"
 
 // Create makes the container with its snapshot and a task that waits to be started.
-func (r *Runtime) Create(ctx context.Context, in runtime.Instance, netns string) error {
+func (r *Runtime) Create(ctx context.Context, in runtime.Instance, network runtime.Network) error {
 	id := in.ID()
 	image, err := r.image(ctx, in.Spec)
 	if err != nil {
 		return fmt.Errorf("find image of %s: %w", id, err)
 	}
-	specOpts, err := r.specOpts(in, image, netns)
+	specOpts, err := r.specOpts(in, image, network)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (r *Runtime) Create(ctx context.Context, in runtime.Instance, netns string)
 		if err := r.Remove(ctx, id); err != nil {
 			return err
 		}
-		if _, err = r.writeFiles(in); err != nil {
+		if _, err = r.writeFiles(in, network); err != nil {
 			return err
 		}
 		c, err = attempt()

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -25,7 +26,7 @@ func (r *Runtime) runcRoot() string { return filepath.Join(r.opts.RunDir, "runc"
 func hostname(in runtime.Instance) string { return fmt.Sprintf("instance-%d", in.Number) }
 
 // writeFiles writes the container's own hosts, hostname and resolv.conf and returns their mounts.
-func (r *Runtime) writeFiles(in runtime.Instance) ([]specs.Mount, error) {
+func (r *Runtime) writeFiles(in runtime.Instance, network runtime.Network) ([]specs.Mount, error) {
 	dir := r.filesDir(in.ID())
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("write container files: %w", err)
@@ -37,7 +38,7 @@ func (r *Runtime) writeFiles(in runtime.Instance) ([]specs.Mount, error) {
 	}{
 		{"hosts", hosts(in)},
 		{"hostname", []byte(hostname(in) + "\n")},
-		{"resolv.conf", hostResolvConf()},
+		{"resolv.conf", resolvConf(network.Nameserver, hostSearch())},
 	} {
 		path := filepath.Join(dir, f.name)
 		if err := os.WriteFile(path, f.content, 0o644); err != nil {
@@ -60,30 +61,38 @@ func hosts(in runtime.Instance) []byte {
 	return b.Bytes()
 }
 
-// resolvConfs are the places of the host's resolver configuration, that of systemd-resolved's upstreams first: the other
-// names a resolver on the host's loopback, which a container does not reach.
-var resolvConfs = [...]string{"/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"}
+// hostResolvConf names the host's resolvers and search domains.
+const hostResolvConf = "/etc/resolv.conf"
 
-func hostResolvConf() []byte {
-	for _, path := range resolvConfs {
-		if data, err := os.ReadFile(path); err == nil {
-			return withoutLoopback(data)
-		}
-	}
-	return nil
-}
-
-// withoutLoopback drops name servers that only the host itself reaches.
-func withoutLoopback(conf []byte) []byte {
+// resolvConf has a container ask the worker's own name server, which forwards what it does not know to the host's, so that containers
+// follow those when they change. Unqualified names mean the same in the container as on the host; names of services have so many dots that
+// nothing is appended to them before they are asked for as they are.
+func resolvConf(server netip.Addr, search []string) []byte {
 	var b bytes.Buffer
-	for s := bufio.NewScanner(bytes.NewReader(conf)); s.Scan(); {
-		f := strings.Fields(s.Text())
-		if len(f) >= 2 && f[0] == "nameserver" {
-			if a, err := netip.ParseAddr(f[1]); err == nil && a.IsLoopback() {
-				continue
-			}
-		}
-		b.WriteString(s.Text() + "\n")
+	if server.IsValid() {
+		fmt.Fprintf(&b, "nameserver %s\n", server)
+	}
+	if len(search) > 0 {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(search, " "))
 	}
 	return b.Bytes()
+}
+
+func hostSearch() []string {
+	data, err := os.ReadFile(hostResolvConf)
+	if err != nil {
+		return nil // a host without one searches nothing either
+	}
+	return searchOf(data)
+}
+
+// searchOf returns the domains that a resolv.conf(5) has appended to names: those of its last line that says so.
+func searchOf(conf []byte) (search []string) {
+	for s := bufio.NewScanner(bytes.NewReader(conf)); s.Scan(); {
+		f := strings.Fields(s.Text())
+		if len(f) >= 2 && (f[0] == "search" || f[0] == "domain") {
+			search = slices.DeleteFunc(f[1:], func(d string) bool { return d == "." })
+		}
+	}
+	return search
 }

@@ -44,7 +44,7 @@ func TestContainersThatCannotStart(t *testing.T) {
 		}
 		for range 2 {
 			began := time.Now()
-			err := g.Create(t.Context(), in, path)
+			err := g.Create(t.Context(), in, runtime.Network{Namespace: path, Nameserver: nameserver})
 			if err == nil {
 				err = g.Start(t.Context(), id)
 			}

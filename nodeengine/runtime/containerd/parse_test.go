@@ -27,10 +27,20 @@ func FuzzParseCompleted(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, s string) { _ = parseCompleted(s) })
 }
 
-func TestWithoutLoopback(t *testing.T) {
-	got := string(withoutLoopback([]byte("# c\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nsearch x\nnameserver ::1\n")))
-	if got != "# c\nnameserver 192.0.2.1\nsearch x\n" {
-		t.Errorf("%q", got)
+func TestResolvConf(t *testing.T) {
+	for conf, want := range map[string]string{
+		"":                        "nameserver 10.18.0.1\n",
+		"nameserver 127.0.0.53\n": "nameserver 10.18.0.1\n",
+		"# c\nsearch a\ndomain b.example\noptions ndots:5\n": "nameserver 10.18.0.1\nsearch b.example\n",
+		"domain b\nsearch x.example y.example\nsearch\n":     "nameserver 10.18.0.1\nsearch x.example y.example\n",
+		"search .\n": "nameserver 10.18.0.1\n",
+	} {
+		if got := string(resolvConf(nameserver, searchOf([]byte(conf)))); got != want {
+			t.Errorf("%q becomes %q, want %q", conf, got, want)
+		}
+	}
+	if got := string(resolvConf(netip.Addr{}, nil)); got != "" {
+		t.Errorf("without a name server: %q", got)
 	}
 }
 

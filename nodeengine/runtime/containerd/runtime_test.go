@@ -58,6 +58,9 @@ func (g *rig) connect() {
 	g.Runtime = r
 }
 
+// nameserver is the gateway of the tests' containers.
+var nameserver = netip.MustParseAddr("10.18.0.1")
+
 func (g *rig) instance(number int, cmd ...string) runtime.Instance {
 	if len(cmd) > 0 {
 		cmd = append([]string{"/probe"}, cmd...)
@@ -87,7 +90,7 @@ func (g *rig) start(in runtime.Instance) string {
 		_ = g.Remove(context.Background(), in.ID())
 		_ = g.netns.Remove(in.ID())
 	})
-	if err := g.Create(ctx, in, path); err != nil {
+	if err := g.Create(ctx, in, runtime.Network{Namespace: path, Nameserver: nameserver}); err != nil {
 		g.t.Fatal(err)
 	}
 	if err := g.Start(ctx, in.ID()); err != nil {
@@ -209,7 +212,7 @@ func (g *rig) use(id string) runtime.Usage {
 func testEnvironment(t *testing.T, g *rig) {
 	log := g.log(g.start(g.instance(3, "env")), "hostname")
 	for _, want := range []string{"HOSTNAME=instance-3", "OAK_INSTANCE=app.ns.svc.ns.instance.3", "OAK_SERVICE_IP=10.30.0.8",
-		"OAK_INSTANCE_IP=10.30.0.9", "MINE=yes", "FROM_IMAGE=1", "hostname instance-3"} {
+		"OAK_INSTANCE_IP=10.30.0.9", "MINE=yes", "FROM_IMAGE=1", "hostname instance-3", "nameserver 10.18.0.1"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("container does not see %s: %s", want, log)
 		}
@@ -312,13 +315,13 @@ func testInterrupted(t *testing.T, g *rig) {
 		t.Fatal(err)
 	}
 	path := g.netns.Path(id)
-	if err := g.Create(t.Context(), in, path); err != nil {
+	if err := g.Create(t.Context(), in, runtime.Network{Namespace: path, Nameserver: nameserver}); err != nil {
 		t.Fatal(err)
 	}
 	if c, err := g.Inspect(t.Context(), id); err != nil || c.Phase != runtime.PhaseIncomplete {
 		t.Fatalf("created but not started: %+v %v", c, err)
 	}
-	if err := g.Create(t.Context(), in, path); err != nil {
+	if err := g.Create(t.Context(), in, runtime.Network{Namespace: path, Nameserver: nameserver}); err != nil {
 		t.Fatalf("create over remains: %v", err)
 	}
 	if err := g.Start(t.Context(), id); err != nil {
@@ -421,7 +424,7 @@ func testLocalImage(t *testing.T, g *rig) {
 func testPrivileged(t *testing.T, g *rig) {
 	in := g.instance(15)
 	in.Spec.Privileged = true
-	if err := g.Create(t.Context(), in, "/none"); err == nil || !strings.Contains(err.Error(), "--allow-privileged") {
+	if err := g.Create(t.Context(), in, runtime.Network{Namespace: "/none"}); err == nil || !strings.Contains(err.Error(), "--allow-privileged") {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -43,7 +43,8 @@ func main() {
 			fmt.Println(e)
 		}
 		h, _ := os.ReadFile("/etc/hostname")
-		fmt.Printf("hostname %s", h)
+		r, _ := os.ReadFile("/etc/resolv.conf")
+		fmt.Printf("%shostname %s", r, h)
 		return
 	case "exit":
 		code, _ := strconv.Atoi(os.Args[2])
