@@ -51,6 +51,12 @@ func (a *another) serve(w dns.ResponseWriter, req *dns.Msg) {
 	}
 }
 
+func (a *another) query(n int) *dns.Msg {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.heard[n]
+}
+
 func (a *another) asked() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,7 +85,9 @@ func through(g *rig, others ...*another) {
 	for _, o := range others {
 		at = append(at, o.at)
 	}
-	g.forward.servers = func() []netip.AddrPort { return at }
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.others = at
 }
 
 func TestOtherNamesAreForwarded(t *testing.T) {
@@ -91,7 +99,7 @@ func TestOtherNamesAreForwarded(t *testing.T) {
 		require.EqualValues(t, 300, m.Answer[0].Header().Ttl)
 		require.False(t, m.Authoritative)
 	}
-	require.Equal(t, "WWW.example.org.", o.heard[0].Question[0].Name)
+	require.Equal(t, "WWW.example.org.", o.query(0).Question[0].Name)
 	require.NotEmpty(t, values(g.ask("udp", acme, "1.2.0.192.in-addr.arpa", dns.TypeA)), "reverse names of others too")
 	n := o.asked()
 	for _, name := range []string{"web.prod.shop.acme.oak", "x.oak", "oak", "9.0.30.10.in-addr.arpa", "2.0.18.10.in-addr.arpa"} {
@@ -112,7 +120,7 @@ func TestOptionsOfForwardedQueries(t *testing.T) {
 	})
 	through(g, o)
 	plain := g.ask("udp", acme, "a.example", dns.TypeA)
-	require.Nil(t, o.heard[0].IsEdns0())
+	require.Nil(t, o.query(0).IsEdns0())
 	require.Nil(t, plain.IsEdns0())
 	require.True(t, plain.AuthenticatedData)
 
@@ -122,7 +130,7 @@ func TestOptionsOfForwardedQueries(t *testing.T) {
 	q.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "8899aabbccddeeff"}}
 	m, err := g.query("udp", acme, q)
 	require.NoError(t, err)
-	sent := o.heard[1]
+	sent := o.query(1)
 	require.True(t, sent.IsEdns0().Do() && sent.CheckingDisabled)
 	require.EqualValues(t, maxUDP, sent.IsEdns0().UDPSize())
 	require.Empty(t, sent.IsEdns0().Option, "a cookie is between the container and this resolver")
@@ -166,7 +174,9 @@ func TestOtherServersAreAskedWhenOneFails(t *testing.T) {
 	require.Equal(t, dns.RcodeServerFailure, g.ask("udp", acme, "a.example", dns.TypeA).Rcode)
 	through(g, liar, good)
 	require.Len(t, g.ask("udp", acme, "a.example", dns.TypeA).Answer, 1)
+	g.forward.mu.Lock()
 	g.forward.first = 0
+	g.forward.mu.Unlock()
 	through(g, silent, good)
 	start := time.Now()
 	require.Len(t, g.ask("udp", acme, "a.example", dns.TypeA).Answer, 1)

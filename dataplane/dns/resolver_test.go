@@ -38,6 +38,7 @@ type rig struct {
 	known    map[wire.NameKey]wire.ResolvedName
 	silent   bool
 	wanted   []netip.Addr
+	others   []netip.AddrPort // that it forwards to
 }
 
 func newRig(t *testing.T) *rig {
@@ -58,7 +59,11 @@ func newRig(t *testing.T) *rig {
 			}
 		},
 	})
-	g.forward.servers = func() []netip.AddrPort { return nil }
+	g.forward.servers = func() []netip.AddrPort {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.others
+	}
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done) })
 	go func() {
@@ -229,7 +234,9 @@ func TestOddQueries(t *testing.T) {
 
 func TestSilentClusterIsNoAnswer(t *testing.T) {
 	g := newRig(t)
+	g.mu.Lock()
 	g.silent = true
+	g.mu.Unlock()
 	m := new(dns.Msg).SetQuestion("web.prod.shop.acme.oak.", dns.TypeA)
 	m.SetEdns0(1232, false)
 	start := time.Now()

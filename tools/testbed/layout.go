@@ -53,6 +53,12 @@ func run(host string, name ...string) string {
 	return filepath.Join(append([]string{runDir, "hosts", host}, name...)...)
 }
 
+// resolvConf is the file on a host's disk that names its resolvers, in place of the machine's own.
+const resolvConf = "resolv.conf"
+
+// ResolvConf returns the file that names a host's resolvers, at first none. NetManager follows it.
+func (t *Testbed) ResolvConf(host string) string { return t.layout().disk(host, resolvConf) }
+
 // ContainerdSocket returns the socket of a worker's containerd, NetManagerSocket that of its NetManager.
 func ContainerdSocket(host string) string { return run(host, "containerd.sock") }
 

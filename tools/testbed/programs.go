@@ -98,7 +98,7 @@ func (t *Testbed) netManager(h Host) Component {
 	c := t.component(progNet, h.Name, progNet,
 		"--state-dir", t.layout().disk(h.Name, progNet),
 		"--run-dir", run(h.Name, progNet), "--socket", NetManagerSocket(h.Name),
-		"--bpffs", bpffs, "--uplink", underlay.Uplink, "--tunnel-port", tunnelPort, "--name", h.Name)
+		"--bpffs", bpffs, "--uplink", underlay.Uplink, "--tunnel-port", tunnelPort, "--name", h.Name, "--resolv-conf", t.ResolvConf(h.Name))
 	c.Ready = Probe{Socket: NetManagerSocket(h.Name)}
 	c.Socket = NetManagerSocket(h.Name)
 	return c

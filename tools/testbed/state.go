@@ -77,6 +77,9 @@ func (l layout) prepare(hosts []Host) error {
 				return fmt.Errorf("prepare the folders of host %s: %w", h.Name, err)
 			}
 		}
+		if err := os.WriteFile(l.disk(h.Name, resolvConf), []byte("# the testbed leads nowhere: there is no resolver\n"), 0o644); err != nil {
+			return fmt.Errorf("prepare the files of host %s: %w", h.Name, err)
+		}
 	}
 	return nil
 }

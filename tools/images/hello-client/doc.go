@@ -8,4 +8,5 @@
 //	hello-client download URL                    one long answer: gaps, retransmissions
 //	hello-client udp-burst ADDR:PORT [-n N]      N datagrams back to back
 //	hello-client ping ADDR [-n N]                ICMP echo
+//	hello-client lookup NAME [-type T] [-tcp] [-until D]   ask the resolver of the container
 package main

@@ -33,6 +33,10 @@ type options struct {
 	perSecond int
 	seconds   int
 	timeout   time.Duration
+	// Of lookups alone.
+	kind  string
+	tcp   bool
+	until time.Duration
 }
 
 func do(ctx context.Context, verb string, args []string) error {
@@ -45,6 +49,9 @@ func do(ctx context.Context, verb string, args []string) error {
 	flags.IntVar(&o.perSecond, "per-second", 200, "new connections a second")
 	flags.IntVar(&o.seconds, "seconds", 5, "for how long")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for each answer")
+	flags.StringVar(&o.kind, "type", "A", "type of the records to look up")
+	flags.BoolVar(&o.tcp, "tcp", false, "look up over TCP")
+	flags.DurationVar(&o.until, "until", 0, "for how long to look up again while no answer comes")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -67,6 +74,8 @@ func call(ctx context.Context, verb, target string, o options) (any, error) {
 		return burst(ctx, target, o)
 	case "ping":
 		return ping(ctx, target, o)
+	case "lookup":
+		return lookup(ctx, target, o)
 	}
-	return nil, fmt.Errorf("verb %q: want get, rate, download, udp-burst or ping", verb)
+	return nil, fmt.Errorf("verb %q: want get, rate, download, udp-burst, ping or lookup", verb)
 }

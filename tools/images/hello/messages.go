@@ -2,6 +2,8 @@
 
 package hello
 
+import "time"
+
 // TrailerRetransmits is the HTTP trailer in which the server tells how many segments of a download it sent again.
 const TrailerRetransmits = "Oak-Retransmits"
 
@@ -61,4 +63,18 @@ type PingReport struct {
 	Sent     int     `json:"sent"`
 	Received int     `json:"received"`
 	MeanMS   float64 `json:"mean_ms"`
+}
+
+// LookupReport is what "hello-client lookup" has seen.
+type LookupReport struct {
+	// Server and Search are what the container's resolv.conf names.
+	Server string   `json:"server"`
+	Search []string `json:"search,omitempty"`
+	// Rcode is the answer's code, such as NXDOMAIN, Answers the data of its records.
+	Rcode   string   `json:"rcode"`
+	Answers []string `json:"answers,omitempty"`
+	// Failed counts lookups that had no answer before this one; At is when the answer came, MS how long it took.
+	Failed int       `json:"failed"`
+	At     time.Time `json:"at"`
+	MS     float64   `json:"ms"`
 }
