@@ -68,6 +68,7 @@ func (a *Agent) startOverlay(ctx context.Context, workerID string, port uint16) 
 	o.peers.Subscribe(o.routes.PeersChanged)
 	o.peers.SubscribeSources(o.queue.SourceKnown)
 	o.peers.SubscribePublic(a.publish.endpoints)
+	o.peers.SubscribeStale(o.routes.Distrust)
 	o.routes.OnAnswer(o.queue.Answer)
 	a.restoreOverlay(o)
 

@@ -70,7 +70,7 @@ func (g *Greeter) applyPeer(entry wire.NetPeer) error {
 	}
 	if key != nil {
 		p.public, p.key = bytes.Clone(entry.PublicKey), key
-		p.accepted = [2]hello.Position{} // another key, another sender
+		p.accepted, p.noticed = [2]hello.Position{}, hello.Position{} // another key, another sender
 		p.greetNow()
 	}
 	if outer := usable(entry.Outer); !slices.Equal(outer, p.outer) {

@@ -63,6 +63,9 @@ type Greeter struct {
 	public        []netip.AddrPort
 	publicChanged bool // the subscribers are to be told, once mu is free
 	onPublic      []func()
+
+	stale   []stale // routes to tell of, once mu is free
+	onStale []func(workerID string, ns netip.Addr, tag uint32)
 }
 
 // Uplink is the interface that packets to other workers leave by, and its addresses; those that are not valid it does not have.
@@ -164,6 +167,8 @@ func (g *Greeter) unlock() {
 	changed, learned, public := g.changed, g.learned, g.publicChanged
 	watchers, onSource, onPublic := g.watchers, g.onSource, g.onPublic
 	g.changed, g.learned, g.publicChanged = nil, nil, false
+	stale, onStale := g.stale, g.onStale
+	g.stale = nil
 	g.mu.Unlock()
 	for _, id := range changed {
 		for _, f := range watchers {
@@ -173,6 +178,11 @@ func (g *Greeter) unlock() {
 	for _, a := range learned {
 		for _, f := range onSource {
 			f(a)
+		}
+	}
+	for _, r := range stale {
+		for _, f := range onStale {
+			f(r.workerID, r.ns, r.tag)
 		}
 	}
 	if public {

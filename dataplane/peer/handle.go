@@ -17,6 +17,14 @@ func (g *Greeter) HandleHello(e bpf.Hello) {
 		return
 	}
 	data := e.Data[:e.Len]
+	if hello.IsNotice(data) {
+		g.mu.Lock()
+		defer g.unlock()
+		if reason := g.handleNotice(data); reason != "" {
+			g.log.Debug("drop notice", "from", e.Src, "reason", reason)
+		}
+		return
+	}
 	h, err := hello.Decode(data)
 	if err != nil {
 		g.log.Debug("drop hello", "from", e.Src, "reason", err)

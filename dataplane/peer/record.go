@@ -7,7 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/hello"
 )
 
 // record is one other worker.
@@ -27,6 +30,9 @@ type record struct {
 	other elsewhere
 	// former are addresses where it was located before, from which packets are still taken.
 	former []former
+
+	noticed hello.Position // highest of the notices that were accepted from it
+	notices *rate.Limiter  // of those to it; nil before the first
 }
 
 // located reports whether the peer's address is confirmed: packets from there are taken.

@@ -14,6 +14,7 @@ import (
 func (t *Table) Expire(now time.Time) error {
 	t.mu.Lock()
 	err := t.expireRefusals(now)
+	t.expireDistrust(now)
 	lapsed := t.lapsed(now)
 	t.unlock()
 	if len(lapsed) == 0 {

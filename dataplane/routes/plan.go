@@ -46,7 +46,7 @@ func (t *Table) plan(s *service) plan {
 	p.backends = make([]plannedBackend, 0, len(instances)) // pointers into it are kept
 	for _, instance := range instances {
 		value, ready, ok := t.backend(s, instance)
-		running := instance.State == wire.StateRunning
+		running := instance.State == wire.StateRunning && !s.distrusts(instance)
 		var at *plannedBackend
 		if ok {
 			p.backends = append(p.backends, plannedBackend{

@@ -21,6 +21,9 @@ type service struct {
 	addrs    map[bpf.Addr]bool     // that stand for it
 	backends map[backendKey]uint32 // → index in the map
 
+	distrusted map[backendKey]distrust // nil until there is one
+	doubted    wire.Stamp              // of the routes that one was called stale of, and that newer ones are asked for of
+
 	waiting *time.Timer // until the next stage
 	stage   waitStage
 }

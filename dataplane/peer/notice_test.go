@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package peer
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/oakestra/oakestra-ebpf/control/hello"
+)
+
+var somewhere = netip.MustParseAddr("10.18.0.2")
+
+// notices returns what a has sent.
+func notices(t *testing.T, a *side) (out [][]byte) {
+	t.Helper()
+	for _, p := range a.tap.sent {
+		body, err := hello.Untunneled(p[ip4Len+udpLen:])
+		require.NoError(t, err)
+		require.True(t, hello.IsNotice(body))
+		out = append(out, body)
+	}
+	a.tap.sent = nil
+	return out
+}
+
+func TestAPeerIsToldOfAStaleRoute(t *testing.T) {
+	a, b := pair(t)
+	meet(t, a, b, whereA, whereB)
+	var told []string
+	a.SubscribeStale(func(id string, ns netip.Addr, tag uint32) { told = append(told, fmt.Sprint(id, " ", ns, " ", tag)) })
+	index, _ := b.Index(idA)
+	b.Stale(index, somewhere, 0xabc)
+	sent := notices(t, b)
+	require.Len(t, sent, 1)
+	a.HandleHello(asEvent(sent[0], whereB, whereA))
+	require.Equal(t, []string{idB + " 10.18.0.2 2748"}, told)
+	require.Empty(t, a.tap.sent, "a notice is not answered")
+
+	// Each counts once.
+	a.HandleHello(asEvent(sent[0], whereB, whereA))
+	require.Len(t, told, 1)
+	// And hellos go on.
+	meet(t, b, a, whereB, whereA)
+}
+
+func TestNoticesThatDoNotCount(t *testing.T) {
+	a, b := pair(t)
+	meet(t, a, b, whereA, whereB)
+	p := recordOf(t, b, idA)
+	believed := ""
+	a.SubscribeStale(func(string, netip.Addr, uint32) { believed = "yes" })
+	good := hello.Notice{Sender: b.id, Receiver: a.id, At: hello.Position{Start: 1, Sequence: 100}, Address: somewhere, Tag: 1}
+	for name, c := range map[string]struct {
+		change func(*hello.Notice)
+		key    []byte
+	}{
+		"forged":      {func(*hello.Notice) {}, []byte("guess")},
+		"for another": {func(n *hello.Notice) { n.Receiver[0]++ }, p.key},
+		"of unknown":  {func(n *hello.Notice) { n.Sender[0]++ }, p.key},
+		"too old":     {func(n *hello.Notice) { n.At = hello.Position{} }, p.key},
+	} {
+		n := good
+		c.change(&n)
+		a.HandleHello(asEvent(n.Encode(c.key), whereB, whereA))
+		require.Empty(t, believed, name)
+	}
+	a.HandleHello(asEvent(good.Encode(p.key), whereB, whereA))
+	require.NotEmpty(t, believed)
+}
+
+func TestNoticesAreLimited(t *testing.T) {
+	a, b := pair(t)
+	index, _ := b.Index(idA)
+	b.Stale(index, somewhere, 1)
+	require.Empty(t, b.tap.sent, "nobody is told who was not met")
+	meet(t, a, b, whereA, whereB)
+	for range 10 * noticeBurst {
+		b.Stale(index, somewhere, 1)
+	}
+	require.Len(t, notices(t, b), noticeBurst)
+	b.clock = b.clock.Add(time.Second)
+	b.Stale(index, somewhere, 1)
+	require.Len(t, notices(t, b), 1)
+	b.Stale(index+1, somewhere, 1)
+	require.Empty(t, b.tap.sent)
+}
