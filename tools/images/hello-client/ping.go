@@ -13,21 +13,34 @@ import (
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 
 	"github.com/oakestra/oakestra-ebpf/tools/images/hello"
 )
 
-// protocolICMP is ICMP's number among the protocols of IPv4.
-const protocolICMP = 1
+// pinger is how echo goes in one family.
+type pinger struct {
+	network, any   string
+	protocol       int // ICMP's number among those of the family
+	request, reply icmp.Type
+}
+
+func pingerFor(to netip.Addr) pinger {
+	if to.Is4() {
+		return pinger{"ip4:icmp", "0.0.0.0", 1, ipv4.ICMPTypeEcho, ipv4.ICMPTypeEchoReply}
+	}
+	return pinger{"ip6:ipv6-icmp", "::", 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply}
+}
 
 // ping sends o.n echo requests, each when the one before is answered or given up.
 func ping(ctx context.Context, addr string, o options) (hello.PingReport, error) {
 	var r hello.PingReport
 	to, err := netip.ParseAddr(addr)
-	if err != nil || !to.Is4() {
-		return r, fmt.Errorf("address %q: want an IPv4 address", addr)
+	if err != nil {
+		return r, fmt.Errorf("address %q: want an IP address: %w", addr, err)
 	}
-	c, err := icmp.ListenPacket("ip4:icmp", "0.0.0.0")
+	p := pingerFor(to)
+	c, err := icmp.ListenPacket(p.network, p.any)
 	if err != nil {
 		return r, fmt.Errorf("open a raw socket: %w", err)
 	}
@@ -40,7 +53,7 @@ func ping(ctx context.Context, addr string, o options) (hello.PingReport, error)
 		}
 		r.Sent++
 		start := time.Now()
-		ok, err := echo(c, to, id, seq, start.Add(o.timeout))
+		ok, err := p.echo(c, to, id, seq, start.Add(o.timeout))
 		if err != nil {
 			return r, err
 		}
@@ -56,8 +69,8 @@ func ping(ctx context.Context, addr string, o options) (hello.PingReport, error)
 }
 
 // echo sends one request and reports whether its answer has come by the deadline.
-func echo(c *icmp.PacketConn, to netip.Addr, id, seq int, deadline time.Time) (bool, error) {
-	m := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: id, Seq: seq, Data: []byte("oakestra")}}
+func (p pinger) echo(c *icmp.PacketConn, to netip.Addr, id, seq int, deadline time.Time) (bool, error) {
+	m := icmp.Message{Type: p.request, Body: &icmp.Echo{ID: id, Seq: seq, Data: []byte("oakestra")}}
 	raw, err := m.Marshal(nil)
 	if err != nil {
 		return false, err
@@ -77,8 +90,8 @@ func echo(c *icmp.PacketConn, to netip.Addr, id, seq int, deadline time.Time) (b
 		if err != nil {
 			return false, fmt.Errorf("read echo reply: %w", err)
 		}
-		got, err := icmp.ParseMessage(protocolICMP, buf[:n])
-		if err != nil || got.Type != ipv4.ICMPTypeEchoReply {
+		got, err := icmp.ParseMessage(p.protocol, buf[:n])
+		if err != nil || got.Type != p.reply {
 			continue
 		}
 		if e, ok := got.Body.(*icmp.Echo); ok && e.ID == id && e.Seq == seq {
