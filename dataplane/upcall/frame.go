@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
@@ -76,6 +78,9 @@ func toEndpoint(packet []byte) []byte {
 	eth[0], eth[1] = mac0, mac1
 	binary.BigEndian.PutUint32(eth[2:], deliver)
 	eth[6], eth[7], eth[8] = mac0, mac1, 0x61
-	binary.BigEndian.PutUint16(eth[12:], 0x0800)
+	binary.BigEndian.PutUint16(eth[12:], unix.ETH_P_IP)
+	if packet[0]>>4 == 6 {
+		binary.BigEndian.PutUint16(eth[12:], unix.ETH_P_IPV6)
+	}
 	return append(b, packet...)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
@@ -155,35 +156,41 @@ func frameOf(peer, tag uint32, packet []byte) []byte {
 	binary.BigEndian.PutUint32(eth[2:], peer)
 	eth[6], eth[7], eth[8] = 0x02, 0x6f, 0x61
 	eth[9], eth[10], eth[11] = byte(tag>>16), byte(tag>>8), byte(tag)
-	eth[12] = 0x08
+	binary.BigEndian.PutUint16(eth[12:], unix.ETH_P_IP)
+	if len(packet) > 0 && packet[0]>>4 == 6 {
+		binary.BigEndian.PutUint16(eth[12:], unix.ETH_P_IPV6)
+	}
 	return append(b, packet...)
 }
 
 func udp(src, dst string, payload string) []byte {
-	b := make([]byte, 28, 28+len(payload))
+	b := make([]byte, 8, 8+len(payload))
 	b = append(b, payload...)
-	binary.BigEndian.PutUint16(b[20:], 40000)
-	binary.BigEndian.PutUint16(b[22:], 53)
-	binary.BigEndian.PutUint16(b[24:], uint16(8+len(payload)))
-	return ip4(b, protoUDP, netip.MustParseAddr(src).As4(), netip.MustParseAddr(dst).As4())
+	binary.BigEndian.PutUint16(b[0:], 40000)
+	binary.BigEndian.PutUint16(b[2:], 53)
+	binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
+	return ip(protoUDP, netip.MustParseAddr(src), netip.MustParseAddr(dst), b)
 }
 
 func tcp(src, dst string, flags byte, payload int) []byte {
-	b := make([]byte, 40+payload)
-	binary.BigEndian.PutUint16(b[20:], 40000)
-	binary.BigEndian.PutUint16(b[22:], 80)
-	binary.BigEndian.PutUint32(b[24:], 1000)
-	binary.BigEndian.PutUint32(b[28:], 2000)
-	b[32], b[33] = 5<<4, flags
-	for i := range b[40:] {
-		b[40+i] = byte(i)
+	b := make([]byte, 20+payload)
+	binary.BigEndian.PutUint16(b[0:], 40000)
+	binary.BigEndian.PutUint16(b[2:], 80)
+	binary.BigEndian.PutUint32(b[4:], 1000)
+	binary.BigEndian.PutUint32(b[8:], 2000)
+	b[12], b[13] = 5<<4, flags
+	for i := range b[20:] {
+		b[20+i] = byte(i)
 	}
-	return ip4(b, protoTCP, netip.MustParseAddr(src).As4(), netip.MustParseAddr(dst).As4())
+	return ip(protoTCP, netip.MustParseAddr(src), netip.MustParseAddr(dst), b)
 }
 
 const (
 	client  = "10.18.0.2"
 	service = "10.30.1.1"
+
+	client6  = "fc00::2"
+	service6 = "fdff:2000::1"
 )
 
 // payload is what was sent in a datagram that comes back.

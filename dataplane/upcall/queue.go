@@ -211,9 +211,9 @@ func (q *Queue) tell(f frame, final bool) {
 	if f.peer != 0 || !q.limit.AllowN(q.now(), 1) {
 		return
 	}
-	var router netip.Addr
+	var router [2]netip.Addr
 	if cfg, ok, err := q.cfg.Maps.Config.Lookup(0); ok && err == nil {
-		router = cfg.Gateway4.Netip()
+		router = [2]netip.Addr{cfg.Gateway4.Netip(), cfg.Gateway6.Netip()}
 	}
 	if p := refusal(f.packet(), router, final); p != nil {
 		q.send(toEndpoint(p))

@@ -8,73 +8,116 @@ import (
 )
 
 const (
-	protoICMP = 1
-	protoTCP  = 6
-	protoUDP  = 17
+	protoICMP   = 1
+	protoTCP    = 6
+	protoUDP    = 17
+	protoICMPv6 = 58
 
 	tcpFIN, tcpSYN, tcpRST, tcpACK = 1, 2, 4, 16
 
-	icmpEchoRequest     = 8
-	icmpUnreachable     = 3
-	icmpHostUnreachable = 1
-	icmpPortUnreachable = 3
-	// largestICMP is the size that RFC 1812 allows an error message at most, in bytes of IP.
-	largestICMP = 576
+	hops = 64
 )
+
+// ipPacket is a packet taken apart as far as refusing it needs.
+type ipPacket struct {
+	raw      []byte // no more than the IP header says
+	src, dst netip.Addr
+	proto    byte
+	body     []byte // what follows the IP header
+}
+
+// takeApart refuses what is cut short, and fragments: nobody is told of those.
+func takeApart(p []byte) (out ipPacket, ok bool) {
+	src, dst, ok := addresses(p)
+	if !ok {
+		return out, false
+	}
+	header, total := 40, 40+int(binary.BigEndian.Uint16(p[4:]))
+	out = ipPacket{src: src, dst: dst, proto: p[6]}
+	if src.Is4() {
+		header, total = int(p[0]&0xf)*4, int(binary.BigEndian.Uint16(p[2:]))
+		out.proto = p[9]
+		ok = header >= 20 && binary.BigEndian.Uint16(p[6:])&0x1fff == 0
+	}
+	total = min(total, len(p))
+	if !ok || total < header+8 {
+		return out, false
+	}
+	out.raw, out.body = p[:total], p[header:total]
+	return out, true
+}
+
+// icmpKind is what ICMP of a family calls what we have to say.
+type icmpKind struct {
+	proto                                      byte
+	echoRequest, unreachable, host, port, head byte
+	// largest is the size of an error message at most, in bytes of IP: what RFC 1812 and RFC 4443 allow.
+	largest int
+}
+
+func icmpOf(a netip.Addr) icmpKind {
+	if a.Is4() {
+		return icmpKind{proto: protoICMP, echoRequest: 8, unreachable: 3, host: 1, port: 3, head: 20, largest: 576}
+	}
+	return icmpKind{proto: protoICMPv6, echoRequest: 128, unreachable: 1, host: 3, port: 4, head: 40, largest: 1280}
+}
 
 // refusal is the packet that tells a sender that nobody answers, nil if it is to hear nothing. If that is final, TCP is reset and UDP
 // learns that its port is unreachable: errors that a socket reports at once. If it may be otherwise in a moment, they learn that the host
-// is: TCP then goes on trying. Echo requests get the latter in both cases. An ICMP error comes from the router, if it has an address, else
-// from whom the packet was for. IPv4 only.
-func refusal(p []byte, router netip.Addr, final bool) []byte {
-	if len(p) < 20 || p[0]>>4 != 4 {
+// is: TCP then goes on trying. Echo requests get the latter in both cases. An ICMP error comes from the router, if it has an address of
+// the packet's family, else from whom the packet was for.
+func refusal(p []byte, router [2]netip.Addr, final bool) []byte {
+	in, ok := takeApart(p)
+	if !ok {
 		return nil
 	}
-	header := int(p[0]&0xf) * 4
-	total := min(int(binary.BigEndian.Uint16(p[2:])), len(p))
-	if header < 20 || total < header+8 || binary.BigEndian.Uint16(p[6:])&0x1fff != 0 {
-		return nil
-	}
-	code := byte(icmpHostUnreachable)
-	switch p[9] {
+	icmp := icmpOf(in.src)
+	code := icmp.host
+	switch in.proto {
 	case protoTCP:
 		if final {
-			return reset(p[:total], header)
+			return reset(in)
 		}
 	case protoUDP:
 		if final {
-			code = icmpPortUnreachable
+			code = icmp.port
 		}
-	case protoICMP:
-		if p[header] != icmpEchoRequest {
+	case icmp.proto:
+		if in.body[0] != icmp.echoRequest {
 			return nil
 		}
 	default:
 		return nil
 	}
-	if !router.Is4() {
-		router = netip.AddrFrom4([4]byte(p[16:]))
+	from := in.dst
+	for _, r := range router {
+		if r.IsValid() && r.Is4() == in.src.Is4() {
+			from = r
+		}
 	}
-	return unreachable(p[:total], router, code)
+	return unreachable(in, icmp, from, code)
 }
 
-func unreachable(p []byte, from netip.Addr, code byte) []byte {
-	quoted := p[:min(len(p), largestICMP-20-8)]
-	b := make([]byte, 28, 28+len(quoted))
+func unreachable(in ipPacket, icmp icmpKind, from netip.Addr, code byte) []byte {
+	quoted := in.raw[:min(len(in.raw), icmp.largest-int(icmp.head)-8)]
+	b := make([]byte, 8, 8+len(quoted))
 	b = append(b, quoted...)
-	b[20], b[21] = icmpUnreachable, code
-	binary.BigEndian.PutUint16(b[22:], checksum(0, b[20:]))
-	return ip4(b, protoICMP, from.As4(), [4]byte(p[12:]))
+	b[0], b[1] = icmp.unreachable, code
+	sum := uint32(0)
+	if from.Is6() {
+		sum = pseudo(from, in.src, icmp.proto, len(b)) // that of IPv4 has none
+	}
+	binary.BigEndian.PutUint16(b[2:], checksum(sum, b))
+	return ip(icmp.proto, from, in.src, b)
 }
 
 // reset answers a segment as RFC 9293, 3.10.7.1 has a closed port do.
-func reset(p []byte, header int) []byte {
-	tcp := p[header:]
+func reset(in ipPacket) []byte {
+	tcp := in.body
 	if len(tcp) < 20 || int(tcp[12]>>4)*4 < 20 || int(tcp[12]>>4)*4 > len(tcp) || tcp[13]&tcpRST != 0 {
 		return nil
 	}
-	b := make([]byte, 40)
-	r := b[20:]
+	r := make([]byte, 20)
 	copy(r[0:2], tcp[2:4])
 	copy(r[2:4], tcp[0:2])
 	r[12] = 5 << 4
@@ -92,25 +135,40 @@ func reset(p []byte, header int) []byte {
 		binary.BigEndian.PutUint32(r[8:], next)
 		r[13] = tcpRST | tcpACK
 	}
-	pseudo := uint32(protoTCP + len(r))
-	for i := 12; i < 20; i += 2 {
-		pseudo += uint32(binary.BigEndian.Uint16(p[i:]))
-	}
-	binary.BigEndian.PutUint16(r[16:], checksum(pseudo, r))
-	return ip4(b, protoTCP, [4]byte(p[16:]), [4]byte(p[12:]))
+	binary.BigEndian.PutUint16(r[16:], checksum(pseudo(in.dst, in.src, protoTCP, len(r)), r))
+	return ip(protoTCP, in.dst, in.src, r)
 }
 
-// ip4 fills in the header, of 20 bytes, of a packet.
-func ip4(b []byte, proto byte, src, dst [4]byte) []byte {
+// ip puts a header before the body of a packet.
+func ip(proto byte, src, dst netip.Addr, body []byte) []byte {
+	if src.Is6() {
+		b := make([]byte, 40, 40+len(body))
+		b[0], b[6], b[7] = 6<<4, proto, hops
+		binary.BigEndian.PutUint16(b[4:], uint16(len(body)))
+		copy(b[8:], src.AsSlice())
+		copy(b[24:], dst.AsSlice())
+		return append(b, body...)
+	}
+	b := make([]byte, 20, 20+len(body))
 	b[0] = 0x45
-	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)+len(body)))
 	b[6] = 0x40 // do not fragment
-	b[8] = 64
-	b[9] = proto
-	copy(b[12:], src[:])
-	copy(b[16:], dst[:])
-	binary.BigEndian.PutUint16(b[10:], checksum(0, b[:20]))
-	return b
+	b[8], b[9] = hops, proto
+	copy(b[12:], src.AsSlice())
+	copy(b[16:], dst.AsSlice())
+	binary.BigEndian.PutUint16(b[10:], checksum(0, b))
+	return append(b, body...)
+}
+
+// pseudo is the sum of what transport checksums cover of the IP header.
+func pseudo(src, dst netip.Addr, proto byte, length int) uint32 {
+	sum := uint32(proto) + uint32(length)
+	for _, a := range [][]byte{src.AsSlice(), dst.AsSlice()} {
+		for i := 0; i < len(a); i += 2 {
+			sum += uint32(binary.BigEndian.Uint16(a[i:]))
+		}
+	}
+	return sum
 }
 
 // checksum is the internet's, of b and a sum to start with.
