@@ -17,7 +17,9 @@ import (
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 	"github.com/oakestra/oakestra-ebpf/dataplane/dns"
+	"github.com/oakestra/oakestra-ebpf/dataplane/egress"
 	"github.com/oakestra/oakestra-ebpf/dataplane/endpoint"
+	"github.com/oakestra/oakestra-ebpf/dataplane/expose"
 	"github.com/oakestra/oakestra-ebpf/dataplane/localapi"
 )
 
@@ -34,7 +36,11 @@ type Agent struct {
 	dp        *datapath.Datapath
 	endpoints *endpoint.Set
 	names     *dns.Resolver
-	up0, up1  int
+	exposed   *expose.Table
+	firewall  egress.Firewall
+	// advised is what was last told of firewalls that cannot be helped from here.
+	advised  []string
+	up0, up1 int
 
 	uplink  atomic.Pointer[device.Uplink] // nil while there is none
 	overlay atomic.Pointer[overlay]       // nil until identity and node are known
@@ -145,7 +151,10 @@ func (a *Agent) begin() (err error) {
 	a.endpoints, err = endpoint.Open(endpoint.Config{
 		Datapath: a.dp, Maps: a.dp.Maps(), StateFile: a.state.path(endpointsFile), Changed: a.endpointsChanged, Log: a.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return a.openExposed()
 }
 
 // restore applies what the state folder holds, before any tier above answers.
@@ -169,6 +178,7 @@ func (a *Agent) restore(ctx context.Context) error {
 	a.restoreNames()
 	if _, err := a.lookAtUplink(); err != nil {
 		a.log.Warn("no uplink yet: other workers cannot be reached", "error", err)
+		a.settleExposed()
 	}
 	a.configuring.Lock()
 	err = a.configure(ctx)
@@ -223,6 +233,7 @@ func (a *Agent) sweep(ctx context.Context) error {
 
 // endpointsChanged tells routes and cluster.
 func (a *Agent) endpointsChanged() {
+	a.settleExposed()
 	if o := a.overlay.Load(); o != nil {
 		o.routes.EndpointsChanged()
 	}

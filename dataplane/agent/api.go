@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strconv"
 
@@ -20,7 +21,12 @@ func (b backend) SetIdentity(ctx context.Context, id wire.LocalIdentity) error {
 }
 
 func (b backend) Attach(ctx context.Context, want wire.LocalAttach) (wire.LocalEndpoint, error) {
-	return b.a.endpoints.Attach(ctx, want)
+	done, err := b.a.exposed.Claim(want.InstanceKey, want.Ports)
+	if err != nil {
+		return wire.LocalEndpoint{}, err
+	}
+	e, err := b.a.endpoints.Attach(ctx, want)
+	return e, errors.Join(err, done())
 }
 
 func (b backend) Detach(ctx context.Context, key wire.InstanceKey, g wire.Generation) error {
@@ -35,7 +41,7 @@ func (b backend) Status() wire.LocalStatus { return b.a.status() }
 
 // status says what is missing, the first thing first. A cluster that is away is not missing: what it said is stored.
 func (a *Agent) status() wire.LocalStatus {
-	s := wire.LocalStatus{Version: a.cfg.Version}
+	s := wire.LocalStatus{Version: a.cfg.Version, UsedPorts: a.usedPorts()}
 	a.known.Lock()
 	if a.identity != nil {
 		s.WorkerID = a.identity.WorkerID

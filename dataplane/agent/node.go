@@ -13,7 +13,6 @@ import (
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
-	"github.com/oakestra/oakestra-ebpf/dataplane/egress"
 	"github.com/oakestra/oakestra-ebpf/dataplane/endpoint"
 )
 
@@ -114,6 +113,9 @@ func (a *Agent) configure(ctx context.Context) error {
 	if err := a.listenNames(ctx); err != nil { // tried on: nothing else waits for it
 		a.log.Error("names are not answered", "error", err)
 	}
+	if err := a.admitContainers(); err != nil { // tried again when the host's part is mended
+		a.log.Warn("containers may not reach the outside", "error", err)
+	}
 	mtu := a.innerMTU()
 	own, err := gateways(*node, mtu)
 	if err != nil {
@@ -158,7 +160,7 @@ func (a *Agent) configureHost() error {
 	if err := a.writeConfig(*node, own, port, mtu); err != nil {
 		return err
 	}
-	return egress.Ensure(egress.Config{Subnets: node.Subnets, Overlay: overlayRanges(node.Ranges), TunnelPort: port})
+	return a.firewall.Configure(node.Subnets, overlayRanges(node.Ranges), port)
 }
 
 func tunnelPort(cfg Config, node *wire.NetNode) uint16 {

@@ -28,6 +28,7 @@ const (
 	routesFile    = "routes.json"
 	namesFile     = "names.json"
 	endpointsFile = "endpoints.json"
+	portsFile     = "reserved-ports.json"
 )
 
 func (f folder) path(name string) string { return filepath.Join(string(f), name) }

@@ -24,7 +24,7 @@ const followEvery = 2 * time.Second
 func (a *Agent) mend(context.Context) error {
 	a.configuring.Lock()
 	defer a.configuring.Unlock()
-	errs := []error{a.configureHost()}
+	errs := []error{a.configureHost(), a.exposed.Check(), a.admitContainers()}
 	forward := func(enable func(string) error, name string) {
 		if err := enable(name); !errors.Is(err, fs.ErrNotExist) { // gone, or about to be found gone
 			errs = append(errs, err)
@@ -109,6 +109,7 @@ func (a *Agent) lookAtUplink() (changed bool, err error) {
 		}
 	}
 	a.uplink.Store(&now)
+	a.settleExposed()
 	a.log.Info("uplink", "device", now.Name, "address", now.Addr, "address_ipv6", now.AddrIPv6, "mtu", now.MTU, "container_mtu", now.InnerMTU())
 	if before != nil && before.Index != now.Index {
 		if err := a.dp.Detach(before.Index); err != nil {

@@ -45,21 +45,21 @@ func TestEnsureIsIdempotent(t *testing.T) {
 	netnstest.Enter(t)
 	require.NoError(t, Ensure(config()))
 	first := handles(t)
-	require.Len(t, first, 6)
+	require.Len(t, first, 8)
 	require.NoError(t, Ensure(config()))
 	require.Equal(t, first, handles(t), "a right table is left alone")
 
 	changed := config()
 	changed.Subnets = changed.Subnets[:1]
 	require.NoError(t, Ensure(changed))
-	require.Len(t, handles(t), 4)
+	require.Len(t, handles(t), 5)
 
 	conn, err := nftables.New()
 	require.NoError(t, err)
 	conn.FlushTable(&nftables.Table{Name: TableName, Family: nftables.TableFamilyINet})
 	require.NoError(t, conn.Flush())
 	require.NoError(t, Ensure(changed))
-	require.Len(t, handles(t), 4, "a table that someone emptied is filled again")
+	require.Len(t, handles(t), 5, "a table that someone emptied is filled again")
 
 	conn.FlushChain(&nftables.Chain{Name: filterChain, Table: &nftables.Table{Name: TableName, Family: nftables.TableFamilyINet}})
 	require.NoError(t, conn.Flush())

@@ -16,9 +16,11 @@ import (
 
 // Names of what Ensure makes.
 const (
-	TableName   = "oakestra"
-	chainName   = "postrouting"
-	filterChain = "forward"
+	TableName    = "oakestra"
+	chainName    = "postrouting"
+	filterChain  = "forward"
+	outputChain  = "output"
+	exposedChain = "exposed"
 )
 
 // Config is what the table has to say.
@@ -27,40 +29,53 @@ type Config struct {
 	Subnets []netip.Prefix
 	// Overlay are the ranges that are never masqueraded: worker subnets, service and Instance IPs.
 	Overlay []netip.Prefix
-	// TunnelPort is the overlay's UDP port. Masqueraded flows from a port of that number get another.
+	// TunnelPort is the overlay's UDP port. No masqueraded flow gets it.
 	TunnelPort uint16
+	// Own are the host's own addresses on which ports are exposed.
+	Own []netip.Addr
+	// Exposed are those ports. No masqueraded flow gets one of them.
+	Exposed []Redirect
+}
+
+// Redirect leads processes of the host to an instance.
+type Redirect struct {
+	// Protocol is the IP protocol's number, Port that of the host.
+	Protocol byte
+	Port     uint16
+	// To is the instance's namespace address, in the family that the redirection is for, and its port.
+	To netip.AddrPort
+}
+
+func tableOf() *nftables.Table {
+	return &nftables.Table{Name: TableName, Family: nftables.TableFamilyINet}
+}
+
+// chains returns the whole table. A chain that others jump to comes before them.
+func (c Config) chains() []chain {
+	return []chain{
+		{name: exposedChain, rules: c.redirects()},
+		{name: outputChain, kind: nftables.ChainTypeNAT, hook: nftables.ChainHookOutput,
+			priority: nftables.ChainPriorityNATDest, rules: c.outputs()},
+		{name: chainName, kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting,
+			priority: nftables.ChainPriorityNATSource, rules: c.masquerades()},
+		{name: filterChain, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward,
+			priority: nftables.ChainPriorityFilter, rules: c.filters()},
+	}
 }
 
 // Ensure makes the table say c. A table that already does is left alone; another is replaced in one transaction. Flows that
-// are already masqueraded keep their mapping either way.
+// are already translated keep their mapping either way.
 func Ensure(c Config) error {
-	rules, filters := c.rules(), c.filters()
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
+	chains := c.chains()
 	mark := userdata.AppendString(nil, userdata.TypeComment, fmt.Sprintf("oakestra %x", c.digest()))
-	if present(conn, chainName, len(rules), mark) && present(conn, filterChain, len(filters), mark) {
+	if !slices.ContainsFunc(chains, func(ch chain) bool { return !present(conn, ch, mark) }) {
 		return nil
 	}
-	t := conn.AddTable(&nftables.Table{Name: TableName, Family: nftables.TableFamilyINet})
-	conn.DelTable(t)
-	t = conn.AddTable(&nftables.Table{Name: TableName, Family: nftables.TableFamilyINet})
-	chain := conn.AddChain(&nftables.Chain{
-		Name: chainName, Table: t, Type: nftables.ChainTypeNAT,
-		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
-	})
-	for _, exprs := range rules {
-		conn.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: exprs, UserData: mark})
-	}
-	filter := conn.AddChain(&nftables.Chain{
-		Name: filterChain, Table: t, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
-	})
-	for _, exprs := range filters {
-		conn.AddRule(&nftables.Rule{Table: t, Chain: filter, Exprs: exprs, UserData: mark})
-	}
-	if err := conn.Flush(); err != nil {
+	if err := replace(chains, mark); err != nil {
 		return fmt.Errorf("write nftables table %s: %w (does the kernel have nf_tables with masquerading?)", TableName, err)
 	}
 	return nil
@@ -72,18 +87,18 @@ func Remove() error {
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
-	conn.DelTable(&nftables.Table{Name: TableName, Family: nftables.TableFamilyINet})
+	conn.DelTable(tableOf())
 	if err := conn.Flush(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("delete nftables table %s: %w", TableName, err)
 	}
 	return nil
 }
 
-// present reports whether a chain of the kernel's table carries the mark in each of so many rules. Any doubt is a no.
-func present(conn *nftables.Conn, chain string, rules int, mark []byte) bool {
-	t := &nftables.Table{Name: TableName, Family: nftables.TableFamilyINet}
-	have, err := conn.GetRules(t, &nftables.Chain{Name: chain, Table: t})
-	if err != nil || len(have) != rules {
+// present reports whether a chain of the kernel's table carries the mark in each of its rules. Any doubt is a no.
+func present(conn *nftables.Conn, ch chain, mark []byte) bool {
+	t := tableOf()
+	have, err := conn.GetRules(t, &nftables.Chain{Name: ch.name, Table: t})
+	if err != nil || len(have) != len(ch.rules) {
 		return false
 	}
 	for _, r := range have {
@@ -96,6 +111,6 @@ func present(conn *nftables.Conn, chain string, rules int, mark []byte) bool {
 
 // digest changes whenever the rules would.
 func (c Config) digest() []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "v2 %v %v %d", c.Subnets, c.Overlay, c.TunnelPort))
+	sum := sha256.Sum256(fmt.Appendf(nil, "v3 %v %v %d %v %v", c.Subnets, c.Overlay, c.TunnelPort, c.Own, c.Exposed))
 	return sum[:8]
 }

@@ -87,6 +87,8 @@ func (s *Set) replace(old, e *entry, ns namespace) error {
 	s.put(e)
 	switch {
 	case old == nil:
+	case old.Generation == e.Generation && old.Namespace == e.Namespace && old.ifindex == e.ifindex:
+		// The same copy, of which something else is said: its flows go on.
 	case old.Interface == e.Interface:
 		// The flows so far are those of a dead copy.
 		if err := s.cfg.Datapath.PurgeEndpoint(old.addresses()...); err != nil {
@@ -161,15 +163,8 @@ func (s *Set) rest(addrs ...netip.Addr) {
 
 // sameAs reports whether e differs from old in nothing that packets depend on.
 func (e *entry) sameAs(old *entry) bool {
-	if len(e.Addresses) != len(old.Addresses) {
-		return false
-	}
-	for i := range e.Addresses {
-		if e.Addresses[i] != old.Addresses[i] {
-			return false
-		}
-	}
-	return e.InstanceKey == old.InstanceKey && e.Generation == old.Generation && e.JobName == old.JobName && e.NetNS == old.NetNS &&
+	return slices.Equal(e.Addresses, old.Addresses) && slices.Equal(e.Ports, old.Ports) &&
+		e.InstanceKey == old.InstanceKey && e.Generation == old.Generation && e.JobName == old.JobName && e.NetNS == old.NetNS &&
 		e.Namespace == old.Namespace && e.InstanceIP == old.InstanceIP && e.InstanceIPv6 == old.InstanceIPv6 &&
 		e.Gateway == old.Gateway && e.NamespaceIP == old.NamespaceIP && e.NamespaceIPv6 == old.NamespaceIPv6 &&
 		e.Tag == old.Tag && e.Interface == old.Interface

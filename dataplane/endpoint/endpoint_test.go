@@ -192,6 +192,22 @@ func TestSameGenerationChangesNothingAndMendsWhatIsBroken(t *testing.T) {
 	require.Contains(t, w.kernel.purged, first.NamespaceIP)
 }
 
+func TestPortsOfTheSameGenerationChangeAndFlowsGoOn(t *testing.T) {
+	w := newWorker(t)
+	want := request(0, 1, netnstest.NewBound(t, "a"))
+	_, err := w.Attach(context.Background(), want)
+	require.NoError(t, err)
+	w.kernel.purged = nil
+	want.Ports = []wire.Port{{Host: 80, Container: 8080, Protocol: wire.ProtocolTCP}}
+	got, err := w.Attach(context.Background(), want)
+	require.NoError(t, err)
+	require.Equal(t, want.Ports, got.Ports)
+	require.Equal(t, 2, w.changes)
+	require.Empty(t, w.kernel.purged)
+	w.restart(t)
+	require.Equal(t, want.Ports, w.List()[0].Ports, "they are on disk")
+}
+
 func TestSameGenerationInANewNamespaceKeepsAddressAndTag(t *testing.T) {
 	w := newWorker(t)
 	first, err := w.Attach(context.Background(), request(0, 1, netnstest.NewBound(t, "a")))

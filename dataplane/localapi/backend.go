@@ -9,6 +9,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/endpoint"
+	"github.com/oakestra/oakestra-ebpf/dataplane/expose"
 )
 
 // Backend does what the API is asked for.
@@ -25,6 +26,11 @@ type Backend interface {
 // ErrConflict is wrapped by errors of a [Backend] that refuses because of what it holds already.
 var ErrConflict = errors.New("conflict")
 
+// elsewhere reports whether another worker may be able to do what this one refuses.
+func elsewhere(err error) bool {
+	return errors.Is(err, endpoint.ErrFull) || errors.Is(err, expose.ErrTaken)
+}
+
 // statusOf returns the HTTP status of an error of the backend.
 func statusOf(err error) int {
 	for _, k := range []struct {
@@ -32,7 +38,9 @@ func statusOf(err error) int {
 		status int
 	}{
 		{endpoint.ErrInvalid, http.StatusBadRequest},
+		{expose.ErrInvalid, http.StatusBadRequest},
 		{endpoint.ErrStale, http.StatusConflict},
+		{expose.ErrTaken, http.StatusConflict},
 		{ErrConflict, http.StatusConflict},
 		{endpoint.ErrNotReady, http.StatusServiceUnavailable},
 		{endpoint.ErrFull, http.StatusInsufficientStorage},

@@ -140,7 +140,7 @@ func (h *handler) decode(w http.ResponseWriter, r *http.Request, into any) bool 
 }
 
 func (h *handler) refuse(w http.ResponseWriter, status int, err error) {
-	h.answer(w, status, wire.LocalError{Error: err.Error()})
+	h.answer(w, status, wire.LocalError{Error: err.Error(), Elsewhere: elsewhere(err)})
 }
 
 func (h *handler) answer(w http.ResponseWriter, status int, v any) {

@@ -25,6 +25,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/bpf/features"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/endpoint"
+	"github.com/oakestra/oakestra-ebpf/dataplane/expose"
 	"github.com/oakestra/oakestra-ebpf/dataplane/upcall"
 )
 
@@ -101,11 +102,14 @@ func TestCalls(t *testing.T) {
 func TestErrorsHaveTheirStatus(t *testing.T) {
 	for err, want := range map[error]int{
 		endpoint.ErrInvalid: 400, endpoint.ErrStale: 409, ErrConflict: 409, endpoint.ErrNotReady: 503, endpoint.ErrFull: 507,
+		expose.ErrTaken:     409,
+		expose.ErrInvalid:   400,
 		errors.New("other"): 500,
 	} {
 		status, answer := do(NewHandler(&script{err: fmt.Errorf("wrapped: %w", err)}, nil, quiet), "PUT", "/v1/endpoints", "{}")
 		require.Equal(t, want, status)
 		require.Contains(t, answer, `{"error":"wrapped: `)
+		require.Equal(t, errors.Is(err, endpoint.ErrFull) || errors.Is(err, expose.ErrTaken), strings.Contains(answer, `"elsewhere":true`), answer)
 	}
 }
 
