@@ -82,6 +82,7 @@ func TestEndStateDependsOnFactsAlone(t *testing.T) {
 func FuzzNetMessages(f *testing.F) {
 	f.Add([]byte(`{"public_key":"MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=","endpoints":[{"service_id":"s","instance_number":0,"generation":{"placement":1,"move":1},"namespace_ip":"10.18.1.9","tag":7}]}`))
 	f.Add([]byte(`{"addresses":[{"address":"10.30.0.1"},{"address":""}]}`))
+	f.Add([]byte(`{"names":[{"organization":"o","name":"c.d.a.b.oak"},{"name":"9.c.d.a.b.oak"},{"name":"1.0.30.10.in-addr.arpa","held":{"epoch":9}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b := newBed(time.Time{})
 		b.service(at(1, 0, 1, wire.StateRunning))
