@@ -53,6 +53,7 @@ func TestNames(t *testing.T) {
 		}
 	})
 	t.Run("InstanceComesAndGoes", func(t *testing.T) { comesAndGoes(t, s, v) })
+	t.Run("OtherOrganization", func(t *testing.T) { otherOrganization(t, s, v) })
 	t.Run("RestartAlone", func(t *testing.T) { namesAlone(t, s, v) })
 }
 
