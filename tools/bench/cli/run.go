@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,7 @@ type runOptions struct {
 	progress       io.Writer
 	out            io.Writer
 	version        string
+	failed         []string // slices that could not be measured
 }
 
 func runCommand(version string, out, progress io.Writer) *cobra.Command {
@@ -86,17 +88,24 @@ func (o *runOptions) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return o.report(parts, s)
+	if err := o.report(parts, s); err != nil {
+		return err
+	}
+	if len(o.failed) > 0 {
+		return fmt.Errorf("not all could be measured: %s", strings.Join(o.failed, ", "))
+	}
+	return nil
 }
 
-// part measures the rounds of a part that are missing.
+// part measures the rounds of a part that are missing, and what its setups' programming takes if that is. It names what cannot be
+// measured and goes on without.
 func (o *runOptions) part(ctx context.Context, p plan.Part, s *session.Session, options trial.Options) (err error) {
-	var names []string
-	for _, slice := range p.Slices {
-		names = append(names, slice.Name())
+	missing := missingRounds(p, s)
+	speeds, err := o.missingSpeeds(p, s)
+	if err != nil {
+		return err
 	}
-	have := s.Has(p.Name, names)
-	if len(have) >= p.Rounds {
+	if len(missing) == 0 && len(speeds) == 0 {
 		o.say("%s: all %d rounds are there", p.Name, p.Rounds)
 		return nil
 	}
@@ -106,38 +115,107 @@ func (o *runOptions) part(ctx context.Context, p plan.Part, s *session.Session, 
 	}
 	defer func() { err = errors.Join(err, stage.Close()) }()
 	o.say("%s: building %d setups", p.Name, len(p.Setups()))
-	if err := stage.Build(ctx, p.Setups()); err != nil {
-		return err
+	failed := map[plan.Setup]error{}
+	for _, setup := range p.Setups() {
+		if failed[setup] = stage.Build(ctx, setup); failed[setup] != nil {
+			o.say("%s: %v", p.Name, failed[setup])
+		}
 	}
 	p.Slices = slices.DeleteFunc(p.Slices, func(slice plan.Slice) bool {
-		can := stage.Can(slice)
-		if !can {
-			o.say("%s: NOT MEASURED: containers have no IPv6 addresses", slice.Name())
+		err := failed[slice.Variant.Setup]
+		if err == nil {
+			if err = stage.Probe(ctx, slice); err != nil {
+				o.say("%s: %v", p.Name, err)
+			}
 		}
-		return !can
+		if err != nil {
+			o.failed = append(o.failed, slice.Name())
+		}
+		return err != nil
 	})
-	for n := range p.Rounds {
-		if have[n] {
-			continue
-		}
-		start := time.Now()
-		r := session.Round{Part: p.Name, Number: n, Results: map[string]load.Result{}}
-		for _, slice := range p.Round(n) {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			result, err := stage.Measure(ctx, slice)
-			if err != nil {
-				return err
-			}
-			r.Results[slice.Name()] = result
-		}
-		if err := s.Add(r); err != nil {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if len(p.Slices) == 0 {
+		return nil
+	}
+	for _, n := range missing {
+		if err := o.round(ctx, p, n, s, stage); err != nil {
 			return err
 		}
-		o.say("%s: round %d of %d took %.0f s", p.Name, n+1, p.Rounds, time.Since(start).Seconds())
+	}
+	for _, setup := range speeds {
+		if failed[setup] != nil {
+			continue
+		}
+		speed, err := stage.Speed(ctx, setup)
+		if err != nil {
+			return err
+		}
+		if err := s.AddSpeed(speed); err != nil {
+			return err
+		}
+		o.say("%s: a change takes %.2f ms, p99 %.2f ms", setup.Name(), speed.P50, speed.P99)
 	}
 	return nil
+}
+
+func missingRounds(p plan.Part, s *session.Session) (out []int) {
+	var names []string
+	for _, slice := range p.Slices {
+		names = append(names, slice.Name())
+	}
+	have := s.Has(p.Name, names)
+	for n := range p.Rounds {
+		if !have[n] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// missingSpeeds are the setups of a whole part of growth whose programming was not measured.
+func (o *runOptions) missingSpeeds(p plan.Part, s *session.Session) (out []plan.Setup, err error) {
+	if p.Name != plan.Many(0).Name {
+		return nil, nil
+	}
+	have, err := s.Speeds()
+	if err != nil {
+		return nil, err
+	}
+	for _, setup := range p.Setups() {
+		if !slices.ContainsFunc(have, func(h session.Speed) bool {
+			return h.Way == string(setup.Way) && h.Services == setup.Services && h.Endpoints == setup.Endpoints
+		}) {
+			out = append(out, setup)
+		}
+	}
+	return out, nil
+}
+
+// round measures one round; what fails is tried once more before the run ends with it.
+func (o *runOptions) round(ctx context.Context, p plan.Part, n int, s *session.Session, stage *trial.Stage) error {
+	start := time.Now()
+	if err := stage.Ensure(ctx); err != nil {
+		return err
+	}
+	r := session.Round{Part: p.Name, Number: n, Results: map[string]load.Result{}}
+	for _, slice := range p.Round(n) {
+		result, err := stage.Measure(ctx, slice)
+		if err != nil && ctx.Err() == nil {
+			o.say("%s: %v: trying once more", p.Name, err)
+			result, err = stage.Measure(ctx, slice)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		r.Results[slice.Name()] = result
+	}
+	o.say("%s: round %d of %d took %.0f s", p.Name, n+1, p.Rounds, time.Since(start).Seconds())
+	return s.Add(r)
 }
 
 // report prints the report of what there is, and writes it beside the rounds.

@@ -5,11 +5,13 @@ package lab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -119,6 +121,31 @@ func startAs(cmd *exec.Cmd, c Command) error {
 
 // PID is the process's number.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Pin has all of the process's threads run on some processors only, and what they start.
+func (p *Process) Pin(cpus []int) error {
+	var set unix.CPUSet
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
+	// A thread that starts meanwhile has the affinity of the one that starts it: after the second look none is left.
+	for range 2 {
+		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.PID()))
+		if err != nil {
+			return fmt.Errorf("pin process %d: %w", p.PID(), err)
+		}
+		for _, t := range tasks {
+			id, err := strconv.Atoi(t.Name())
+			if err != nil {
+				return fmt.Errorf("pin process %d: %w", p.PID(), err)
+			}
+			if err := unix.SchedSetaffinity(id, &set); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("pin process %d: %w", p.PID(), err)
+			}
+		}
+	}
+	return nil
+}
 
 // Running reports whether it has not ended.
 func (p *Process) Running() bool {

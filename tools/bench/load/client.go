@@ -4,7 +4,6 @@ package load
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,8 +19,8 @@ type run struct {
 	recording atomic.Bool
 	units     atomic.Uint64 // of kinds that the client counts
 	latency   histogram     // written by the one thread that measures it, while recording
-	loops     sync.WaitGroup
-	ready     sync.WaitGroup
+	ready     atomic.Int32  // loops whose traffic flows, or has failed
+	ended     atomic.Int32
 
 	mu  sync.Mutex
 	err error
@@ -52,16 +51,13 @@ func (r *run) measure() (Result, error) {
 	}
 	defer clocks.close()
 	loop, threads := r.loop()
-	for i := range threads {
-		r.ready.Add(1)
-		r.loops.Go(func() {
-			runtime.LockOSThread()
-			if err := loop(i); err != nil {
-				r.fail(err)
-			}
-		})
-	}
-	r.ready.Wait()
+	begin(threads, func(i int) {
+		if err := loop(i); err != nil {
+			r.fail(err)
+		}
+		r.ended.Add(1)
+	})
+	await(&r.ready, threads)
 	time.Sleep(r.Warm)
 
 	units := r.units.Load
@@ -82,7 +78,7 @@ func (r *run) measure() (Result, error) {
 	}
 	r.recording.Store(false)
 	r.stop.Store(true)
-	r.loops.Wait()
+	await(&r.ended, threads)
 	if r.err != nil {
 		return Result{}, r.err
 	}
@@ -142,7 +138,7 @@ func (r *run) open(i, kind int) (int, error) {
 
 func (r *run) bulk(i int) error {
 	fd, err := r.open(i, unix.SOCK_STREAM)
-	r.ready.Done()
+	r.ready.Add(1)
 	if err != nil {
 		return err
 	}
@@ -158,7 +154,7 @@ func (r *run) bulk(i int) error {
 
 func (r *run) request(int) error {
 	fd, err := r.open(0, unix.SOCK_STREAM)
-	r.ready.Done()
+	r.ready.Add(1)
 	if err != nil {
 		return err
 	}
@@ -210,7 +206,7 @@ func (r *run) connect(int) error {
 	for i := 0; !r.stop.Load(); i++ {
 		err := r.once(i, buffer)
 		if i == 0 {
-			r.ready.Done()
+			r.ready.Add(1)
 		}
 		if err != nil {
 			return err
@@ -236,7 +232,7 @@ func (r *run) udp(int) error {
 		buffer[0] = wantsAnswer
 		err = exchange(fd, buffer)
 	}
-	r.ready.Done()
+	r.ready.Add(1)
 	if err != nil {
 		return err
 	}

@@ -26,19 +26,19 @@ func Serve(s Server, ready io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var sockets []int
 	for _, path := range s.Namespaces {
 		fd, err := listenIn(path, s)
 		if err != nil {
 			return fmt.Errorf("listen in namespace %q: %w", path, err)
 		}
-		n := 1
-		if s.Kind == Bulk {
-			n = s.Streams
-		}
-		for range n {
-			go serveLoop(s.Kind, fd, shared.take())
-		}
+		sockets = append(sockets, fd)
 	}
+	each := 1
+	if s.Kind == Bulk {
+		each = s.Streams
+	}
+	begin(each*len(sockets), func(i int) { serveLoop(s.Kind, sockets[i/each], shared.take()) })
 	if _, err := fmt.Fprintln(ready, "ready"); err != nil {
 		return fmt.Errorf("say that the server is ready: %w", err)
 	}
@@ -71,9 +71,9 @@ func listenIn(path string, s Server) (fd int, err error) {
 }
 
 func listen(s Server) (int, error) {
-	any := netip.IPv4Unspecified()
+	unspecified := netip.IPv4Unspecified()
 	if s.IPv6 {
-		any = netip.IPv6Unspecified()
+		unspecified = netip.IPv6Unspecified()
 	}
 	var sa unix.Sockaddr
 	if s.IPv6 {
@@ -81,7 +81,7 @@ func listen(s Server) (int, error) {
 	} else {
 		sa = &unix.SockaddrInet4{Port: int(s.Kind.Port())}
 	}
-	a := addressOf(netip.AddrPortFrom(any, 0))
+	a := addressOf(netip.AddrPortFrom(unspecified, 0))
 	kind := unix.SOCK_STREAM
 	if s.Kind == UDP {
 		kind = unix.SOCK_DGRAM
@@ -112,9 +112,8 @@ func listen(s Server) (int, error) {
 	return fd, nil
 }
 
-// serveLoop has a thread for ever. Errors end one connection only: the client sees them.
+// serveLoop goes on for ever. Errors end one connection only: the client sees them.
 func serveLoop(kind Kind, fd int, count *uint64) {
-	runtime.LockOSThread()
 	if kind == UDP {
 		serveUDP(fd, count)
 		return

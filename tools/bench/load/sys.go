@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -18,14 +19,39 @@ import (
 // told of the system call.
 const threads = 400
 
-// settle makes the process fit for measuring. No garbage is collected, since that would have to stop threads that Go cannot.
+// settle makes the process fit for measuring. No garbage is collected, since that would have to stop threads that Go cannot; so
+// that comes first.
 func settle() {
-	runtime.GOMAXPROCS(threads)
 	debug.SetGCPercent(-1)
+	runtime.GOMAXPROCS(threads)
 }
 
-// Environment is what the processes of this package need besides their own: without it Go interrupts system calls by signals.
-func Environment() string { return "GODEBUG=asyncpreemptoff=1" }
+// begin starts n loops, each on a thread of its own, and returns once all of them are at work.
+//
+// A loop in the kernel keeps Go's processor, and with it whatever else Go has queued there; nobody looks for that unless woken. So who waits
+// for a loop does not wait to be woken by it, but sleeps and looks: Go does see to overdue timers.
+func begin(n int, loop func(i int)) {
+	var started atomic.Int32
+	for i := range n {
+		go func() {
+			runtime.LockOSThread()
+			started.Add(1)
+			loop(i)
+		}()
+	}
+	await(&started, n)
+}
+
+// await sleeps until the counter has come to n.
+func await(counter *atomic.Int32, n int) {
+	for counter.Load() < int32(n) {
+		time.Sleep(500 * time.Microsecond)
+	}
+}
+
+// Environment is what the processes of this package need besides their own: without it Go interrupts system calls by signals, and may
+// be about to collect garbage before it can be told not to.
+func Environment() []string { return []string{"GODEBUG=asyncpreemptoff=1", "GOGC=off"} }
 
 func read(fd int, p []byte) (int, syscall.Errno) {
 	for {

@@ -40,6 +40,7 @@ type broker struct {
 	srv    *mochi.Server
 
 	mu       sync.Mutex
+	wanted   func(wire.NetInterest) // answers what the worker wants routes for
 	heard    map[string][]byte
 	revision uint64
 }
@@ -126,9 +127,7 @@ func (b *broker) serve(ns *lab.Namespace) error {
 		return fmt.Errorf("open the broker: %w", err)
 	}
 	if err := b.srv.Subscribe("nodes/#", 1, func(_ *mochi.Client, _ packets.Subscription, pk packets.Packet) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.heard[pk.TopicName] = slices.Clone(pk.Payload)
+		b.hear(pk.TopicName, slices.Clone(pk.Payload))
 	}); err != nil {
 		return fmt.Errorf("listen to workers: %w", err)
 	}
@@ -136,6 +135,26 @@ func (b *broker) serve(ns *lab.Namespace) error {
 		return fmt.Errorf("serve the broker: %w", err)
 	}
 	return nil
+}
+
+func (b *broker) hear(topic string, payload []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.heard[topic] = payload
+	if topic != wire.Topic(b.worker, wire.TopicNetInterest) || b.wanted == nil {
+		return
+	}
+	var m wire.NetInterest
+	if err := json.Unmarshal(payload, &m); err == nil {
+		go b.wanted(m) // it publishes, and this is the broker's own call
+	}
+}
+
+// onInterest has f answer what the worker wants from now on.
+func (b *broker) onInterest(f func(wire.NetInterest)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wanted = f
 }
 
 func (b *broker) close() { _ = b.srv.Close() }

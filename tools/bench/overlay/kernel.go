@@ -4,13 +4,16 @@ package overlay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // vips opens the map of addresses of the client's worker.
@@ -32,15 +35,42 @@ func has(m *ebpf.Map, a netip.Addr) bool {
 	return m.Lookup(bpf.AddrFrom(a), &value) == nil
 }
 
-// inKernel waits until an address can be used.
-func (o *Overlay) inKernel(ctx context.Context, a netip.Addr) error {
+// Change adds one instance to a service that no traffic goes through, n times over, and returns how long each took: from publishing the
+// service's routes until the instance's own address, which is written last, is in the kernel. Between two it is removed again.
+func (o *Overlay) Change(ctx context.Context, n int) ([]time.Duration, error) {
 	m, err := o.vips()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = m.Close() }()
-	if err := o.a.eventually(ctx, fmt.Sprintf("address %s is in the kernel", a), func() (bool, error) { return has(m, a), nil }); err != nil {
-		return fmt.Errorf("%w%s", err, o.a.complaint())
+	s := service(o.options.Services)
+	if s <= otherWorker || o.options.PerService >= maxInstances {
+		return nil, errors.New("change a service: there is none to change")
 	}
-	return nil
+	with := o.options.PerService + 1
+	added := s.instance(with - 1).v4
+	var out []time.Duration
+	for range n {
+		for _, instances := range []int{with, with - 1} {
+			payload, err := o.announcement(s, instances)
+			if err != nil {
+				return nil, err
+			}
+			start := time.Now()
+			if err := o.a.send(wire.TopicNetRoutes+s.id(), payload, false); err != nil {
+				return nil, err
+			}
+			for has(m, added) != (instances == with) {
+				if time.Since(start) > patience || ctx.Err() != nil {
+					return nil, fmt.Errorf("change a service: nothing came of it in %v%s", time.Since(start), o.a.complaint())
+				}
+				time.Sleep(20 * time.Microsecond)
+			}
+			if instances == with {
+				out = append(out, time.Since(start))
+			}
+			time.Sleep(time.Millisecond) // what follows of the removal
+		}
+	}
+	return out, nil
 }

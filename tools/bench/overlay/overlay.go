@@ -5,8 +5,11 @@ package overlay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/tools/bench/lab"
@@ -17,8 +20,6 @@ import (
 type Options struct {
 	// Program is NetManager's.
 	Program string
-	// CPUs are the processors that NetManagers may run on.
-	CPUs []int
 	// Instances is how many servers each of the two services has that traffic goes through.
 	Instances int
 	// Services is how many services the client's worker knows in all, each of the others with PerService instances on the other worker.
@@ -31,7 +32,8 @@ type Overlay struct {
 	options Options
 	a, b    *worker
 	routes  map[service]wire.NetRoutes // of the services that traffic goes through
-	ipv6    bool
+	// Loaded is how long it took until all services were in the kernel.
+	Loaded time.Duration
 }
 
 // New makes two workers with a client, servers and routes.
@@ -73,9 +75,6 @@ func (o *Overlay) Stop() {
 	o.Close()
 }
 
-// IPv6 reports whether containers have addresses of that family.
-func (o *Overlay) IPv6() bool { return o.ipv6 }
-
 // name is a worker's: of its folder of pins too.
 func (o *Overlay) name(w string) string { return "oakbench-" + o.pair.Name + "-" + w }
 
@@ -96,7 +95,6 @@ func (o *Overlay) populate(ctx context.Context) (err error) {
 	if err := topology.Tune(o.pair.Client); err != nil {
 		return err
 	}
-	o.ipv6 = client.NamespaceIPv6.IsValid()
 	serverSources := []wire.LocalEndpoint{}
 	for _, at := range []struct {
 		place   topology.Place
@@ -133,7 +131,9 @@ func (o *Overlay) populate(ctx context.Context) (err error) {
 	if err := o.b.meet(o.a, []wire.LocalEndpoint{client}); err != nil {
 		return err
 	}
-	return o.Announce(ctx)
+	o.a.onInterest(o.answer)
+	o.Loaded, err = o.Announce(ctx)
+	return err
 }
 
 func route(e wire.LocalEndpoint, worker string) wire.RouteInstance {
@@ -150,42 +150,102 @@ func (w *worker) meet(other *worker, there []wire.LocalEndpoint) error {
 	return w.publish(wire.TopicNetPeers, wire.NetPeers{Header: w.stamp(), Peers: []wire.NetPeer{p}}, false)
 }
 
-// Announce publishes all services with new stamps, and waits until the last of them is in the kernel.
-func (o *Overlay) Announce(ctx context.Context) error {
-	last := otherWorker
-	for _, s := range []service{sameWorker, otherWorker} {
-		r := o.routes[s]
-		r.Header = o.a.stamp()
-		if err := o.a.publish(wire.TopicNetRoutes+r.ServiceID, r, false); err != nil {
-			return err
-		}
+// Announce publishes all services with new stamps, and waits until each is in the kernel. It returns how long that took.
+func (o *Overlay) Announce(ctx context.Context) (time.Duration, error) {
+	type message struct {
+		topic   string
+		payload []byte
 	}
-	for s := fillers; int(s) <= o.options.Services; s++ {
-		m, err := o.filler(s, o.options.PerService)
+	var all []message
+	var last []netip.Addr
+	for s := sameWorker; int(s) <= o.options.Services; s++ {
+		payload, err := o.announcement(s, o.options.PerService)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if err := o.a.send(wire.TopicNetRoutes+s.id(), m, false); err != nil {
-			return err
-		}
-		last = s
+		all, last = append(all, message{wire.TopicNetRoutes + s.id(), payload}), append(last, s.address(wire.PolicyRoundRobin, false))
 	}
-	return o.inKernel(ctx, last.address(wire.PolicyRoundRobin, false))
+	m, err := o.vips()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = m.Close() }()
+	start := time.Now()
+	for _, a := range all {
+		if err := o.a.send(a.topic, a.payload, false); err != nil {
+			return 0, err
+		}
+	}
+	err = o.a.eventually(ctx, fmt.Sprintf("all of %d services are in the kernel", len(last)), func() (bool, error) {
+		for len(last) > 0 && has(m, last[len(last)-1]) {
+			last = last[:len(last)-1]
+		}
+		return len(last) == 0, nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("%w%s", err, o.a.complaint())
+	}
+	return time.Since(start), nil
 }
 
-// filler is the message of a service that is there only to be looked up among.
-func (o *Overlay) filler(s service, instances int) ([]byte, error) {
-	r := wire.NetRoutes{Header: o.a.stamp(), ServiceID: s.id(), JobName: jobName, Addresses: s.addresses()}
-	for n := range instances {
-		i := s.instance(n)
-		r.Instances = append(r.Instances, wire.RouteInstance{Number: n, Generation: first, InstanceIP: i.v4, InstanceIPv6: i.v6, Peer: workerB,
-			NamespaceIP: i.elsewhere(false), NamespaceIPv6: i.elsewhere(true), Tag: uint32(n + 1), State: wire.StateRunning})
+// Ensure announces the services again if NetManager has dropped them, as it does with what nobody looks up for long.
+func (o *Overlay) Ensure(ctx context.Context) error {
+	m, err := o.vips()
+	if err != nil {
+		return err
 	}
+	defer func() { _ = m.Close() }()
+	for _, s := range []service{sameWorker, otherWorker, service(o.options.Services)} {
+		if !has(m, s.address(wire.PolicyRoundRobin, false)) {
+			_, err := o.Announce(ctx)
+			return err
+		}
+	}
+	return nil
+}
+
+// answer publishes the services that traffic goes through whenever the worker asks for one of them.
+func (o *Overlay) answer(m wire.NetInterest) {
+	for _, s := range []service{sameWorker, otherWorker} {
+		for _, a := range s.addresses() {
+			if slices.ContainsFunc(m.Addresses, func(i wire.InterestAddress) bool { return i.Address == a.Address && i.Held.IsZero() }) {
+				if payload, err := o.announcement(s, 0); err == nil {
+					_ = o.a.send(wire.TopicNetRoutes+s.id(), payload, false) // asked for again if it is lost
+				}
+				break
+			}
+		}
+	}
+}
+
+// Pin has both NetManagers run on some processors only.
+func (o *Overlay) Pin(cpus []int) error {
+	return errors.Join(o.a.process.Pin(cpus), o.b.process.Pin(cpus))
+}
+
+// announcement is the message of a service. Only the two with servers have instances that packets can be sent to; the others, of the given
+// number of instances, are there to be looked up among.
+func (o *Overlay) announcement(s service, instances int) ([]byte, error) {
+	r, real := o.routes[s]
+	if !real {
+		r = o.filler(s, instances)
+	}
+	r.Header = o.a.stamp()
 	payload, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("encode the routes of a service: %w", err)
 	}
 	return payload, nil
+}
+
+func (o *Overlay) filler(s service, instances int) wire.NetRoutes {
+	r := wire.NetRoutes{ServiceID: s.id(), JobName: jobName, Addresses: s.addresses()}
+	for n := range instances {
+		i := s.instance(n)
+		r.Instances = append(r.Instances, wire.RouteInstance{Number: n, Generation: first, InstanceIP: i.v4, InstanceIPv6: i.v6, Peer: workerB,
+			NamespaceIP: i.elsewhere(false), NamespaceIPv6: i.elsewhere(true), Tag: uint32(n + 1), State: wire.StateRunning})
+	}
+	return r
 }
 
 // Target is the address to reach the servers of a place by.

@@ -47,7 +47,7 @@ func (o *Overlay) startWorker(ctx context.Context, ns *lab.Namespace, name, id s
 		return nil, fmt.Errorf("make the log of worker %s: %w", name, err)
 	}
 	defer func() { _ = log.Close() }()
-	w.process, err = o.pair.Lab.Start(lab.Command{Namespace: ns, CPUs: o.options.CPUs, Path: o.options.Program, Stdout: log, Stderr: log, Args: []string{
+	w.process, err = o.pair.Lab.Start(lab.Command{Namespace: ns, Path: o.options.Program, Stdout: log, Stderr: log, Args: []string{
 		"--name", name, "--state-dir", filepath.Join(dir, "state"), "--run-dir", filepath.Join(dir, "run"), "--socket", w.socket,
 		"--bpffs", o.pair.Lab.BPFFS(), "--uplink", topology.Uplink, "--log-level", "info",
 	}})

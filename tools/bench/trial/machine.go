@@ -12,12 +12,9 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/bench/report"
 )
 
-// countCPUs is how many processors the machine has.
-func countCPUs() int { return runtime.NumCPU() }
-
 // Describe says what machine this is. What cannot be found out is left empty.
 func Describe(version string) report.Machine {
-	m := report.Machine{Version: version, At: time.Now().UTC(), CPUs: countCPUs(), Programs: map[string]string{}}
+	m := report.Machine{Version: version, At: time.Now().UTC(), CPUs: runtime.NumCPU(), Programs: map[string]string{}}
 	m.Kernel = firstLine("/proc/sys/kernel/osrelease")
 	m.Clock = firstLine("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -28,7 +25,7 @@ func Describe(version string) report.Machine {
 			}
 		}
 	}
-	for _, p := range []string{"nft", "iptables-restore"} {
+	for _, p := range []string{"nft", iptablesRestore} {
 		if out, err := exec.Command(p, "--version").Output(); err == nil {
 			m.Programs[p] = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(string(out)), p))
 		}

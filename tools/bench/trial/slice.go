@@ -10,9 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/tools/bench/lab"
@@ -20,31 +18,11 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/bench/plan"
 )
 
-// Options of a stage.
-type Options struct {
-	// Self is this program, which is server, client and spinner too; NetManager is this project's.
-	Self, NetManager string
-	// CPU is the processor that is measured.
-	CPU int
-	// Time is how long a slice is measured.
-	Time     time.Duration
-	Progress func(format string, args ...any)
-}
-
-// Stage is where a part of a run is measured.
-type Stage struct {
-	options Options
-	lab     *lab.Lab
-	others  []int // processors that are not measured
-	softirq int
-	spinner *lab.Process
-	setups  map[plan.Setup]*setup
-}
-
 // Times around a measurement.
 const (
 	warm         = 50 * time.Millisecond
 	calm         = 20 * time.Millisecond // after a slice, for what is still under way
+	probeTime    = 20 * time.Millisecond
 	sliceTimeout = 15 * time.Second
 )
 
@@ -54,57 +32,19 @@ const (
 	attempts  = 3
 )
 
-// Open opens a stage. It has no setups yet.
-func Open(o Options) (*Stage, error) {
-	softirq, err := findThread(fmt.Sprintf("ksoftirqd/%d", o.CPU))
-	if err != nil {
-		return nil, err
+// Probe finds out whether a slice can be measured at all.
+func (s *Stage) Probe(ctx context.Context, slice plan.Slice) error {
+	p := s.setups[slice.Variant.Setup]
+	if p == nil {
+		return fmt.Errorf("try %s: its setup is not built", slice.Name())
 	}
-	l, err := lab.Open()
-	if err != nil {
-		return nil, err
+	if err := p.offload(slice.Variant.Plain); err != nil {
+		return err
 	}
-	s := &Stage{options: o, lab: l, softirq: softirq, setups: map[plan.Setup]*setup{}}
-	for cpu := range countCPUs() {
-		if cpu != o.CPU {
-			s.others = append(s.others, cpu)
-		}
-	}
-	if s.spinner, err = l.Start(lab.Command{CPUs: []int{o.CPU}, Idle: true, Path: o.Self, Args: []string{"spin"}, Env: []string{load.Environment()}}); err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	l.Keep(s.spinner)
-	return s, nil
-}
-
-// Close takes everything down.
-func (s *Stage) Close() error {
-	for _, p := range s.setups {
-		s.close(p)
-	}
-	return s.lab.Close()
-}
-
-// Build makes the setups that are not there yet.
-func (s *Stage) Build(ctx context.Context, setups []plan.Setup) error {
-	for _, p := range setups {
-		if s.setups[p] != nil {
-			continue
-		}
-		built, err := s.build(ctx, p)
-		if err != nil {
-			return err
-		}
-		s.setups[p] = built
+	if _, err := s.once(ctx, p, slice, probeTime); err != nil {
+		return fmt.Errorf("try %s: %w", slice.Name(), err)
 	}
 	return nil
-}
-
-// Can reports whether the slice's setup, which is built, does what the slice needs.
-func (s *Stage) Can(slice plan.Slice) bool {
-	p := s.setups[slice.Variant.Setup]
-	return p.overlay == nil || !slice.Variant.IPv6 || p.overlay.IPv6()
 }
 
 // Measure measures a slice. It measures again what strangers disturbed, and returns the least disturbed.
@@ -117,7 +57,7 @@ func (s *Stage) Measure(ctx context.Context, slice plan.Slice) (best load.Result
 		return best, err
 	}
 	for i := range attempts {
-		r, err := s.once(ctx, p, slice)
+		r, err := s.once(ctx, p, slice, s.options.Time)
 		if err != nil {
 			return best, fmt.Errorf("measure %s: %w", slice.Name(), err)
 		}
@@ -132,7 +72,7 @@ func (s *Stage) Measure(ctx context.Context, slice plan.Slice) (best load.Result
 }
 
 // once starts a server and a client, and ends both.
-func (s *Stage) once(ctx context.Context, p *setup, slice plan.Slice) (r load.Result, err error) {
+func (s *Stage) once(ctx context.Context, p *setup, slice plan.Slice, duration time.Duration) (r load.Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sliceTimeout)
 	defer cancel()
 	v, w := slice.Variant, slice.Workload
@@ -158,7 +98,7 @@ func (s *Stage) once(ctx context.Context, p *setup, slice plan.Slice) (r load.Re
 	}
 	var out bytes.Buffer
 	cp, err := s.run(p.Client, "measure", load.Client{
-		Kind: w.Kind, Targets: p.targets(v, w.Kind), Streams: w.Streams, Warm: warm, Time: s.options.Time, Counters: counters,
+		Kind: w.Kind, Targets: p.targets(v, w.Kind), Streams: w.Streams, Warm: warm, Time: duration, Counters: counters,
 		Server: sp.PID(), Spinner: s.spinner.PID(), Softirq: s.softirq,
 	}, &out)
 	if err != nil {
@@ -181,7 +121,7 @@ func (s *Stage) run(ns *lab.Namespace, role string, told any, out io.Writer) (*l
 		return nil, fmt.Errorf("encode what the %s process is told: %w", role, err)
 	}
 	return s.lab.Start(lab.Command{
-		Namespace: ns, CPUs: []int{s.options.CPU}, Path: s.options.Self, Args: []string{role}, Env: []string{load.Environment()},
+		Namespace: ns, CPUs: []int{s.options.CPU}, Path: s.options.Self, Args: []string{role}, Env: load.Environment(),
 		Stdin: bytes.NewReader(in), Stdout: out,
 	})
 }
@@ -205,22 +145,4 @@ func newSignal() (io.Writer, func(context.Context, *lab.Process) error) {
 			return errors.Join(errors.New("the server did not start"), err)
 		}
 	}
-}
-
-// findThread returns the number of a kernel thread.
-func findThread(name string) (int, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0, fmt.Errorf("look for thread %s: %w", name, err)
-	}
-	for _, e := range entries {
-		var pid int
-		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
-			continue
-		}
-		if comm, err := os.ReadFile(filepath.Join("/proc", e.Name(), "comm")); err == nil && strings.TrimSpace(string(comm)) == name {
-			return pid, nil
-		}
-	}
-	return 0, fmt.Errorf("look for thread %s: there is none: is this a container with its own process numbers?", name)
 }

@@ -4,14 +4,16 @@ package trial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
-	"github.com/oakestra/oakestra-ebpf/tools/bench/kubeproxy"
 	"github.com/oakestra/oakestra-ebpf/tools/bench/lab"
 	"github.com/oakestra/oakestra-ebpf/tools/bench/load"
 	"github.com/oakestra/oakestra-ebpf/tools/bench/overlay"
@@ -19,21 +21,89 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/bench/topology"
 )
 
+// Options of a stage.
+type Options struct {
+	// Self is this program, which is server, client and spinner too; NetManager is this project's.
+	Self, NetManager string
+	// CPU is the processor that is measured.
+	CPU int
+	// Time is how long a slice is measured.
+	Time     time.Duration
+	Progress func(format string, args ...any)
+}
+
+// Stage is where a part of a run is measured.
+type Stage struct {
+	options Options
+	lab     *lab.Lab
+	all     []int // processors
+	others  []int // those that are not measured
+	softirq int
+	spinner *lab.Process
+	setups  map[plan.Setup]*setup
+}
+
 // setup is a setup as it stands.
 type setup struct {
 	plan.Setup
 	*topology.Pair
 	overlay *overlay.Overlay // of this project's only
 	plain   bool             // its uplinks are without offloads
+	loaded  time.Duration    // how long its services took to load
 }
 
-// ruleTimeout bounds the loading of rules; nft takes minutes for very many.
-const ruleTimeout = 20 * time.Minute
+// Open opens a stage. It has no setups yet.
+func Open(o Options) (*Stage, error) {
+	softirq, err := findThread(fmt.Sprintf("ksoftirqd/%d", o.CPU))
+	if err != nil {
+		return nil, err
+	}
+	l, err := lab.Open()
+	if err != nil {
+		return nil, err
+	}
+	s := &Stage{options: o, lab: l, softirq: softirq, setups: map[plan.Setup]*setup{}}
+	for cpu := range runtime.NumCPU() {
+		s.all = append(s.all, cpu)
+		if cpu != o.CPU {
+			s.others = append(s.others, cpu)
+		}
+	}
+	if s.spinner, err = l.Start(lab.Command{CPUs: []int{o.CPU}, Idle: true, Path: o.Self, Args: []string{"spin"}, Env: load.Environment()}); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	l.Keep(s.spinner)
+	return s, nil
+}
 
-// build makes a setup. Progress is told how long rules took to load, where there are any.
-func (s *Stage) build(ctx context.Context, p plan.Setup) (*setup, error) {
-	out := &setup{Setup: p}
-	var err error
+// Close takes everything down.
+func (s *Stage) Close() error {
+	for _, p := range s.setups {
+		if p.overlay != nil {
+			p.overlay.Stop()
+		}
+	}
+	return s.lab.Close()
+}
+
+// Build makes a setup, and keeps its NetManagers off the processor that is measured.
+func (s *Stage) Build(ctx context.Context, p plan.Setup) error {
+	built, err := s.build(ctx, p)
+	if err != nil {
+		return fmt.Errorf("build %s: %w", p.Name(), err)
+	}
+	s.setups[p] = built
+	if p.Services > 0 {
+		s.options.Progress("%s: %d services with %d instances each loaded in %.3f s", p.Name(), p.Services, p.Endpoints, built.loaded.Seconds())
+	}
+	if built.overlay != nil && len(s.others) > 0 {
+		return built.overlay.Pin(s.others)
+	}
+	return nil
+}
+
+func (s *Stage) build(ctx context.Context, p plan.Setup) (out *setup, err error) {
+	out = &setup{Setup: p}
 	switch p.Way {
 	case plan.Hosts:
 		out.Pair, err = topology.NewHosts(s.lab, p.Name())
@@ -41,99 +111,32 @@ func (s *Stage) build(ctx context.Context, p plan.Setup) (*setup, error) {
 		out.Pair, err = topology.NewRouted(s.lab, p.Name(), p.Replicas())
 	case plan.NFT, plan.IPTables:
 		if out.Pair, err = topology.NewFlannel(s.lab, p.Name(), p.Replicas()); err == nil {
-			err = s.loadRules(ctx, out)
+			out.loaded, err = loadRules(ctx, out)
 		}
 	case plan.Oak:
 		out.overlay, err = overlay.New(ctx, s.lab, p.Name(), overlay.Options{
-			Program: s.options.NetManager, CPUs: s.others, Instances: p.Replicas(), Services: p.Services, PerService: p.Endpoints,
+			Program: s.options.NetManager, Instances: p.Replicas(), Services: p.Services, PerService: p.Endpoints,
 		})
 		if err == nil {
-			out.Pair = out.overlay.Pair()
+			out.Pair, out.loaded = out.overlay.Pair(), out.overlay.Loaded
 		}
 	default:
 		err = fmt.Errorf("unknown way %q", p.Way)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("build %s: %w", p.Name(), err)
-	}
-	return out, nil
+	return out, err
 }
 
-// Addresses of the services of ways that have kube-proxy's rules.
-var (
-	serviceRange = netip.MustParseAddr("10.96.0.0")
-	fillerPods   = netip.MustParseAddr("10.245.0.0")
-	podRange     = netip.MustParsePrefix("10.244.0.0/15")
-)
-
-// servedBy is the service address of the servers at a place.
-func servedBy(place topology.Place) netip.Addr {
-	if place == topology.Same {
-		return netip.MustParseAddr("10.111.0.1")
-	}
-	return netip.MustParseAddr("10.111.0.2")
-}
-
-// kubeServices are those that traffic goes through, one for each kind of traffic and place, among others.
-func kubeServices(p plan.Setup) []kubeproxy.Service {
-	var measured []kubeproxy.Service
-	for worker, place := range []topology.Place{topology.Same, topology.Other} {
-		for _, k := range load.Kinds() {
-			s := kubeproxy.Service{Name: fmt.Sprintf("bench/%s:%s", place, k), Protocol: "tcp", Address: netip.AddrPortFrom(servedBy(place), k.Port())}
-			if k == load.UDP {
-				s.Protocol = "udp"
-			}
-			for n := range p.Replicas() {
-				s.Endpoints = append(s.Endpoints, netip.AddrPortFrom(topology.ContainerAddress(worker, n+1, false), k.Port()))
-			}
-			measured = append(measured, s)
+// Ensure has every setup as it was built, whatever has lapsed since.
+func (s *Stage) Ensure(ctx context.Context) error {
+	for _, p := range s.setups {
+		if p.overlay == nil {
+			continue
 		}
-	}
-	filler := kubeproxy.Filler(max(p.Services-2, 0), p.Endpoints, serviceRange.Next(), fillerPods.Next())
-	return kubeproxy.Among(filler, measured)
-}
-
-func kubeNetwork(worker int) kubeproxy.Network {
-	return kubeproxy.Network{Pods: podRange, Own: netip.PrefixFrom(topology.ContainerAddress(worker, -2, false), 24)}
-}
-
-// loadRules loads a worker's rules in one transaction.
-func (s *Stage) loadRules(ctx context.Context, p *setup) error {
-	ctx, cancel := context.WithTimeout(ctx, ruleTimeout)
-	defer cancel()
-	services := kubeServices(p.Setup)
-	for worker, ns := range []*lab.Namespace{p.A, p.B} {
-		if worker == 1 {
-			services = nil // no client is there; what is masqueraded matters
-		}
-		start := time.Now()
-		if err := loadInto(ctx, ns, p.Way, kubeNetwork(worker), services); err != nil {
+		if err := p.overlay.Ensure(ctx); err != nil {
 			return err
-		}
-		if worker == 0 {
-			s.options.Progress("%s: %d services with %d endpoints each loaded in %.2f s", p.Setup.Name(), p.Services, p.Endpoints, time.Since(start).Seconds())
 		}
 	}
 	return nil
-}
-
-func loadInto(ctx context.Context, ns *lab.Namespace, way plan.Way, n kubeproxy.Network, services []kubeproxy.Service) error {
-	if way == plan.IPTables {
-		_, err := ns.Run(ctx, kubeproxy.IPTables(n, services), "iptables-restore")
-		return err
-	}
-	return nft(ctx, ns, kubeproxy.NFT(n, services))
-}
-
-// nft loads from a file, which it reads faster than its input.
-func nft(ctx context.Context, ns *lab.Namespace, rules string) error {
-	file := filepath.Join(lab.Dir, "rules.nft")
-	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
-		return fmt.Errorf("write rules: %w", err)
-	}
-	defer func() { _ = os.Remove(file) }()
-	_, err := ns.Run(ctx, "", "nft", "-f", file)
-	return err
 }
 
 // targets are the addresses that a slice's client connects to in turn.
@@ -174,8 +177,20 @@ func (p *setup) offload(plain bool) error {
 	return nil
 }
 
-func (s *Stage) close(p *setup) {
-	if p.overlay != nil {
-		p.overlay.Stop()
+// findThread returns the number of a kernel thread.
+func findThread(name string) (int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, fmt.Errorf("look for thread %s: %w", name, err)
 	}
+	for _, e := range entries {
+		var pid int
+		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
+			continue
+		}
+		if comm, err := os.ReadFile(filepath.Join("/proc", e.Name(), "comm")); err == nil && strings.TrimSpace(string(comm)) == name {
+			return pid, nil
+		}
+	}
+	return 0, fmt.Errorf("look for thread %s: there is none: is this a container with its own process numbers?", name)
 }
