@@ -3,7 +3,6 @@
 package bpf
 
 import (
-	"encoding/binary"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -11,7 +10,7 @@ import (
 )
 
 // entries returns what a map of flows holds.
-func entries(t testing.TB, table Table[FlowKey, Flow]) map[FlowKey]Flow {
+func entries(t testing.TB, table FlowTable) map[FlowKey]Flow {
 	t.Helper()
 	var err error
 	got := map[FlowKey]Flow{}
@@ -25,16 +24,21 @@ func entries(t testing.TB, table Table[FlowKey, Flow]) map[FlowKey]Flow {
 // evict removes the entries of one direction, as the LRU may do.
 func (k *kernel) evict(reply bool) {
 	k.t.Helper()
-	for key, f := range entries(k.t, k.maps.NewFlows) {
+	for key, f := range entries(k.t, k.maps.NewFlows()) {
 		if (f.Flags&FlowReply != 0) == reply {
-			must(k.t, k.maps.NewFlows.Delete(key))
+			must(k.t, k.maps.NewFlows().Delete(key))
 		}
 	}
 }
 
 func (k *kernel) redirects(what string, prog *ebpf.Program, frame []byte) []byte {
 	k.t.Helper()
-	verdict, out := k.run(prog, frame)
+	return k.redirectsFrom(loopback, what, prog, frame)
+}
+
+func (k *kernel) redirectsFrom(ifindex uint32, what string, prog *ebpf.Program, frame []byte) []byte {
+	k.t.Helper()
+	verdict, out := k.runFrom(ifindex, prog, frame)
 	if verdict != verdictRedirect {
 		k.t.Fatalf("%s: verdict %#x, drops %v", what, verdict, k.drops())
 	}
@@ -70,8 +74,7 @@ func TestEvictedReplyComesBack(t *testing.T) {
 			k.redirects("open", k.progs.UplinkIn, tunnelled(peerOuter, serverTag, open.ip()))
 			k.evict(true)
 			k.redirects("open again", k.progs.UplinkIn, tunnelled(peerOuter, serverTag, open.ip()))
-			k.endpoint(loopback, server, serverInst, serverTag)
-			out := k.redirects("answer", k.progs.Container, answer.frame())
+			out := k.redirectsFrom(otherLink, "answer", k.progs.Container, answer.frame())
 			if string(out[50:]) != string(answer.ip()) {
 				t.Errorf("answer came out as\n% x\nwant\n% x", out[50:], answer.ip())
 			}
@@ -90,19 +93,18 @@ func TestPortIsUsedAgain(t *testing.T) {
 			k.redirects("SYN", k.progs.Container, tcp(client, vipRemote, 4000, 80, flagSYN).frame())
 			k.redirects("SYN+ACK", k.progs.UplinkIn, tunnelled(peerOuter, farTag, tcp(farServer, clientInst, 80, 4000, flagSYN|flagACK).ip()))
 			k.redirects("ACK", k.progs.Container, tcp(client, vipRemote, 4000, 80, flagACK).frame())
-			if n := len(entries(t, k.maps.Flows)); n != 2 {
+			if n := len(entries(t, k.maps.Flows())); n != 2 {
 				t.Errorf("%d established entries, want both directions", n)
 			}
 		})
 		t.Run("in/"+name, func(t *testing.T) {
 			k := newKernel(t)
 			k.redirects("SYN", k.progs.UplinkIn, tunnelled(peerOuter, serverTag, tcp(farClient, server, 4000, 80, flagSYN).ip()))
-			k.endpoint(loopback, server, serverInst, serverTag)
-			k.redirects("end", k.progs.Container, tcp(server, farClient, 80, 4000, end).frame())
+			k.redirectsFrom(otherLink, "end", k.progs.Container, tcp(server, farClient, 80, 4000, end).frame())
 			k.redirects("SYN", k.progs.UplinkIn, tunnelled(peerOuter, serverTag, tcp(farClient, server, 4000, 80, flagSYN).ip()))
-			k.redirects("SYN+ACK", k.progs.Container, tcp(server, farClient, 80, 4000, flagSYN|flagACK).frame())
+			k.redirectsFrom(otherLink, "SYN+ACK", k.progs.Container, tcp(server, farClient, 80, 4000, flagSYN|flagACK).frame())
 			k.redirects("ACK", k.progs.UplinkIn, tunnelled(peerOuter, serverTag, tcp(farClient, server, 4000, 80, flagACK).ip()))
-			if n := len(entries(t, k.maps.Flows)); n != 2 {
+			if n := len(entries(t, k.maps.Flows())); n != 2 {
 				t.Errorf("%d established entries, want both directions", n)
 			}
 		})
@@ -119,7 +121,7 @@ func TestNewInstanceLeavesNothingOfTheOld(t *testing.T) {
 	k.service(2, vipRemote, 1)
 	must(t, k.maps.Backends.Put(2, Backend{}))
 	k.redirects("SYN", k.progs.Container, tcp(client, vipRemote, 4000, 80, flagSYN).frame())
-	if old, now := len(entries(t, k.maps.Flows)), len(entries(t, k.maps.NewFlows)); old != 0 || now != 2 {
+	if old, now := len(entries(t, k.maps.Flows())), len(entries(t, k.maps.NewFlows())); old != 0 || now != 2 {
 		t.Errorf("%d established and %d new entries, want none and both directions of the new flow", old, now)
 	}
 }
@@ -127,13 +129,12 @@ func TestNewInstanceLeavesNothingOfTheOld(t *testing.T) {
 // fill puts entries of no flow into the map of established ones until there is room for so many.
 func (k *kernel) fill(room int) {
 	k.t.Helper()
-	n := int(k.maps.Flows.Map().MaxEntries()) - room
-	keys, values := make([]FlowKey, n), make([]Flow, n)
+	n := int(k.maps.Flows4.Map().MaxEntries()) - room
+	keys, values := make([]mapsOakKey4, n), make([]mapsOakCt4, n)
 	for i := range keys {
-		keys[i].Proto = 255
-		binary.BigEndian.PutUint32(keys[i].Src.B[:], uint32(i))
+		keys[i].Zone, keys[i].Src = 255<<24, uint32(i)
 	}
-	_, err := k.maps.Flows.Map().BatchUpdate(keys, values, nil)
+	_, err := k.maps.Flows4.Map().BatchUpdate(keys, values, nil)
 	must(k.t, err)
 }
 
@@ -146,17 +147,17 @@ func TestFullMapOfEstablishedFlows(t *testing.T) {
 		k.redirects("SYN+ACK", k.progs.UplinkIn, tunnelled(peerOuter, farTag, tcp(farServer, clientInst, 80, 4000, flagSYN|flagACK).ip()))
 		k.redirects("ACK", k.progs.Container, tcp(client, vipRemote, 4000, 80, flagACK).frame())
 	}
-	if now := entries(t, k.maps.NewFlows); len(now) != 2 {
+	if now := entries(t, k.maps.NewFlows()); len(now) != 2 {
 		t.Errorf("%d new entries, want both directions of the flow", len(now))
 	}
-	for key, f := range entries(t, k.maps.Flows) {
+	for key, f := range entries(t, k.maps.Flows()) {
 		if key.Proto != 255 {
 			t.Fatalf("%v, %v is among the established flows without its other direction", key, f)
 		}
 	}
-	must(t, k.maps.Flows.Delete(FlowKey{Proto: 255}))
+	must(t, k.maps.Flows4.Delete(mapsOakKey4{Zone: 255 << 24}))
 	k.redirects("ACK", k.progs.Container, tcp(client, vipRemote, 4000, 80, flagACK).frame())
-	if now := entries(t, k.maps.NewFlows); len(now) != 0 {
+	if now := entries(t, k.maps.NewFlows()); len(now) != 0 {
 		t.Errorf("%d new entries, want none once there was room for both", len(now))
 	}
 }
@@ -170,15 +171,15 @@ func TestCallerMoves(t *testing.T) {
 	} {
 		k := newKernel(t)
 		k.redirects("before", k.progs.UplinkIn, tunnelled(peerOuter, serverTag, c.ip()))
-		must(t, k.maps.PeerAddrs.Put(AddrFrom(outside), 2))
-		if verdict, _ := k.run(k.progs.UplinkIn, tunnelled(outside, serverTag, c.ip())); verdict != verdictDrop || k.drops()["wrong_peer"] != 1 {
+		must(t, k.maps.PeerAddrs.Put(PeerAddr{Addr: AddrFrom(outside)}, 2))
+		if verdict, _ := k.run(k.progs.UplinkIn, tunnelled(outside, serverTag, c.ip())); verdict != verdictDrop || k.drops()["bad_source"] != 1 {
 			t.Errorf("protocol %d: another peer takes part in the flow: verdict %#x, drops %v", c.proto, verdict, k.drops())
 		}
 		must(t, k.maps.Sources.Put(AddrFrom(farClient), Source{Peer: 2, Generation: 2}))
 		k.redirects("after the move", k.progs.UplinkIn, tunnelled(outside, serverTag, c.ip()))
-		for key, f := range entries(t, k.maps.NewFlows) {
-			if f.Peer != 2 {
-				t.Errorf("protocol %d: entry %v still belongs to peer %d", c.proto, key, f.Peer)
+		for key, f := range entries(t, k.maps.NewFlows()) {
+			if key.Peer(f) != 2 {
+				t.Errorf("protocol %d: entry %v still belongs to peer %d", c.proto, key, key.Peer(f))
 			}
 		}
 		if verdict, _ := k.run(k.progs.UplinkIn, tunnelled(peerOuter, serverTag, c.ip())); verdict != verdictDrop {

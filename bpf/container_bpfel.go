@@ -22,12 +22,18 @@ const (
 	containerMapDrops         = "drops"
 	containerMapEndpoints     = "endpoints"
 	containerMapEvents        = "events"
-	containerMapFlows         = "flows"
+	containerMapFlows4        = "flows4"
+	containerMapFlows6        = "flows6"
+	containerMapFragments     = "fragments"
 	containerMapHeartbeat     = "heartbeat"
+	containerMapLoads         = "loads"
 	containerMapLocal         = "local"
 	containerMapMissRate      = "miss_rate"
-	containerMapNewFlows      = "new_flows"
+	containerMapNewFlows4     = "new_flows4"
+	containerMapNewFlows6     = "new_flows6"
+	containerMapPacket        = "packet"
 	containerMapPeerAddrs     = "peer_addrs"
+	containerMapPeerHealth    = "peer_health"
 	containerMapPeerStats     = "peer_stats"
 	containerMapPeers         = "peers"
 	containerMapPending       = "pending"
@@ -37,6 +43,7 @@ const (
 	containerMapStats         = "stats"
 	containerMapVips          = "vips"
 	containerProgOakContainer = "oak_container"
+	containerVarOakHasDecapL3 = "oak_has_decap_l3"
 )
 
 // loadContainer returns the embedded CollectionSpec for container.
@@ -88,32 +95,39 @@ type containerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type containerMapSpecs struct {
-	Backends  *ebpf.MapSpec `ebpf:"backends"`
-	Config    *ebpf.MapSpec `ebpf:"config"`
-	Cursors   *ebpf.MapSpec `ebpf:"cursors"`
-	Drops     *ebpf.MapSpec `ebpf:"drops"`
-	Endpoints *ebpf.MapSpec `ebpf:"endpoints"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Flows     *ebpf.MapSpec `ebpf:"flows"`
-	Heartbeat *ebpf.MapSpec `ebpf:"heartbeat"`
-	Local     *ebpf.MapSpec `ebpf:"local"`
-	MissRate  *ebpf.MapSpec `ebpf:"miss_rate"`
-	NewFlows  *ebpf.MapSpec `ebpf:"new_flows"`
-	PeerAddrs *ebpf.MapSpec `ebpf:"peer_addrs"`
-	PeerStats *ebpf.MapSpec `ebpf:"peer_stats"`
-	Peers     *ebpf.MapSpec `ebpf:"peers"`
-	Pending   *ebpf.MapSpec `ebpf:"pending"`
-	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
-	Services  *ebpf.MapSpec `ebpf:"services"`
-	Sources   *ebpf.MapSpec `ebpf:"sources"`
-	Stats     *ebpf.MapSpec `ebpf:"stats"`
-	Vips      *ebpf.MapSpec `ebpf:"vips"`
+	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	Config     *ebpf.MapSpec `ebpf:"config"`
+	Cursors    *ebpf.MapSpec `ebpf:"cursors"`
+	Drops      *ebpf.MapSpec `ebpf:"drops"`
+	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
+	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
+	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
+	Heartbeat  *ebpf.MapSpec `ebpf:"heartbeat"`
+	Loads      *ebpf.MapSpec `ebpf:"loads"`
+	Local      *ebpf.MapSpec `ebpf:"local"`
+	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.MapSpec `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.MapSpec `ebpf:"new_flows6"`
+	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
+	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
+	Peers      *ebpf.MapSpec `ebpf:"peers"`
+	Pending    *ebpf.MapSpec `ebpf:"pending"`
+	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
+	Services   *ebpf.MapSpec `ebpf:"services"`
+	Sources    *ebpf.MapSpec `ebpf:"sources"`
+	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
 // containerVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type containerVariableSpecs struct {
+	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
 }
 
 // containerObjects contains all objects after they have been loaded into the kernel.
@@ -136,26 +150,32 @@ func (o *containerObjects) Close() error {
 //
 // It can be passed to loadContainerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type containerMaps struct {
-	Backends  *ebpf.Map `ebpf:"backends"`
-	Config    *ebpf.Map `ebpf:"config"`
-	Cursors   *ebpf.Map `ebpf:"cursors"`
-	Drops     *ebpf.Map `ebpf:"drops"`
-	Endpoints *ebpf.Map `ebpf:"endpoints"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Flows     *ebpf.Map `ebpf:"flows"`
-	Heartbeat *ebpf.Map `ebpf:"heartbeat"`
-	Local     *ebpf.Map `ebpf:"local"`
-	MissRate  *ebpf.Map `ebpf:"miss_rate"`
-	NewFlows  *ebpf.Map `ebpf:"new_flows"`
-	PeerAddrs *ebpf.Map `ebpf:"peer_addrs"`
-	PeerStats *ebpf.Map `ebpf:"peer_stats"`
-	Peers     *ebpf.Map `ebpf:"peers"`
-	Pending   *ebpf.Map `ebpf:"pending"`
-	Scratch   *ebpf.Map `ebpf:"scratch"`
-	Services  *ebpf.Map `ebpf:"services"`
-	Sources   *ebpf.Map `ebpf:"sources"`
-	Stats     *ebpf.Map `ebpf:"stats"`
-	Vips      *ebpf.Map `ebpf:"vips"`
+	Backends   *ebpf.Map `ebpf:"backends"`
+	Config     *ebpf.Map `ebpf:"config"`
+	Cursors    *ebpf.Map `ebpf:"cursors"`
+	Drops      *ebpf.Map `ebpf:"drops"`
+	Endpoints  *ebpf.Map `ebpf:"endpoints"`
+	Events     *ebpf.Map `ebpf:"events"`
+	Flows4     *ebpf.Map `ebpf:"flows4"`
+	Flows6     *ebpf.Map `ebpf:"flows6"`
+	Fragments  *ebpf.Map `ebpf:"fragments"`
+	Heartbeat  *ebpf.Map `ebpf:"heartbeat"`
+	Loads      *ebpf.Map `ebpf:"loads"`
+	Local      *ebpf.Map `ebpf:"local"`
+	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.Map `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.Map `ebpf:"new_flows6"`
+	Packet     *ebpf.Map `ebpf:"packet"`
+	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.Map `ebpf:"peer_health"`
+	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
+	Peers      *ebpf.Map `ebpf:"peers"`
+	Pending    *ebpf.Map `ebpf:"pending"`
+	Scratch    *ebpf.Map `ebpf:"scratch"`
+	Services   *ebpf.Map `ebpf:"services"`
+	Sources    *ebpf.Map `ebpf:"sources"`
+	Stats      *ebpf.Map `ebpf:"stats"`
+	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
 func (m *containerMaps) Close() error {
@@ -166,12 +186,18 @@ func (m *containerMaps) Close() error {
 		m.Drops,
 		m.Endpoints,
 		m.Events,
-		m.Flows,
+		m.Flows4,
+		m.Flows6,
+		m.Fragments,
 		m.Heartbeat,
+		m.Loads,
 		m.Local,
 		m.MissRate,
-		m.NewFlows,
+		m.NewFlows4,
+		m.NewFlows6,
+		m.Packet,
 		m.PeerAddrs,
+		m.PeerHealth,
 		m.PeerStats,
 		m.Peers,
 		m.Pending,
@@ -187,6 +213,7 @@ func (m *containerMaps) Close() error {
 //
 // It can be passed to loadContainerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type containerVariables struct {
+	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
 }
 
 // containerPrograms contains all programs after they have been loaded into the kernel.

@@ -59,8 +59,7 @@ func TestContainerReplies(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKernel(t)
 			k.run(k.progs.Container, c.open.frame())
-			k.endpoint(loopback, server, serverInst, serverTag) // now packets come from the server
-			verdict, out := k.run(k.progs.Container, c.back.frame())
+			verdict, out := k.runFrom(otherLink, k.progs.Container, c.back.frame())
 			if verdict != verdictRedirect {
 				t.Fatalf("verdict %#x, want a redirect; drops %v", verdict, k.drops())
 			}
@@ -128,8 +127,7 @@ func TestContainerDrops(t *testing.T) {
 		{"header too short", "malformed", bad},
 		{"longer than it is", "malformed", long},
 		{"arp", "not_ip", arp},
-		{"ipv6", "family", v6},
-		{"first fragment", "fragment", packet{src: client, dst: vipLocal, proto: unix.IPPROTO_UDP, fragment: 0x2000}.frame()},
+		{"IPv6 that is IPv4", "malformed", v6},
 		{"later fragment", "fragment", packet{src: client, dst: vipLocal, proto: unix.IPPROTO_UDP, fragment: 0x0010}.frame()},
 		{"sctp", "protocol", packet{src: client, dst: vipLocal, proto: unix.IPPROTO_SCTP}.frame()},
 		{"timestamp request", "protocol", packet{src: client, dst: vipLocal, proto: unix.IPPROTO_ICMP, icmp: 13}.frame()},
@@ -148,7 +146,7 @@ func TestContainerDrops(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKernel(t)
-			must(t, k.maps.PeerAddrs.Put(AddrFrom(otherPort), 3))
+			must(t, k.maps.PeerAddrs.Put(PeerAddr{Addr: AddrFrom(otherPort)}, 3))
 			must(t, k.maps.Peers.Put(3, Peer{Outer: AddrFrom(otherPort), Port: 4789, State: PeerUp}))
 			verdict, _ := k.run(k.progs.Container, c.frame)
 			if got := k.drops(); verdict != verdictDrop || got[c.reason] != 1 || len(got) != 1 {
@@ -232,7 +230,7 @@ func TestContainerSeesAnInstanceGo(t *testing.T) {
 	k.run(k.progs.Container, tcp(client, vipRemote, 4000, 80, flagSYN).frame())
 	b, _, err := k.maps.Backends.Lookup(2)
 	must(t, err)
-	b.Generation = 2
+	b.Generation, b.Slot = 2, 1
 	must(t, k.maps.Backends.Put(2, b))
 	if verdict, _ := k.run(k.progs.Container, tcp(client, vipRemote, 4000, 80, flagACK).frame()); verdict != verdictDrop {
 		t.Errorf("a packet of the old flow: verdict %#x, want a drop", verdict)

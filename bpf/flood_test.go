@@ -33,13 +33,13 @@ func TestFloodOfOpenersEvictsNoLivingFlow(t *testing.T) {
 			t.Fatalf("opener %d: verdict %#x, drops %v", i, verdict, k.drops())
 		}
 	}
-	if n := len(entries(t, k.maps.NewFlows)); n > int(k.maps.NewFlows.Map().MaxEntries()) {
-		t.Errorf("%d entries of new flows, want no more than the map's %d", n, k.maps.NewFlows.Map().MaxEntries())
+	if n := len(entries(t, k.maps.NewFlows())); n > int(k.maps.NewFlows4.Map().MaxEntries()) {
+		t.Errorf("%d entries of new flows, want no more than the map's %d", n, k.maps.NewFlows4.Map().MaxEntries())
 	}
 	k.redirects("data of the established flow", k.progs.Container, tcp(client, vipRemote, 1, 80, flagACK).frame())
 	k.redirects("its answer", k.progs.UplinkIn, tunnelled(peerOuter, farTag, tcp(farServer, clientInst, 80, 1, flagACK).ip()))
 	open(65000)
-	if n := len(entries(t, k.maps.Flows)); n != 4 {
+	if n := len(entries(t, k.maps.Flows())); n != 4 {
 		t.Errorf("%d established entries, want those of two flows", n)
 	}
 }

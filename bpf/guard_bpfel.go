@@ -16,28 +16,34 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	guardMapBackends  = "backends"
-	guardMapConfig    = "config"
-	guardMapCursors   = "cursors"
-	guardMapDrops     = "drops"
-	guardMapEndpoints = "endpoints"
-	guardMapEvents    = "events"
-	guardMapFlows     = "flows"
-	guardMapHeartbeat = "heartbeat"
-	guardMapLocal     = "local"
-	guardMapMissRate  = "miss_rate"
-	guardMapNewFlows  = "new_flows"
-	guardMapPeerAddrs = "peer_addrs"
-	guardMapPeerStats = "peer_stats"
-	guardMapPeers     = "peers"
-	guardMapPending   = "pending"
-	guardMapScratch   = "scratch"
-	guardMapServices  = "services"
-	guardMapSources   = "sources"
-	guardMapStats     = "stats"
-	guardMapVips      = "vips"
-	guardProgOakGuard = "oak_guard"
-	guardProgOakSink  = "oak_sink"
+	guardMapBackends   = "backends"
+	guardMapConfig     = "config"
+	guardMapCursors    = "cursors"
+	guardMapDrops      = "drops"
+	guardMapEndpoints  = "endpoints"
+	guardMapEvents     = "events"
+	guardMapFlows4     = "flows4"
+	guardMapFlows6     = "flows6"
+	guardMapFragments  = "fragments"
+	guardMapHeartbeat  = "heartbeat"
+	guardMapLoads      = "loads"
+	guardMapLocal      = "local"
+	guardMapMissRate   = "miss_rate"
+	guardMapNewFlows4  = "new_flows4"
+	guardMapNewFlows6  = "new_flows6"
+	guardMapPacket     = "packet"
+	guardMapPeerAddrs  = "peer_addrs"
+	guardMapPeerHealth = "peer_health"
+	guardMapPeerStats  = "peer_stats"
+	guardMapPeers      = "peers"
+	guardMapPending    = "pending"
+	guardMapScratch    = "scratch"
+	guardMapServices   = "services"
+	guardMapSources    = "sources"
+	guardMapStats      = "stats"
+	guardMapVips       = "vips"
+	guardProgOakGuard  = "oak_guard"
+	guardProgOakSink   = "oak_sink"
 )
 
 // loadGuard returns the embedded CollectionSpec for guard.
@@ -90,26 +96,32 @@ type guardProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type guardMapSpecs struct {
-	Backends  *ebpf.MapSpec `ebpf:"backends"`
-	Config    *ebpf.MapSpec `ebpf:"config"`
-	Cursors   *ebpf.MapSpec `ebpf:"cursors"`
-	Drops     *ebpf.MapSpec `ebpf:"drops"`
-	Endpoints *ebpf.MapSpec `ebpf:"endpoints"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Flows     *ebpf.MapSpec `ebpf:"flows"`
-	Heartbeat *ebpf.MapSpec `ebpf:"heartbeat"`
-	Local     *ebpf.MapSpec `ebpf:"local"`
-	MissRate  *ebpf.MapSpec `ebpf:"miss_rate"`
-	NewFlows  *ebpf.MapSpec `ebpf:"new_flows"`
-	PeerAddrs *ebpf.MapSpec `ebpf:"peer_addrs"`
-	PeerStats *ebpf.MapSpec `ebpf:"peer_stats"`
-	Peers     *ebpf.MapSpec `ebpf:"peers"`
-	Pending   *ebpf.MapSpec `ebpf:"pending"`
-	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
-	Services  *ebpf.MapSpec `ebpf:"services"`
-	Sources   *ebpf.MapSpec `ebpf:"sources"`
-	Stats     *ebpf.MapSpec `ebpf:"stats"`
-	Vips      *ebpf.MapSpec `ebpf:"vips"`
+	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	Config     *ebpf.MapSpec `ebpf:"config"`
+	Cursors    *ebpf.MapSpec `ebpf:"cursors"`
+	Drops      *ebpf.MapSpec `ebpf:"drops"`
+	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
+	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
+	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
+	Heartbeat  *ebpf.MapSpec `ebpf:"heartbeat"`
+	Loads      *ebpf.MapSpec `ebpf:"loads"`
+	Local      *ebpf.MapSpec `ebpf:"local"`
+	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.MapSpec `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.MapSpec `ebpf:"new_flows6"`
+	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
+	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
+	Peers      *ebpf.MapSpec `ebpf:"peers"`
+	Pending    *ebpf.MapSpec `ebpf:"pending"`
+	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
+	Services   *ebpf.MapSpec `ebpf:"services"`
+	Sources    *ebpf.MapSpec `ebpf:"sources"`
+	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
 // guardVariableSpecs contains global variables before they are loaded into the kernel.
@@ -138,26 +150,32 @@ func (o *guardObjects) Close() error {
 //
 // It can be passed to loadGuardObjects or ebpf.CollectionSpec.LoadAndAssign.
 type guardMaps struct {
-	Backends  *ebpf.Map `ebpf:"backends"`
-	Config    *ebpf.Map `ebpf:"config"`
-	Cursors   *ebpf.Map `ebpf:"cursors"`
-	Drops     *ebpf.Map `ebpf:"drops"`
-	Endpoints *ebpf.Map `ebpf:"endpoints"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Flows     *ebpf.Map `ebpf:"flows"`
-	Heartbeat *ebpf.Map `ebpf:"heartbeat"`
-	Local     *ebpf.Map `ebpf:"local"`
-	MissRate  *ebpf.Map `ebpf:"miss_rate"`
-	NewFlows  *ebpf.Map `ebpf:"new_flows"`
-	PeerAddrs *ebpf.Map `ebpf:"peer_addrs"`
-	PeerStats *ebpf.Map `ebpf:"peer_stats"`
-	Peers     *ebpf.Map `ebpf:"peers"`
-	Pending   *ebpf.Map `ebpf:"pending"`
-	Scratch   *ebpf.Map `ebpf:"scratch"`
-	Services  *ebpf.Map `ebpf:"services"`
-	Sources   *ebpf.Map `ebpf:"sources"`
-	Stats     *ebpf.Map `ebpf:"stats"`
-	Vips      *ebpf.Map `ebpf:"vips"`
+	Backends   *ebpf.Map `ebpf:"backends"`
+	Config     *ebpf.Map `ebpf:"config"`
+	Cursors    *ebpf.Map `ebpf:"cursors"`
+	Drops      *ebpf.Map `ebpf:"drops"`
+	Endpoints  *ebpf.Map `ebpf:"endpoints"`
+	Events     *ebpf.Map `ebpf:"events"`
+	Flows4     *ebpf.Map `ebpf:"flows4"`
+	Flows6     *ebpf.Map `ebpf:"flows6"`
+	Fragments  *ebpf.Map `ebpf:"fragments"`
+	Heartbeat  *ebpf.Map `ebpf:"heartbeat"`
+	Loads      *ebpf.Map `ebpf:"loads"`
+	Local      *ebpf.Map `ebpf:"local"`
+	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.Map `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.Map `ebpf:"new_flows6"`
+	Packet     *ebpf.Map `ebpf:"packet"`
+	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.Map `ebpf:"peer_health"`
+	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
+	Peers      *ebpf.Map `ebpf:"peers"`
+	Pending    *ebpf.Map `ebpf:"pending"`
+	Scratch    *ebpf.Map `ebpf:"scratch"`
+	Services   *ebpf.Map `ebpf:"services"`
+	Sources    *ebpf.Map `ebpf:"sources"`
+	Stats      *ebpf.Map `ebpf:"stats"`
+	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
 func (m *guardMaps) Close() error {
@@ -168,12 +186,18 @@ func (m *guardMaps) Close() error {
 		m.Drops,
 		m.Endpoints,
 		m.Events,
-		m.Flows,
+		m.Flows4,
+		m.Flows6,
+		m.Fragments,
 		m.Heartbeat,
+		m.Loads,
 		m.Local,
 		m.MissRate,
-		m.NewFlows,
+		m.NewFlows4,
+		m.NewFlows6,
+		m.Packet,
 		m.PeerAddrs,
+		m.PeerHealth,
 		m.PeerStats,
 		m.Peers,
 		m.Pending,

@@ -14,6 +14,8 @@ const enum oak_drop *oak_type_drop __attribute__((unused));
 const enum oak_stat *oak_type_stat __attribute__((unused));
 const enum oak_policy *oak_type_policy __attribute__((unused));
 const enum oak_peer_state *oak_type_peer_state __attribute__((unused));
+const enum oak_endpoint_flags *oak_type_endpoint_flags __attribute__((unused));
+const enum oak_where *oak_type_where __attribute__((unused));
 const enum oak_limits *oak_type_limits __attribute__((unused));
 
 char _license[] SEC("license") = "Dual BSD/GPL";

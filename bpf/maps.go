@@ -16,26 +16,32 @@ import (
 
 // Maps are all maps of one worker. What each holds and who writes it stands in include/maps.h.
 type Maps struct {
-	Config    Table[uint32, Config]      `ebpf:"config"`
-	Heartbeat Table[uint32, uint64]      `ebpf:"heartbeat"`
-	Endpoints Table[uint32, Endpoint]    `ebpf:"endpoints"`
-	Local     Table[Addr, uint32]        `ebpf:"local"`
-	Peers     Table[uint32, Peer]        `ebpf:"peers"`
-	PeerAddrs Table[Addr, uint32]        `ebpf:"peer_addrs"`
-	PeerStats Table[uint32, []PeerStats] `ebpf:"peer_stats"`
-	Sources   Table[Addr, Source]        `ebpf:"sources"`
-	VIPs      Table[Addr, VIP]           `ebpf:"vips"`
-	Services  Table[uint32, Service]     `ebpf:"services"`
-	Cursors   Table[uint32, uint32]      `ebpf:"cursors"`
-	Backends  Table[uint32, Backend]     `ebpf:"backends"`
-	Flows     Table[FlowKey, Flow]       `ebpf:"flows"`
-	NewFlows  Table[FlowKey, Flow]       `ebpf:"new_flows"`
-	Pending   Table[Addr, Pending]       `ebpf:"pending"`
-	MissRate  Table[uint32, uint64]      `ebpf:"miss_rate"`
-	Drops     Table[uint32, []Counter]   `ebpf:"drops"`
-	Stats     Table[uint32, []Counter]   `ebpf:"stats"`
-	Scratch   Table[uint32, []Scratch]   `ebpf:"scratch"`
-	Events    *ebpf.Map                  `ebpf:"events"`
+	Config     Table[uint32, Config]                      `ebpf:"config"`
+	Heartbeat  Table[uint32, uint64]                      `ebpf:"heartbeat"`
+	Endpoints  Table[uint32, Endpoint]                    `ebpf:"endpoints"`
+	Local      Table[Addr, uint32]                        `ebpf:"local"`
+	Peers      Table[uint32, Peer]                        `ebpf:"peers"`
+	PeerAddrs  Table[PeerAddr, uint32]                    `ebpf:"peer_addrs"`
+	PeerHealth Table[uint32, PeerHealth]                  `ebpf:"peer_health"`
+	PeerStats  Table[uint32, []PeerStats]                 `ebpf:"peer_stats"`
+	Sources    Table[Addr, Source]                        `ebpf:"sources"`
+	VIPs       Table[Addr, VIP]                           `ebpf:"vips"`
+	Services   Table[uint32, Service]                     `ebpf:"services"`
+	Cursors    Table[uint32, uint32]                      `ebpf:"cursors"`
+	Backends   Table[uint32, Backend]                     `ebpf:"backends"`
+	Loads      Table[uint32, BackendLoad]                 `ebpf:"loads"`
+	Flows4     Table[mapsOakKey4, mapsOakCt4]             `ebpf:"flows4"`
+	Flows6     Table[mapsOakKey, mapsOakCt6]              `ebpf:"flows6"`
+	NewFlows4  Table[mapsOakKey4, mapsOakCt4]             `ebpf:"new_flows4"`
+	NewFlows6  Table[mapsOakKey, mapsOakCt6]              `ebpf:"new_flows6"`
+	Fragments  Table[mapsOakFragmentKey, mapsOakFragment] `ebpf:"fragments"`
+	Pending    Table[Addr, Pending]                       `ebpf:"pending"`
+	MissRate   Table[uint32, uint64]                      `ebpf:"miss_rate"`
+	Drops      Table[uint32, []Counter]                   `ebpf:"drops"`
+	Stats      Table[uint32, []Counter]                   `ebpf:"stats"`
+	Packet     Table[uint32, []mapsOakPkt]                `ebpf:"packet"`
+	Scratch    Table[uint32, []Scratch]                   `ebpf:"scratch"`
+	Events     *ebpf.Map                                  `ebpf:"events"`
 }
 
 // MapDir is the folder, below a version folder of pins, that holds the maps.

@@ -20,15 +20,18 @@ type mapsOakAddr struct {
 
 type mapsOakBackend struct {
 	_          structs.HostLayout
-	Ns         [2]mapsOakAddr
-	Inst       [2]mapsOakAddr
 	Generation uint64
 	Service    uint32
 	Number     uint32
 	Peer       uint32
 	Ifindex    uint32
 	Tag        uint32
-	Pad        uint32
+	Slot       uint16
+	Distance   uint16
+	Ns4        uint32
+	Inst4      uint32
+	Ns6        mapsOakAddr
+	Inst6      mapsOakAddr
 }
 
 type mapsOakConfig struct {
@@ -52,27 +55,30 @@ type mapsOakCounter struct {
 
 type mapsOakCt struct {
 	_          structs.HostLayout
-	Src        mapsOakAddr
-	Dst        mapsOakAddr
-	Sport      uint16
-	Dport      uint16
-	Flags      uint16
-	Seen       uint8
-	Pad        uint8
-	Ifindex    uint32
-	Peer       uint32
-	Tag        uint32
-	Backend    uint32
-	Generation uint64
-	Created    uint64
-	LastSeen   uint64
 	Packets    uint64
 	Bytes      uint64
-	Rsrc       mapsOakAddr
-	Rdst       mapsOakAddr
-	Rsport     uint16
-	Rdport     uint16
-	LastAck    uint32
+	Flags      uint16
+	Generation uint16
+	To         uint32
+	Tag        [3]uint8
+	Seen       uint8
+	Backend    uint32
+	Created    uint32
+	LastSeen   uint32
+}
+
+type mapsOakCt4 struct {
+	_       structs.HostLayout
+	T       mapsOakTuple4
+	LastAck uint32
+	C       mapsOakCt
+}
+
+type mapsOakCt6 struct {
+	_       structs.HostLayout
+	T       mapsOakTuple
+	LastAck uint32
+	C       mapsOakCt
 }
 
 type mapsOakCtFlags uint32
@@ -84,17 +90,10 @@ const (
 	mapsOakCtFlagsOAK_CT_REMOTE      mapsOakCtFlags = 8
 	mapsOakCtFlagsOAK_CT_HELD        mapsOakCtFlags = 16
 	mapsOakCtFlagsOAK_CT_ESTABLISHED mapsOakCtFlags = 32
+	mapsOakCtFlagsOAK_CT_PLAIN       mapsOakCtFlags = 64
+	mapsOakCtFlagsOAK_CT_DEAD        mapsOakCtFlags = 128
+	mapsOakCtFlagsOAK_CT_OUT         mapsOakCtFlags = 256
 )
-
-type mapsOakCtKey struct {
-	_     structs.HostLayout
-	Src   mapsOakAddr
-	Dst   mapsOakAddr
-	Sport uint16
-	Dport uint16
-	Proto uint8
-	Pad   [3]uint8
-}
 
 type mapsOakDrop uint32
 
@@ -102,38 +101,39 @@ const (
 	mapsOakDropOAK_DROP_NONE              mapsOakDrop = 0
 	mapsOakDropOAK_DROP_MALFORMED         mapsOakDrop = 1
 	mapsOakDropOAK_DROP_NOT_IP            mapsOakDrop = 2
-	mapsOakDropOAK_DROP_FAMILY            mapsOakDrop = 3
-	mapsOakDropOAK_DROP_FRAGMENT          mapsOakDrop = 4
-	mapsOakDropOAK_DROP_PROTOCOL          mapsOakDrop = 5
-	mapsOakDropOAK_DROP_SPOOFED_SOURCE    mapsOakDrop = 6
-	mapsOakDropOAK_DROP_NO_ENDPOINT       mapsOakDrop = 7
-	mapsOakDropOAK_DROP_NAMESPACE_IP      mapsOakDrop = 8
-	mapsOakDropOAK_DROP_NO_SERVICE        mapsOakDrop = 9
-	mapsOakDropOAK_DROP_NO_BACKEND        mapsOakDrop = 10
-	mapsOakDropOAK_DROP_BACKEND_GONE      mapsOakDrop = 11
-	mapsOakDropOAK_DROP_UNRESOLVED        mapsOakDrop = 12
-	mapsOakDropOAK_DROP_NO_MANAGER        mapsOakDrop = 13
-	mapsOakDropOAK_DROP_UPCALL_FULL       mapsOakDrop = 14
-	mapsOakDropOAK_DROP_UPCALL_RATE       mapsOakDrop = 15
-	mapsOakDropOAK_DROP_PORT_EXHAUSTED    mapsOakDrop = 16
-	mapsOakDropOAK_DROP_CONNTRACK_FULL    mapsOakDrop = 17
-	mapsOakDropOAK_DROP_NO_FLOW           mapsOakDrop = 18
-	mapsOakDropOAK_DROP_PEER_DOWN         mapsOakDrop = 19
-	mapsOakDropOAK_DROP_ENCAP_FAILED      mapsOakDrop = 20
-	mapsOakDropOAK_DROP_DECAP_FAILED      mapsOakDrop = 21
-	mapsOakDropOAK_DROP_REWRITE_FAILED    mapsOakDrop = 22
-	mapsOakDropOAK_DROP_BAD_HEADER        mapsOakDrop = 23
-	mapsOakDropOAK_DROP_UNKNOWN_PEER      mapsOakDrop = 24
-	mapsOakDropOAK_DROP_BAD_TAG           mapsOakDrop = 25
-	mapsOakDropOAK_DROP_BAD_SOURCE        mapsOakDrop = 26
-	mapsOakDropOAK_DROP_STALE_ROUTE       mapsOakDrop = 27
-	mapsOakDropOAK_DROP_WRONG_PEER        mapsOakDrop = 28
-	mapsOakDropOAK_DROP_OVERLAY_ON_UPLINK mapsOakDrop = 29
-	mapsOakDropOAK_DROP_TUNNEL_DEVICE     mapsOakDrop = 30
-	mapsOakDropOAK_DROP_OUTER_FRAGMENT    mapsOakDrop = 31
-	mapsOakDropOAK_DROP_HELLO_FULL        mapsOakDrop = 32
-	mapsOakDropOAK_DROP_BROADCAST         mapsOakDrop = 33
-	mapsOakDropOAK_DROP_MAX               mapsOakDrop = 34
+	mapsOakDropOAK_DROP_FRAGMENT          mapsOakDrop = 3
+	mapsOakDropOAK_DROP_PROTOCOL          mapsOakDrop = 4
+	mapsOakDropOAK_DROP_SPOOFED_SOURCE    mapsOakDrop = 5
+	mapsOakDropOAK_DROP_NO_ENDPOINT       mapsOakDrop = 6
+	mapsOakDropOAK_DROP_NAMESPACE_IP      mapsOakDrop = 7
+	mapsOakDropOAK_DROP_NO_SERVICE        mapsOakDrop = 8
+	mapsOakDropOAK_DROP_NO_BACKEND        mapsOakDrop = 9
+	mapsOakDropOAK_DROP_BACKEND_GONE      mapsOakDrop = 10
+	mapsOakDropOAK_DROP_UNRESOLVED        mapsOakDrop = 11
+	mapsOakDropOAK_DROP_NO_MANAGER        mapsOakDrop = 12
+	mapsOakDropOAK_DROP_UPCALL_FULL       mapsOakDrop = 13
+	mapsOakDropOAK_DROP_UPCALL_RATE       mapsOakDrop = 14
+	mapsOakDropOAK_DROP_PORT_EXHAUSTED    mapsOakDrop = 15
+	mapsOakDropOAK_DROP_CONNTRACK_FULL    mapsOakDrop = 16
+	mapsOakDropOAK_DROP_NO_FLOW           mapsOakDrop = 17
+	mapsOakDropOAK_DROP_PEER_DOWN         mapsOakDrop = 18
+	mapsOakDropOAK_DROP_ENCAP_FAILED      mapsOakDrop = 19
+	mapsOakDropOAK_DROP_DECAP_FAILED      mapsOakDrop = 20
+	mapsOakDropOAK_DROP_REWRITE_FAILED    mapsOakDrop = 21
+	mapsOakDropOAK_DROP_BAD_HEADER        mapsOakDrop = 22
+	mapsOakDropOAK_DROP_UNKNOWN_PEER      mapsOakDrop = 23
+	mapsOakDropOAK_DROP_BAD_TAG           mapsOakDrop = 24
+	mapsOakDropOAK_DROP_BAD_SOURCE        mapsOakDrop = 25
+	mapsOakDropOAK_DROP_STALE_ROUTE       mapsOakDrop = 26
+	mapsOakDropOAK_DROP_OVERLAY_ON_UPLINK mapsOakDrop = 27
+	mapsOakDropOAK_DROP_TUNNEL_DEVICE     mapsOakDrop = 28
+	mapsOakDropOAK_DROP_OUTER_FRAGMENT    mapsOakDrop = 29
+	mapsOakDropOAK_DROP_HELLO_FULL        mapsOakDrop = 30
+	mapsOakDropOAK_DROP_BROADCAST         mapsOakDrop = 31
+	mapsOakDropOAK_DROP_TOO_BIG           mapsOakDrop = 32
+	mapsOakDropOAK_DROP_CONGESTED         mapsOakDrop = 33
+	mapsOakDropOAK_DROP_NEIGHBOUR         mapsOakDrop = 34
+	mapsOakDropOAK_DROP_MAX               mapsOakDrop = 35
 )
 
 type mapsOakEndpoint struct {
@@ -147,7 +147,28 @@ type mapsOakEndpoint struct {
 	Service    [12]uint8
 	Mac        [6]uint8
 	HostMac    [6]uint8
-	Pad        uint32
+	Flags      uint32
+}
+
+type mapsOakEndpointFlags uint32
+
+const (
+	mapsOakEndpointFlagsOAK_ENDPOINT_HOST mapsOakEndpointFlags = 1
+)
+
+type mapsOakFragment struct {
+	_       structs.HostLayout
+	Sport   uint16
+	Dport   uint16
+	MayOpen uint32
+}
+
+type mapsOakFragmentKey struct {
+	_    structs.HostLayout
+	Src  mapsOakAddr
+	Dst  mapsOakAddr
+	Id   uint32
+	Zone uint32
 }
 
 type mapsOakHello struct {
@@ -160,21 +181,48 @@ type mapsOakHello struct {
 	Data    [256]uint8
 }
 
+type mapsOakKey struct {
+	_     structs.HostLayout
+	Src   mapsOakAddr
+	Dst   mapsOakAddr
+	Sport uint16
+	Dport uint16
+	Zone  uint32
+}
+
+type mapsOakKey4 struct {
+	_     structs.HostLayout
+	Src   uint32
+	Dst   uint32
+	Sport uint16
+	Dport uint16
+	Zone  uint32
+}
+
 type mapsOakLimits uint32
 
 const (
 	mapsOakLimitsOAK_MAX_BACKENDS_PER_SERVICE mapsOakLimits = 64
-	mapsOakLimitsOAK_MAX_SERVICES             mapsOakLimits = 4096
-	mapsOakLimitsOAK_MAX_BACKENDS             mapsOakLimits = 16384
-	mapsOakLimitsOAK_MAX_ADDRESSES            mapsOakLimits = 16384
+	mapsOakLimitsOAK_MAX_SERVICES             mapsOakLimits = 12288
+	mapsOakLimitsOAK_MAX_BACKENDS             mapsOakLimits = 114688
+	mapsOakLimitsOAK_MAX_ADDRESSES            mapsOakLimits = 262144
 	mapsOakLimitsOAK_MAX_PEERS                mapsOakLimits = 4096
 	mapsOakLimitsOAK_MAX_SOURCES              mapsOakLimits = 65536
 	mapsOakLimitsOAK_MAX_ENDPOINTS            mapsOakLimits = 1024
 	mapsOakLimitsOAK_MAX_PENDING              mapsOakLimits = 1024
-	mapsOakLimitsOAK_MAX_FLOWS                mapsOakLimits = 262144
-	mapsOakLimitsOAK_MAX_NEW_FLOWS            mapsOakLimits = 32768
+	mapsOakLimitsOAK_MAX_FLOWS4               mapsOakLimits = 524288
+	mapsOakLimitsOAK_MAX_FLOWS6               mapsOakLimits = 262144
+	mapsOakLimitsOAK_MAX_NEW_FLOWS4           mapsOakLimits = 32768
+	mapsOakLimitsOAK_MAX_NEW_FLOWS6           mapsOakLimits = 16384
+	mapsOakLimitsOAK_MAX_FRAGMENTS            mapsOakLimits = 4096
 	mapsOakLimitsOAK_HELLO_MAX                mapsOakLimits = 256
 )
+
+type mapsOakLoad struct {
+	_      structs.HostLayout
+	Active uint32
+	Load   uint32
+}
 
 type mapsOakPeer struct {
 	_       structs.HostLayout
@@ -182,9 +230,28 @@ type mapsOakPeer struct {
 	Local   mapsOakAddr
 	Ifindex uint32
 	Port    uint16
+	Sport   uint16
 	Mtu     uint16
+	Family  uint16
 	State   uint32
 	Id      [12]uint8
+}
+
+type mapsOakPeerAddr struct {
+	_    structs.HostLayout
+	Addr mapsOakAddr
+	Port uint16
+	Pad  uint16
+}
+
+type mapsOakPeerHealth struct {
+	_       structs.HostLayout
+	Sampled uint64
+	Heard   uint64
+	Asked   uint64
+	Nonce   uint64
+	RttUs   uint32
+	VarUs   uint32
 }
 
 type mapsOakPeerState uint32
@@ -202,7 +269,6 @@ type mapsOakPeerStats struct {
 	TxBytes   uint64
 	RxPackets uint64
 	RxBytes   uint64
-	LastRx    uint64
 }
 
 type mapsOakPending struct {
@@ -212,6 +278,28 @@ type mapsOakPending struct {
 	LastDown uint64
 	Up       uint64
 	Down     uint64
+}
+
+type mapsOakPkt struct {
+	_        structs.HostLayout
+	Key      mapsOakKey
+	Key4     mapsOakKey4
+	Where    uint32
+	L3       uint32
+	L4       uint32
+	L4Len    uint32
+	Ack      uint32
+	Id       uint32
+	Quoted   uint32
+	QuotedL4 uint32
+	Family   uint8
+	Proto    uint8
+	Tcp      uint8
+	MayOpen  uint8
+	Replaces uint8
+	Piece    uint8
+	Tos      uint8
+	L4Head   uint8
 }
 
 type mapsOakPolicy uint32
@@ -231,11 +319,15 @@ type mapsOakPrefix struct {
 }
 
 type mapsOakScratch struct {
-	_      structs.HostLayout
-	FwdKey mapsOakCtKey
-	RevKey mapsOakCtKey
-	Fwd    mapsOakCt
-	Rev    mapsOakCt
+	_        structs.HostLayout
+	FwdKey   mapsOakKey
+	RevKey   mapsOakKey
+	Fwd      mapsOakCt6
+	Rev      mapsOakCt6
+	SavedFwd mapsOakKey
+	SavedRev mapsOakKey
+	Small    mapsOakCt4
+	SmallKey mapsOakKey4
 }
 
 type mapsOakService struct {
@@ -275,6 +367,22 @@ const (
 	mapsOakTcpSeenOAK_TCP_ACK mapsOakTcpSeen = 8
 )
 
+type mapsOakTuple struct {
+	_     structs.HostLayout
+	Src   mapsOakAddr
+	Dst   mapsOakAddr
+	Sport uint16
+	Dport uint16
+}
+
+type mapsOakTuple4 struct {
+	_     structs.HostLayout
+	Src   uint32
+	Dst   uint32
+	Sport uint16
+	Dport uint16
+}
+
 type mapsOakVip struct {
 	_       structs.HostLayout
 	Service uint32
@@ -283,38 +391,54 @@ type mapsOakVip struct {
 	Pad     uint32
 }
 
+type mapsOakWhere uint32
+
+const (
+	mapsOakWhereOAK_FROM_OUTSIDE mapsOakWhere = 0
+	mapsOakWhereOAK_FROM_PEER    mapsOakWhere = 8388608
+	mapsOakWhereOAK_WHERE_MASK   mapsOakWhere = 16777215
+)
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	mapsMapBackends         = "backends"
-	mapsMapConfig           = "config"
-	mapsMapCursors          = "cursors"
-	mapsMapDrops            = "drops"
-	mapsMapEndpoints        = "endpoints"
-	mapsMapEvents           = "events"
-	mapsMapFlows            = "flows"
-	mapsMapHeartbeat        = "heartbeat"
-	mapsMapLocal            = "local"
-	mapsMapMissRate         = "miss_rate"
-	mapsMapNewFlows         = "new_flows"
-	mapsMapPeerAddrs        = "peer_addrs"
-	mapsMapPeerStats        = "peer_stats"
-	mapsMapPeers            = "peers"
-	mapsMapPending          = "pending"
-	mapsMapScratch          = "scratch"
-	mapsMapServices         = "services"
-	mapsMapSources          = "sources"
-	mapsMapStats            = "stats"
-	mapsMapVips             = "vips"
-	mapsVarOakTypeCtFlags   = "oak_type_ct_flags"
-	mapsVarOakTypeDrop      = "oak_type_drop"
-	mapsVarOakTypeHello     = "oak_type_hello"
-	mapsVarOakTypeLimits    = "oak_type_limits"
-	mapsVarOakTypePeerState = "oak_type_peer_state"
-	mapsVarOakTypePolicy    = "oak_type_policy"
-	mapsVarOakTypeStat      = "oak_type_stat"
-	mapsVarOakTypeTcpSeen   = "oak_type_tcp_seen"
+	mapsMapBackends             = "backends"
+	mapsMapConfig               = "config"
+	mapsMapCursors              = "cursors"
+	mapsMapDrops                = "drops"
+	mapsMapEndpoints            = "endpoints"
+	mapsMapEvents               = "events"
+	mapsMapFlows4               = "flows4"
+	mapsMapFlows6               = "flows6"
+	mapsMapFragments            = "fragments"
+	mapsMapHeartbeat            = "heartbeat"
+	mapsMapLoads                = "loads"
+	mapsMapLocal                = "local"
+	mapsMapMissRate             = "miss_rate"
+	mapsMapNewFlows4            = "new_flows4"
+	mapsMapNewFlows6            = "new_flows6"
+	mapsMapPacket               = "packet"
+	mapsMapPeerAddrs            = "peer_addrs"
+	mapsMapPeerHealth           = "peer_health"
+	mapsMapPeerStats            = "peer_stats"
+	mapsMapPeers                = "peers"
+	mapsMapPending              = "pending"
+	mapsMapScratch              = "scratch"
+	mapsMapServices             = "services"
+	mapsMapSources              = "sources"
+	mapsMapStats                = "stats"
+	mapsMapVips                 = "vips"
+	mapsVarOakTypeCtFlags       = "oak_type_ct_flags"
+	mapsVarOakTypeDrop          = "oak_type_drop"
+	mapsVarOakTypeEndpointFlags = "oak_type_endpoint_flags"
+	mapsVarOakTypeHello         = "oak_type_hello"
+	mapsVarOakTypeLimits        = "oak_type_limits"
+	mapsVarOakTypePeerState     = "oak_type_peer_state"
+	mapsVarOakTypePolicy        = "oak_type_policy"
+	mapsVarOakTypeStat          = "oak_type_stat"
+	mapsVarOakTypeTcpSeen       = "oak_type_tcp_seen"
+	mapsVarOakTypeWhere         = "oak_type_where"
 )
 
 // loadMaps returns the embedded CollectionSpec for maps.
@@ -365,40 +489,48 @@ type mapsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type mapsMapSpecs struct {
-	Backends  *ebpf.MapSpec `ebpf:"backends"`
-	Config    *ebpf.MapSpec `ebpf:"config"`
-	Cursors   *ebpf.MapSpec `ebpf:"cursors"`
-	Drops     *ebpf.MapSpec `ebpf:"drops"`
-	Endpoints *ebpf.MapSpec `ebpf:"endpoints"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Flows     *ebpf.MapSpec `ebpf:"flows"`
-	Heartbeat *ebpf.MapSpec `ebpf:"heartbeat"`
-	Local     *ebpf.MapSpec `ebpf:"local"`
-	MissRate  *ebpf.MapSpec `ebpf:"miss_rate"`
-	NewFlows  *ebpf.MapSpec `ebpf:"new_flows"`
-	PeerAddrs *ebpf.MapSpec `ebpf:"peer_addrs"`
-	PeerStats *ebpf.MapSpec `ebpf:"peer_stats"`
-	Peers     *ebpf.MapSpec `ebpf:"peers"`
-	Pending   *ebpf.MapSpec `ebpf:"pending"`
-	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
-	Services  *ebpf.MapSpec `ebpf:"services"`
-	Sources   *ebpf.MapSpec `ebpf:"sources"`
-	Stats     *ebpf.MapSpec `ebpf:"stats"`
-	Vips      *ebpf.MapSpec `ebpf:"vips"`
+	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	Config     *ebpf.MapSpec `ebpf:"config"`
+	Cursors    *ebpf.MapSpec `ebpf:"cursors"`
+	Drops      *ebpf.MapSpec `ebpf:"drops"`
+	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
+	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
+	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
+	Heartbeat  *ebpf.MapSpec `ebpf:"heartbeat"`
+	Loads      *ebpf.MapSpec `ebpf:"loads"`
+	Local      *ebpf.MapSpec `ebpf:"local"`
+	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.MapSpec `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.MapSpec `ebpf:"new_flows6"`
+	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
+	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
+	Peers      *ebpf.MapSpec `ebpf:"peers"`
+	Pending    *ebpf.MapSpec `ebpf:"pending"`
+	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
+	Services   *ebpf.MapSpec `ebpf:"services"`
+	Sources    *ebpf.MapSpec `ebpf:"sources"`
+	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
 // mapsVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type mapsVariableSpecs struct {
-	OakTypeCtFlags   *ebpf.VariableSpec `ebpf:"oak_type_ct_flags"`
-	OakTypeDrop      *ebpf.VariableSpec `ebpf:"oak_type_drop"`
-	OakTypeHello     *ebpf.VariableSpec `ebpf:"oak_type_hello"`
-	OakTypeLimits    *ebpf.VariableSpec `ebpf:"oak_type_limits"`
-	OakTypePeerState *ebpf.VariableSpec `ebpf:"oak_type_peer_state"`
-	OakTypePolicy    *ebpf.VariableSpec `ebpf:"oak_type_policy"`
-	OakTypeStat      *ebpf.VariableSpec `ebpf:"oak_type_stat"`
-	OakTypeTcpSeen   *ebpf.VariableSpec `ebpf:"oak_type_tcp_seen"`
+	OakTypeCtFlags       *ebpf.VariableSpec `ebpf:"oak_type_ct_flags"`
+	OakTypeDrop          *ebpf.VariableSpec `ebpf:"oak_type_drop"`
+	OakTypeEndpointFlags *ebpf.VariableSpec `ebpf:"oak_type_endpoint_flags"`
+	OakTypeHello         *ebpf.VariableSpec `ebpf:"oak_type_hello"`
+	OakTypeLimits        *ebpf.VariableSpec `ebpf:"oak_type_limits"`
+	OakTypePeerState     *ebpf.VariableSpec `ebpf:"oak_type_peer_state"`
+	OakTypePolicy        *ebpf.VariableSpec `ebpf:"oak_type_policy"`
+	OakTypeStat          *ebpf.VariableSpec `ebpf:"oak_type_stat"`
+	OakTypeTcpSeen       *ebpf.VariableSpec `ebpf:"oak_type_tcp_seen"`
+	OakTypeWhere         *ebpf.VariableSpec `ebpf:"oak_type_where"`
 }
 
 // mapsObjects contains all objects after they have been loaded into the kernel.
@@ -421,26 +553,32 @@ func (o *mapsObjects) Close() error {
 //
 // It can be passed to loadMapsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type mapsMaps struct {
-	Backends  *ebpf.Map `ebpf:"backends"`
-	Config    *ebpf.Map `ebpf:"config"`
-	Cursors   *ebpf.Map `ebpf:"cursors"`
-	Drops     *ebpf.Map `ebpf:"drops"`
-	Endpoints *ebpf.Map `ebpf:"endpoints"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Flows     *ebpf.Map `ebpf:"flows"`
-	Heartbeat *ebpf.Map `ebpf:"heartbeat"`
-	Local     *ebpf.Map `ebpf:"local"`
-	MissRate  *ebpf.Map `ebpf:"miss_rate"`
-	NewFlows  *ebpf.Map `ebpf:"new_flows"`
-	PeerAddrs *ebpf.Map `ebpf:"peer_addrs"`
-	PeerStats *ebpf.Map `ebpf:"peer_stats"`
-	Peers     *ebpf.Map `ebpf:"peers"`
-	Pending   *ebpf.Map `ebpf:"pending"`
-	Scratch   *ebpf.Map `ebpf:"scratch"`
-	Services  *ebpf.Map `ebpf:"services"`
-	Sources   *ebpf.Map `ebpf:"sources"`
-	Stats     *ebpf.Map `ebpf:"stats"`
-	Vips      *ebpf.Map `ebpf:"vips"`
+	Backends   *ebpf.Map `ebpf:"backends"`
+	Config     *ebpf.Map `ebpf:"config"`
+	Cursors    *ebpf.Map `ebpf:"cursors"`
+	Drops      *ebpf.Map `ebpf:"drops"`
+	Endpoints  *ebpf.Map `ebpf:"endpoints"`
+	Events     *ebpf.Map `ebpf:"events"`
+	Flows4     *ebpf.Map `ebpf:"flows4"`
+	Flows6     *ebpf.Map `ebpf:"flows6"`
+	Fragments  *ebpf.Map `ebpf:"fragments"`
+	Heartbeat  *ebpf.Map `ebpf:"heartbeat"`
+	Loads      *ebpf.Map `ebpf:"loads"`
+	Local      *ebpf.Map `ebpf:"local"`
+	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.Map `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.Map `ebpf:"new_flows6"`
+	Packet     *ebpf.Map `ebpf:"packet"`
+	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.Map `ebpf:"peer_health"`
+	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
+	Peers      *ebpf.Map `ebpf:"peers"`
+	Pending    *ebpf.Map `ebpf:"pending"`
+	Scratch    *ebpf.Map `ebpf:"scratch"`
+	Services   *ebpf.Map `ebpf:"services"`
+	Sources    *ebpf.Map `ebpf:"sources"`
+	Stats      *ebpf.Map `ebpf:"stats"`
+	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
 func (m *mapsMaps) Close() error {
@@ -451,12 +589,18 @@ func (m *mapsMaps) Close() error {
 		m.Drops,
 		m.Endpoints,
 		m.Events,
-		m.Flows,
+		m.Flows4,
+		m.Flows6,
+		m.Fragments,
 		m.Heartbeat,
+		m.Loads,
 		m.Local,
 		m.MissRate,
-		m.NewFlows,
+		m.NewFlows4,
+		m.NewFlows6,
+		m.Packet,
 		m.PeerAddrs,
+		m.PeerHealth,
 		m.PeerStats,
 		m.Peers,
 		m.Pending,
@@ -472,14 +616,16 @@ func (m *mapsMaps) Close() error {
 //
 // It can be passed to loadMapsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type mapsVariables struct {
-	OakTypeCtFlags   *ebpf.Variable `ebpf:"oak_type_ct_flags"`
-	OakTypeDrop      *ebpf.Variable `ebpf:"oak_type_drop"`
-	OakTypeHello     *ebpf.Variable `ebpf:"oak_type_hello"`
-	OakTypeLimits    *ebpf.Variable `ebpf:"oak_type_limits"`
-	OakTypePeerState *ebpf.Variable `ebpf:"oak_type_peer_state"`
-	OakTypePolicy    *ebpf.Variable `ebpf:"oak_type_policy"`
-	OakTypeStat      *ebpf.Variable `ebpf:"oak_type_stat"`
-	OakTypeTcpSeen   *ebpf.Variable `ebpf:"oak_type_tcp_seen"`
+	OakTypeCtFlags       *ebpf.Variable `ebpf:"oak_type_ct_flags"`
+	OakTypeDrop          *ebpf.Variable `ebpf:"oak_type_drop"`
+	OakTypeEndpointFlags *ebpf.Variable `ebpf:"oak_type_endpoint_flags"`
+	OakTypeHello         *ebpf.Variable `ebpf:"oak_type_hello"`
+	OakTypeLimits        *ebpf.Variable `ebpf:"oak_type_limits"`
+	OakTypePeerState     *ebpf.Variable `ebpf:"oak_type_peer_state"`
+	OakTypePolicy        *ebpf.Variable `ebpf:"oak_type_policy"`
+	OakTypeStat          *ebpf.Variable `ebpf:"oak_type_stat"`
+	OakTypeTcpSeen       *ebpf.Variable `ebpf:"oak_type_tcp_seen"`
+	OakTypeWhere         *ebpf.Variable `ebpf:"oak_type_where"`
 }
 
 // mapsPrograms contains all programs after they have been loaded into the kernel.

@@ -71,15 +71,12 @@ func newKernel(t testing.TB) *kernel {
 		Gateway4: AddrFrom(gateway), UpcallIfindex: upcallIndex, TunnelPort: port, Mtu: 1444,
 	}))
 	k.endpoint(loopback, client, clientInst, 0x1)
-	must(t, m.Local.Put(AddrFrom(server), 77))
-	ep := Endpoint{Ifindex: 77, Tag: serverTag, Generation: 1}
-	ep.Ns[V4], ep.Inst[V4] = AddrFrom(server), AddrFrom(serverInst)
-	must(t, m.Endpoints.Put(77, ep))
+	k.endpoint(otherLink, server, serverInst, serverTag)
 	must(t, m.Peers.Put(1, Peer{Outer: AddrFrom(peerOuter), Local: AddrFrom(selfOuter), Ifindex: loopback, Port: port, State: PeerUp}))
 	must(t, m.Peers.Put(2, Peer{State: PeerGreeting}))
-	must(t, m.PeerAddrs.Put(AddrFrom(peerOuter), 1))
+	must(t, m.PeerAddrs.Put(PeerAddr{Addr: AddrFrom(peerOuter)}, 1))
 	must(t, m.Sources.Put(AddrFrom(farClient), Source{Peer: 1, Generation: 1}))
-	k.backend(1, server, serverInst, Backend{Ifindex: 77, Tag: serverTag, Service: 1})
+	k.backend(1, server, serverInst, Backend{Ifindex: otherLink, Tag: serverTag, Service: 1})
 	k.backend(2, farServer, farInst, Backend{Peer: 1, Tag: farTag, Service: 2})
 	k.backend(3, farServer, farInst, Backend{Peer: 2, Tag: farTag, Service: 5})
 	k.service(1, vipLocal, 1)
@@ -100,7 +97,7 @@ func (k *kernel) endpoint(ifindex uint32, ns, inst netip.Addr, tag uint32) {
 
 func (k *kernel) backend(index uint32, ns, inst netip.Addr, b Backend) {
 	b.Generation = 1
-	b.Ns[V4], b.Inst[V4] = AddrFrom(ns), AddrFrom(inst)
+	b.SetAddrs([2]netip.Addr{ns}, [2]netip.Addr{inst})
 	must(k.t, k.maps.Backends.Put(index, b))
 }
 
@@ -121,11 +118,7 @@ func (k *kernel) beat() {
 // run gives a packet to a program and returns its verdict and what became of the packet.
 func (k *kernel) run(prog *ebpf.Program, frame []byte) (uint32, []byte) {
 	k.t.Helper()
-	out := make([]byte, len(frame)+256)
-	opts := &ebpf.RunOptions{Data: frame, DataOut: out}
-	verdict, err := prog.Run(opts)
-	must(k.t, err)
-	return verdict, opts.DataOut
+	return k.runFrom(loopback, prog, frame)
 }
 
 // drops returns the drop counters that are not 0.

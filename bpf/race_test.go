@@ -16,8 +16,8 @@ import (
 // flow has one entry a direction.
 func TestFirstPacketsOnTwoProcessors(t *testing.T) {
 	k := newKernel(t)
-	k.backend(4, server, serverInst, Backend{Ifindex: 77, Tag: serverTag, Service: 6})
-	k.backend(5, gateway, serverInst, Backend{Ifindex: 77, Tag: serverTag, Service: 6})
+	k.backend(4, server, serverInst, Backend{Ifindex: otherLink, Tag: serverTag, Service: 6})
+	k.backend(5, gateway, serverInst, Backend{Ifindex: otherLink, Tag: serverTag, Service: 6})
 	k.service(6, vipUnknown, 4, 5)
 	const flows = 2000
 	var to [2][flows]string
@@ -49,7 +49,7 @@ func TestFirstPacketsOnTwoProcessors(t *testing.T) {
 	if differ > 0 {
 		t.Errorf("%d of %d flows began at two instances", differ, flows)
 	}
-	if n := len(entries(t, k.maps.NewFlows)); n != 2*flows {
+	if n := len(entries(t, k.maps.NewFlows())); n != 2*flows {
 		t.Errorf("%d entries, want %d", n, 2*flows)
 	}
 }

@@ -16,16 +16,18 @@ type (
 	Endpoint  = mapsOakEndpoint
 	Peer      = mapsOakPeer
 	PeerStats = mapsOakPeerStats
-	Source    = mapsOakSource
-	VIP       = mapsOakVip
-	Service   = mapsOakService
-	Backend   = mapsOakBackend
-	FlowKey   = mapsOakCtKey
-	Flow      = mapsOakCt
-	Pending   = mapsOakPending
-	Hello     = mapsOakHello
-	Counter   = mapsOakCounter
-	Scratch   = mapsOakScratch
+	// PeerAddr is where packets of a peer come from: address and port, port 0 for any.
+	PeerAddr    = mapsOakPeerAddr
+	PeerHealth  = mapsOakPeerHealth
+	Source      = mapsOakSource
+	VIP         = mapsOakVip
+	Service     = mapsOakService
+	Backend     = mapsOakBackend
+	Pending     = mapsOakPending
+	BackendLoad = mapsOakLoad
+	Hello       = mapsOakHello
+	Counter     = mapsOakCounter
+	Scratch     = mapsOakScratch
 )
 
 // Indices of the two-element arrays that hold one value a family.
@@ -43,6 +45,12 @@ const (
 	// MaxHello is the largest hello packet, in bytes after the tunnel header.
 	MaxHello = int(mapsOakLimitsOAK_HELLO_MAX)
 )
+
+// EndpointHost marks the endpoint that is the worker itself.
+const EndpointHost = uint32(mapsOakEndpointFlagsOAK_ENDPOINT_HOST)
+
+// DistanceUnknown is the distance of a backend whose worker's place is not known.
+const DistanceUnknown = uint16(0xffff)
 
 // States of a peer.
 const (
@@ -69,6 +77,9 @@ const (
 	FlowRemote      = uint16(mapsOakCtFlagsOAK_CT_REMOTE)
 	FlowHeld        = uint16(mapsOakCtFlagsOAK_CT_HELD)
 	FlowEstablished = uint16(mapsOakCtFlagsOAK_CT_ESTABLISHED)
+	FlowPlain       = uint16(mapsOakCtFlagsOAK_CT_PLAIN)
+	FlowDead        = uint16(mapsOakCtFlagsOAK_CT_DEAD)
+	FlowOut         = uint16(mapsOakCtFlagsOAK_CT_OUT)
 )
 
 // What of TCP a direction has seen.

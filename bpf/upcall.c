@@ -10,69 +10,95 @@
 
 #define OAK_PACKET_HOST 0 /* linux/if_packet.h, which needs a C library */
 
-static __always_inline int oak_reinject_container(struct __sk_buff *skb, struct oak_pkt *p)
+static __always_inline int oak_reinject_container(struct __sk_buff *skb, struct oak_pkt *p, const int family)
 {
-	struct oak_addr src = p->key.src;
-	__u32 *ifindex = bpf_map_lookup_elem(&local, &src);
-	struct oak_endpoint *ep = ifindex ? bpf_map_lookup_elem(&endpoints, ifindex) : 0;
+	struct oak_addr src, dst;
+	struct oak_endpoint *ep;
+	__u32 *ifindex;
+	int reason;
+	void *e;
 
-	oak_pending_down(&p->key.dst);
+	if (oak_addresses(skb, &src, &dst, family))
+		return oak_dropped(skb, OAK_DROP_MALFORMED);
+	oak_pending_down(&dst);
+	ifindex = bpf_map_lookup_elem(&local, &src);
+	ep = ifindex ? bpf_map_lookup_elem(&endpoints, ifindex) : 0;
 	if (!ep)
 		return oak_dropped(skb, OAK_DROP_NO_ENDPOINT);
-	return oak_from_container(skb, ep, p, 1);
-}
-
-static __always_inline int oak_reinject_peer(struct __sk_buff *skb, struct oak_pkt *p, __u32 peer, __u32 tag)
-{
-	struct oak_addr wanted;
-	struct oak_ct *e;
-	int reason;
-
-	oak_pending_source(&wanted, &p->key.src);
-	oak_pending_down(&wanted);
-	reason = oak_may_enter(p, peer, tag, 1, &e);
+	reason = oak_parse_l4(skb, ETH_HLEN, p, *ifindex, family);
 	if (reason)
 		return oak_dropped(skb, reason);
-	/* Of its own, so that Linux 6.1 sees it: it does not know the range of what a function that it verified apart returns. */
-	if (!e)
-		return oak_dropped(skb, OAK_DROP_BAD_SOURCE);
-	return oak_forward(skb, p, e);
+	e = oak_entry(p, family);
+	if (e)
+		return oak_by_flow(skb, p, e, 1, family);
+	oak_widen(p, family);
+	return oak_finish(skb, p, oak_open_flow(skb, p, 1), family);
 }
 
-SEC("tc")
-int oak_reinject(struct __sk_buff *skb)
+static __always_inline int oak_reinject_peer(struct __sk_buff *skb, struct oak_pkt *p, __u32 peer, const __u8 *tag, const int family)
 {
-	struct oak_pkt p = {};
-	struct ethhdr eth;
-	__u32 peer, tag, *ifindex;
+	struct oak_addr src, dst, wanted;
+	void *e = 0;
 	int reason;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
-		return oak_dropped(skb, OAK_DROP_NOT_IP);
-	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)))
+	if (oak_addresses(skb, &src, &dst, family))
 		return oak_dropped(skb, OAK_DROP_MALFORMED);
-	peer = (__u32)eth.h_dest[2] << 24 | eth.h_dest[3] << 16 | eth.h_dest[4] << 8 | eth.h_dest[5];
-	tag = eth.h_source[3] << 16 | eth.h_source[4] << 8 | eth.h_source[5];
-	oak_pull(skb, ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr));
-	reason = oak_parse_ip4(skb, ETH_HLEN, &p);
+	oak_pending_source(&wanted, &src);
+	oak_pending_down(&wanted);
+	reason = oak_parse_l4(skb, ETH_HLEN, p, OAK_FROM_PEER | peer, family);
+	if (!reason)
+		reason = oak_may_enter(p, peer, tag, 1, &e, family);
+	if (reason == OAK_ASK)
+		reason = OAK_DROP_BAD_SOURCE;
+	if (reason)
+		return oak_dropped(skb, reason);
+	if (!e)
+		return oak_dropped(skb, OAK_DROP_CONNTRACK_FULL);
+	return oak_forward(skb, p, e, family);
+}
+
+static __always_inline int oak_reinject_ip(struct __sk_buff *skb, const struct ethhdr *eth, const int family)
+{
+	__u32 peer = (__u32)eth->h_dest[2] << 24 | eth->h_dest[3] << 16 | eth->h_dest[4] << 8 | eth->h_dest[5], *ifindex;
+	struct oak_addr src, dst;
+	struct oak_pkt *p = oak_packet();
+	int reason;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	oak_pull(skb, ETH_HLEN + (family == OAK_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + sizeof(struct tcphdr));
+	reason = oak_parse_ip(skb, ETH_HLEN, p, family);
 	if (reason)
 		return oak_dropped(skb, reason);
 	/* Its Ethernet address is nobody's here. Kernels that do not scrub redirected packets would have it dropped as a stranger's. */
 	bpf_skb_change_type(skb, OAK_PACKET_HOST);
 	oak_stat(skb, OAK_STAT_REINJECTED);
 	if (peer == OAK_PEER_DELIVER) {
-		ifindex = bpf_map_lookup_elem(&local, &p.key.dst);
+		if (oak_addresses(skb, &src, &dst, family))
+			return oak_dropped(skb, OAK_DROP_MALFORMED);
+		ifindex = bpf_map_lookup_elem(&local, &dst);
 		if (!ifindex)
 			return oak_dropped(skb, OAK_DROP_NO_ENDPOINT);
 		oak_stat(skb, OAK_STAT_TO_LOCAL);
 		return bpf_redirect_peer(*ifindex, 0);
 	}
-	reason = oak_parse_l4(skb, &p);
-	if (reason)
-		return oak_dropped(skb, reason);
 	if (peer)
-		return oak_reinject_peer(skb, &p, peer, tag);
-	return oak_reinject_container(skb, &p);
+		return oak_reinject_peer(skb, p, peer, eth->h_source + 3, family);
+	return oak_reinject_container(skb, p, family);
+}
+
+SEC("tc")
+int oak_reinject(struct __sk_buff *skb)
+{
+	struct ethhdr eth;
+
+	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)))
+		return oak_dropped(skb, OAK_DROP_MALFORMED);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return oak_reinject_ip(skb, &eth, OAK_V4);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return oak_reinject_ip(skb, &eth, OAK_V6);
+	return oak_dropped(skb, OAK_DROP_NOT_IP);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

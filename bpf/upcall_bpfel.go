@@ -16,27 +16,34 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	upcallMapBackends     = "backends"
-	upcallMapConfig       = "config"
-	upcallMapCursors      = "cursors"
-	upcallMapDrops        = "drops"
-	upcallMapEndpoints    = "endpoints"
-	upcallMapEvents       = "events"
-	upcallMapFlows        = "flows"
-	upcallMapHeartbeat    = "heartbeat"
-	upcallMapLocal        = "local"
-	upcallMapMissRate     = "miss_rate"
-	upcallMapNewFlows     = "new_flows"
-	upcallMapPeerAddrs    = "peer_addrs"
-	upcallMapPeerStats    = "peer_stats"
-	upcallMapPeers        = "peers"
-	upcallMapPending      = "pending"
-	upcallMapScratch      = "scratch"
-	upcallMapServices     = "services"
-	upcallMapSources      = "sources"
-	upcallMapStats        = "stats"
-	upcallMapVips         = "vips"
-	upcallProgOakReinject = "oak_reinject"
+	upcallMapBackends      = "backends"
+	upcallMapConfig        = "config"
+	upcallMapCursors       = "cursors"
+	upcallMapDrops         = "drops"
+	upcallMapEndpoints     = "endpoints"
+	upcallMapEvents        = "events"
+	upcallMapFlows4        = "flows4"
+	upcallMapFlows6        = "flows6"
+	upcallMapFragments     = "fragments"
+	upcallMapHeartbeat     = "heartbeat"
+	upcallMapLoads         = "loads"
+	upcallMapLocal         = "local"
+	upcallMapMissRate      = "miss_rate"
+	upcallMapNewFlows4     = "new_flows4"
+	upcallMapNewFlows6     = "new_flows6"
+	upcallMapPacket        = "packet"
+	upcallMapPeerAddrs     = "peer_addrs"
+	upcallMapPeerHealth    = "peer_health"
+	upcallMapPeerStats     = "peer_stats"
+	upcallMapPeers         = "peers"
+	upcallMapPending       = "pending"
+	upcallMapScratch       = "scratch"
+	upcallMapServices      = "services"
+	upcallMapSources       = "sources"
+	upcallMapStats         = "stats"
+	upcallMapVips          = "vips"
+	upcallProgOakReinject  = "oak_reinject"
+	upcallVarOakHasDecapL3 = "oak_has_decap_l3"
 )
 
 // loadUpcall returns the embedded CollectionSpec for upcall.
@@ -88,32 +95,39 @@ type upcallProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type upcallMapSpecs struct {
-	Backends  *ebpf.MapSpec `ebpf:"backends"`
-	Config    *ebpf.MapSpec `ebpf:"config"`
-	Cursors   *ebpf.MapSpec `ebpf:"cursors"`
-	Drops     *ebpf.MapSpec `ebpf:"drops"`
-	Endpoints *ebpf.MapSpec `ebpf:"endpoints"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Flows     *ebpf.MapSpec `ebpf:"flows"`
-	Heartbeat *ebpf.MapSpec `ebpf:"heartbeat"`
-	Local     *ebpf.MapSpec `ebpf:"local"`
-	MissRate  *ebpf.MapSpec `ebpf:"miss_rate"`
-	NewFlows  *ebpf.MapSpec `ebpf:"new_flows"`
-	PeerAddrs *ebpf.MapSpec `ebpf:"peer_addrs"`
-	PeerStats *ebpf.MapSpec `ebpf:"peer_stats"`
-	Peers     *ebpf.MapSpec `ebpf:"peers"`
-	Pending   *ebpf.MapSpec `ebpf:"pending"`
-	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
-	Services  *ebpf.MapSpec `ebpf:"services"`
-	Sources   *ebpf.MapSpec `ebpf:"sources"`
-	Stats     *ebpf.MapSpec `ebpf:"stats"`
-	Vips      *ebpf.MapSpec `ebpf:"vips"`
+	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	Config     *ebpf.MapSpec `ebpf:"config"`
+	Cursors    *ebpf.MapSpec `ebpf:"cursors"`
+	Drops      *ebpf.MapSpec `ebpf:"drops"`
+	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
+	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
+	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
+	Heartbeat  *ebpf.MapSpec `ebpf:"heartbeat"`
+	Loads      *ebpf.MapSpec `ebpf:"loads"`
+	Local      *ebpf.MapSpec `ebpf:"local"`
+	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.MapSpec `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.MapSpec `ebpf:"new_flows6"`
+	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
+	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
+	Peers      *ebpf.MapSpec `ebpf:"peers"`
+	Pending    *ebpf.MapSpec `ebpf:"pending"`
+	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
+	Services   *ebpf.MapSpec `ebpf:"services"`
+	Sources    *ebpf.MapSpec `ebpf:"sources"`
+	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
 // upcallVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type upcallVariableSpecs struct {
+	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
 }
 
 // upcallObjects contains all objects after they have been loaded into the kernel.
@@ -136,26 +150,32 @@ func (o *upcallObjects) Close() error {
 //
 // It can be passed to loadUpcallObjects or ebpf.CollectionSpec.LoadAndAssign.
 type upcallMaps struct {
-	Backends  *ebpf.Map `ebpf:"backends"`
-	Config    *ebpf.Map `ebpf:"config"`
-	Cursors   *ebpf.Map `ebpf:"cursors"`
-	Drops     *ebpf.Map `ebpf:"drops"`
-	Endpoints *ebpf.Map `ebpf:"endpoints"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Flows     *ebpf.Map `ebpf:"flows"`
-	Heartbeat *ebpf.Map `ebpf:"heartbeat"`
-	Local     *ebpf.Map `ebpf:"local"`
-	MissRate  *ebpf.Map `ebpf:"miss_rate"`
-	NewFlows  *ebpf.Map `ebpf:"new_flows"`
-	PeerAddrs *ebpf.Map `ebpf:"peer_addrs"`
-	PeerStats *ebpf.Map `ebpf:"peer_stats"`
-	Peers     *ebpf.Map `ebpf:"peers"`
-	Pending   *ebpf.Map `ebpf:"pending"`
-	Scratch   *ebpf.Map `ebpf:"scratch"`
-	Services  *ebpf.Map `ebpf:"services"`
-	Sources   *ebpf.Map `ebpf:"sources"`
-	Stats     *ebpf.Map `ebpf:"stats"`
-	Vips      *ebpf.Map `ebpf:"vips"`
+	Backends   *ebpf.Map `ebpf:"backends"`
+	Config     *ebpf.Map `ebpf:"config"`
+	Cursors    *ebpf.Map `ebpf:"cursors"`
+	Drops      *ebpf.Map `ebpf:"drops"`
+	Endpoints  *ebpf.Map `ebpf:"endpoints"`
+	Events     *ebpf.Map `ebpf:"events"`
+	Flows4     *ebpf.Map `ebpf:"flows4"`
+	Flows6     *ebpf.Map `ebpf:"flows6"`
+	Fragments  *ebpf.Map `ebpf:"fragments"`
+	Heartbeat  *ebpf.Map `ebpf:"heartbeat"`
+	Loads      *ebpf.Map `ebpf:"loads"`
+	Local      *ebpf.Map `ebpf:"local"`
+	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.Map `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.Map `ebpf:"new_flows6"`
+	Packet     *ebpf.Map `ebpf:"packet"`
+	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.Map `ebpf:"peer_health"`
+	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
+	Peers      *ebpf.Map `ebpf:"peers"`
+	Pending    *ebpf.Map `ebpf:"pending"`
+	Scratch    *ebpf.Map `ebpf:"scratch"`
+	Services   *ebpf.Map `ebpf:"services"`
+	Sources    *ebpf.Map `ebpf:"sources"`
+	Stats      *ebpf.Map `ebpf:"stats"`
+	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
 func (m *upcallMaps) Close() error {
@@ -166,12 +186,18 @@ func (m *upcallMaps) Close() error {
 		m.Drops,
 		m.Endpoints,
 		m.Events,
-		m.Flows,
+		m.Flows4,
+		m.Flows6,
+		m.Fragments,
 		m.Heartbeat,
+		m.Loads,
 		m.Local,
 		m.MissRate,
-		m.NewFlows,
+		m.NewFlows4,
+		m.NewFlows6,
+		m.Packet,
 		m.PeerAddrs,
+		m.PeerHealth,
 		m.PeerStats,
 		m.Peers,
 		m.Pending,
@@ -187,6 +213,7 @@ func (m *upcallMaps) Close() error {
 //
 // It can be passed to loadUpcallObjects or ebpf.CollectionSpec.LoadAndAssign.
 type upcallVariables struct {
+	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
 }
 
 // upcallPrograms contains all programs after they have been loaded into the kernel.

@@ -119,7 +119,7 @@ func TestHeldPacketsAcrossProcessors(t *testing.T) {
 func TestMissesOfPeersAreCountedApart(t *testing.T) {
 	k := newKernel(t)
 	k.beat()
-	must(t, k.maps.PeerAddrs.Put(AddrFrom(outside), 3))
+	must(t, k.maps.PeerAddrs.Put(PeerAddr{Addr: AddrFrom(outside)}, 3))
 	miss := func(from netip.Addr, i int) uint32 {
 		src := netip.AddrFrom4([4]byte{10, 30, 200, byte(i)})
 		verdict, _ := k.run(k.progs.UplinkIn, tunnelled(from, serverTag, tcp(src, server, 1, 2, flagSYN).ip()))

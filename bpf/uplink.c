@@ -13,38 +13,47 @@
 #define OAK_HELLOS_PER_PEER 200
 #define OAK_HELLOS_OF_STRANGERS 2000
 
-static __always_inline int oak_hello_allowed(__be32 src)
+/* oak_hello_allowed takes the index of the peer at the packet's address, or 0. */
+static __always_inline int oak_hello_allowed(__u32 peer)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct oak_addr from;
-	__u32 *peer;
 
-	oak_addr_set4(&from, src);
-	peer = bpf_map_lookup_elem(&peer_addrs, &from);
-	if (peer)
-		return oak_allowed(OAK_HELLOS_OF_PEER | *peer, OAK_HELLOS_PER_PEER, now);
-	return oak_allowed(OAK_HELLOS_OF_PEER, OAK_HELLOS_OF_STRANGERS, now);
+	return oak_allowed(OAK_HELLOS_OF_PEER | peer, peer ? OAK_HELLOS_PER_PEER : OAK_HELLOS_OF_STRANGERS, now);
 }
 
-static __always_inline int oak_hello_up(struct __sk_buff *skb, __u32 src, __u32 dst, __u16 sport, __u32 off)
+/* oak_peer_at returns the index of the peer whose packets come from there, or 0. */
+static __always_inline __u32 oak_peer_at(const struct oak_addr *src, __be16 port)
+{
+	struct oak_peer_addr from = {.addr = *src};
+	__u32 *index = bpf_map_lookup_elem(&peer_addrs, &from);
+
+	if (index)
+		return *index;
+	from.port = bpf_ntohs(port);
+	index = bpf_map_lookup_elem(&peer_addrs, &from);
+	return index ? *index : 0;
+}
+
+/* Not static: verified once. */
+__attribute__((noinline)) int oak_hello_up(struct __sk_buff *skb, struct oak_addr *src, struct oak_addr *dst, __u32 sport, __u32 off)
 {
 	struct oak_hello *h;
 	__u32 len;
 
-	if (skb->len <= off)
+	if (!src || !dst || skb->len <= off)
 		return oak_dropped(skb, OAK_DROP_MALFORMED);
 	len = skb->len - off;
 	if (len > OAK_HELLO_MAX)
 		return oak_dropped(skb, OAK_DROP_MALFORMED);
-	if (!oak_hello_allowed(src))
+	if (!oak_hello_allowed(oak_peer_at(src, sport)))
 		return oak_dropped(skb, OAK_DROP_HELLO_FULL);
 	h = bpf_ringbuf_reserve(&events, sizeof(*h), 0);
 	if (!h)
 		return oak_dropped(skb, OAK_DROP_HELLO_FULL);
 	/* Reserved memory is not cleared, and all of it reaches NetManager. */
 	__builtin_memset(h, 0, sizeof(*h));
-	oak_addr_set4(&h->src, src);
-	oak_addr_set4(&h->dst, dst);
+	h->src = *src;
+	h->dst = *dst;
 	h->sport = bpf_ntohs(sport);
 	h->len = len;
 	h->ifindex = skb->ifindex;
@@ -62,68 +71,94 @@ static __always_inline int oak_hello_up(struct __sk_buff *skb, __u32 src, __u32 
 	return TC_ACT_SHOT;
 }
 
-/* oak_from_tunnel handles a packet on the tunnel port; it never returns a verdict that lets it pass. */
-static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_outer4 *outer)
+/* oak_inner handles what a peer has sent, bare of its outer headers. */
+static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 number, __u32 tos, const int family)
 {
-	const __u32 inner = ETH_HLEN + OAK_OUTER4;
-	struct oak_addr from;
-	struct oak_pkt p = {};
-	struct oak_ct *e;
-	__u32 *peer, index, tag = bpf_ntohl(outer->gpe.vni) >> 8;
+	__u8 tag[3] = {number >> 16, number >> 8, number};
+	struct oak_pkt *p = oak_packet();
+	struct oak_addr wanted;
+	void *e = 0;
 	int reason;
 
+	if (!p)
+		return TC_ACT_SHOT;
+	oak_pull(skb, ETH_HLEN + (family == OAK_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + sizeof(struct tcphdr));
+	reason = oak_parse_ip(skb, ETH_HLEN, p, family);
+	if (!reason)
+		reason = oak_parse_l4(skb, ETH_HLEN, p, OAK_FROM_PEER | peer, family);
+	if (!reason && (tos ^ p->tos) & OAK_ECN_MASK)
+		reason = oak_decap_ecn(skb, tos, p->tos, family);
+	if (!reason)
+		reason = oak_may_enter(p, peer, tag, 0, &e, family);
+	if (reason == OAK_ASK) {
+		oak_pending_source(&wanted, &p->key.src);
+		return oak_upcall(skb, &wanted, peer, number);
+	}
+	if (!e && !reason)
+		reason = OAK_DROP_CONNTRACK_FULL;
+	if (reason)
+		return oak_dropped(skb, reason);
+	oak_count_peer_rx(skb, peer);
+	oak_peer_heard(peer);
+	return oak_forward(skb, p, e, family);
+}
+
+/* Not static: verified once, for any outer header. */
+__attribute__((noinline)) int oak_inner4(struct __sk_buff *skb, __u32 peer, __u32 tag, __u32 tos)
+{
+	return oak_inner(skb, peer, tag, tos, OAK_V4);
+}
+
+__attribute__((noinline)) int oak_inner6(struct __sk_buff *skb, __u32 peer, __u32 tag, __u32 tos)
+{
+	return oak_inner(skb, peer, tag, tos, OAK_V6);
+}
+
+/* oak_from_tunnel handles a packet on the tunnel port; it never returns a verdict that lets it pass. */
+static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_addr *src, struct oak_addr *dst, __be16 sport,
+					   const struct oak_gpe *at, __u32 tos, const int outer)
+{
+	struct oak_gpe gpe = *at;
+	__u32 peer, tag = (__u32)gpe.tag[0] << 16 | (__u32)gpe.tag[1] << 8 | gpe.tag[2];
+	int reason;
+
+	oak_stat(skb, OAK_STAT_FROM_TUNNEL);
 	/* Of a VLAN that only shares the cable. Tag 0 is a priority and no VLAN. */
 	if (skb->vlan_present && skb->vlan_tci & 0xfff)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
-	if (outer->gpe.flags != OAK_GPE_FLAGS || outer->gpe.reserved[0] || outer->gpe.reserved[1] ||
-	    outer->gpe.vni & bpf_htonl(0xff))
+	if (gpe.flags != OAK_GPE_FLAGS || gpe.reserved[0] || gpe.reserved[1] || gpe.zero)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
-	if (outer->gpe.next == OAK_GPE_HELLO)
-		return oak_hello_up(skb, outer->ip.saddr, outer->ip.daddr, outer->udp.source, inner);
-	oak_addr_set4(&from, outer->ip.saddr);
-	peer = bpf_map_lookup_elem(&peer_addrs, &from);
+	if (gpe.next == OAK_GPE_HELLO)
+		return oak_hello_up(skb, src, dst, sport, ETH_HLEN + (outer == OAK_V4 ? OAK_OUTER4 : OAK_OUTER6));
+	peer = oak_peer_at(src, sport);
 	if (!peer)
 		return oak_dropped(skb, OAK_DROP_UNKNOWN_PEER);
-	index = *peer;
-	if (outer->gpe.next == OAK_GPE_IPV6)
-		return oak_dropped(skb, OAK_DROP_FAMILY);
-	if (outer->gpe.next != OAK_GPE_IPV4)
+	if (gpe.next != OAK_GPE_IPV4 && gpe.next != OAK_GPE_IPV6)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
-	reason = oak_parse_ip4(skb, inner, &p);
-	if (!reason)
-		reason = oak_parse_l4(skb, &p);
-	if (!reason)
-		reason = oak_may_enter(&p, index, tag, 0, &e);
-	if (reason)
-		return oak_dropped(skb, reason);
-	oak_count_peer_rx(skb, index);
-	oak_stat(skb, OAK_STAT_FROM_TUNNEL);
-	reason = oak_decap(skb);
-	if (reason)
-		return oak_dropped(skb, reason);
-	if (!e) {
-		struct oak_addr wanted;
-
-		oak_pending_source(&wanted, &p.key.src);
-		return oak_upcall(skb, &wanted, index, tag);
+	if (gpe.next == OAK_GPE_IPV4) {
+		reason = oak_decap(skb, outer, OAK_V4);
+		return reason ? oak_dropped(skb, reason) : oak_inner4(skb, peer, tag, tos);
 	}
-	p.l4 -= OAK_OUTER4;
-	return oak_forward(skb, &p, e);
+	reason = oak_decap(skb, outer, OAK_V6);
+	return reason ? oak_dropped(skb, reason) : oak_inner6(skb, peer, tag, tos);
 }
 
 static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config *cfg)
 {
+	struct oak_addr src, dst;
 	void *data, *end;
 	struct iphdr *ip;
 	struct udphdr *udp;
 
-	oak_pull(skb, ETH_HLEN + OAK_OUTER4 + sizeof(struct iphdr) + sizeof(struct tcphdr));
+	oak_pull(skb, ETH_HLEN + OAK_OUTER4 + sizeof(struct ipv6hdr) + sizeof(struct tcphdr));
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
 	ip = data + ETH_HLEN;
 	if ((void *)(ip + 1) > end)
 		return TC_ACT_UNSPEC; /* the stack refuses it and counts it */
-	if (ip->protocol == IPPROTO_UDP && !(ip->frag_off & bpf_htons(0x1fff))) {
+	oak_addr_set4(&src, ip->saddr);
+	oak_addr_set4(&dst, ip->daddr);
+	if (ip->protocol == IPPROTO_UDP && !(ip->frag_off & bpf_htons(OAK_IP_OFFSET))) {
 		udp = (void *)ip + ((ip->ihl * 4) & 0x3c);
 		if ((void *)(udp + 1) > end)
 			return oak_dropped(skb, OAK_DROP_MALFORMED);
@@ -134,27 +169,41 @@ static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config 
 				return oak_dropped(skb, OAK_DROP_OUTER_FRAGMENT);
 			if (ip->ihl != 5 || (void *)(outer + 1) > end)
 				return oak_dropped(skb, OAK_DROP_BAD_HEADER);
-			return oak_from_tunnel(skb, outer);
+			return oak_from_tunnel(skb, &src, &dst, outer->udp.source, &outer->gpe, outer->ip.tos, OAK_V4);
 		}
 	}
-	if (oak_overlay4(cfg, ip->saddr) || oak_overlay4(cfg, ip->daddr))
+	if (oak_is_overlay(cfg, &src, OAK_V4) || oak_is_overlay(cfg, &dst, OAK_V4))
 		return oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK);
 	return TC_ACT_UNSPEC;
 }
 
-/* The tunnel's port over IPv6 is closed too until the overlay speaks it. Extension headers before UDP reach the kernel's device,
- * which drops what it gets. */
+/* Extension headers before UDP reach the kernel's device, which drops what it gets. */
 static __always_inline int oak_uplink6(struct __sk_buff *skb, struct oak_config *cfg)
 {
-	struct {
-		__u8 ip[40];
-		struct udphdr udp;
-	} h;
+	struct oak_addr src, dst;
+	struct oak_outer6 *outer;
+	void *data, *end;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &h, sizeof(h)))
+	oak_pull(skb, ETH_HLEN + OAK_OUTER6 + sizeof(struct ipv6hdr) + sizeof(struct tcphdr));
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	outer = data + ETH_HLEN;
+	if ((void *)(&outer->ip + 1) > end)
 		return TC_ACT_UNSPEC;
-	if (h.ip[6] == IPPROTO_UDP && h.udp.dest == bpf_htons(cfg->tunnel_port))
-		return oak_dropped(skb, OAK_DROP_FAMILY);
+	__builtin_memcpy(&src, &outer->ip.saddr, sizeof(src));
+	__builtin_memcpy(&dst, &outer->ip.daddr, sizeof(dst));
+	if (outer->ip.nexthdr == IPPROTO_UDP) {
+		if ((void *)(&outer->udp + 1) > end)
+			return oak_dropped(skb, OAK_DROP_MALFORMED);
+		if (outer->udp.dest == bpf_htons(cfg->tunnel_port)) {
+			if ((void *)(outer + 1) > end)
+				return oak_dropped(skb, OAK_DROP_BAD_HEADER);
+			return oak_from_tunnel(skb, &src, &dst, outer->udp.source, &outer->gpe,
+					       outer->ip.priority << 4 | outer->ip.flow_lbl[0] >> 4, OAK_V6);
+		}
+	}
+	if (oak_is_overlay(cfg, &src, OAK_V6) || oak_is_overlay(cfg, &dst, OAK_V6))
+		return oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK);
 	return TC_ACT_UNSPEC;
 }
 
@@ -176,15 +225,16 @@ SEC("tc")
 int oak_uplink_out(struct __sk_buff *skb)
 {
 	struct oak_config *cfg = oak_cfg();
-	__be32 addrs[2];
+	struct oak_addr src, dst;
+	int overlay = 0;
 
-	if (!cfg || skb->protocol != bpf_htons(ETH_P_IP))
+	if (!cfg)
 		return TC_ACT_UNSPEC;
-	if (bpf_skb_load_bytes(skb, ETH_HLEN + offsetof(struct iphdr, saddr), addrs, sizeof(addrs)))
-		return TC_ACT_UNSPEC;
-	if (oak_overlay4(cfg, addrs[0]) || oak_overlay4(cfg, addrs[1]))
-		return oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK);
-	return TC_ACT_UNSPEC;
+	if (skb->protocol == bpf_htons(ETH_P_IP) && !oak_addresses(skb, &src, &dst, OAK_V4))
+		overlay = oak_is_overlay(cfg, &src, OAK_V4) || oak_is_overlay(cfg, &dst, OAK_V4);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6) && !oak_addresses(skb, &src, &dst, OAK_V6))
+		overlay = oak_is_overlay(cfg, &src, OAK_V6) || oak_is_overlay(cfg, &dst, OAK_V6);
+	return overlay ? oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK) : TC_ACT_UNSPEC;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

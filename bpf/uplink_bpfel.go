@@ -22,12 +22,18 @@ const (
 	uplinkMapDrops         = "drops"
 	uplinkMapEndpoints     = "endpoints"
 	uplinkMapEvents        = "events"
-	uplinkMapFlows         = "flows"
+	uplinkMapFlows4        = "flows4"
+	uplinkMapFlows6        = "flows6"
+	uplinkMapFragments     = "fragments"
 	uplinkMapHeartbeat     = "heartbeat"
+	uplinkMapLoads         = "loads"
 	uplinkMapLocal         = "local"
 	uplinkMapMissRate      = "miss_rate"
-	uplinkMapNewFlows      = "new_flows"
+	uplinkMapNewFlows4     = "new_flows4"
+	uplinkMapNewFlows6     = "new_flows6"
+	uplinkMapPacket        = "packet"
 	uplinkMapPeerAddrs     = "peer_addrs"
+	uplinkMapPeerHealth    = "peer_health"
 	uplinkMapPeerStats     = "peer_stats"
 	uplinkMapPeers         = "peers"
 	uplinkMapPending       = "pending"
@@ -38,6 +44,7 @@ const (
 	uplinkMapVips          = "vips"
 	uplinkProgOakUplinkIn  = "oak_uplink_in"
 	uplinkProgOakUplinkOut = "oak_uplink_out"
+	uplinkVarOakHasDecapL3 = "oak_has_decap_l3"
 )
 
 // loadUplink returns the embedded CollectionSpec for uplink.
@@ -90,32 +97,39 @@ type uplinkProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type uplinkMapSpecs struct {
-	Backends  *ebpf.MapSpec `ebpf:"backends"`
-	Config    *ebpf.MapSpec `ebpf:"config"`
-	Cursors   *ebpf.MapSpec `ebpf:"cursors"`
-	Drops     *ebpf.MapSpec `ebpf:"drops"`
-	Endpoints *ebpf.MapSpec `ebpf:"endpoints"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Flows     *ebpf.MapSpec `ebpf:"flows"`
-	Heartbeat *ebpf.MapSpec `ebpf:"heartbeat"`
-	Local     *ebpf.MapSpec `ebpf:"local"`
-	MissRate  *ebpf.MapSpec `ebpf:"miss_rate"`
-	NewFlows  *ebpf.MapSpec `ebpf:"new_flows"`
-	PeerAddrs *ebpf.MapSpec `ebpf:"peer_addrs"`
-	PeerStats *ebpf.MapSpec `ebpf:"peer_stats"`
-	Peers     *ebpf.MapSpec `ebpf:"peers"`
-	Pending   *ebpf.MapSpec `ebpf:"pending"`
-	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
-	Services  *ebpf.MapSpec `ebpf:"services"`
-	Sources   *ebpf.MapSpec `ebpf:"sources"`
-	Stats     *ebpf.MapSpec `ebpf:"stats"`
-	Vips      *ebpf.MapSpec `ebpf:"vips"`
+	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	Config     *ebpf.MapSpec `ebpf:"config"`
+	Cursors    *ebpf.MapSpec `ebpf:"cursors"`
+	Drops      *ebpf.MapSpec `ebpf:"drops"`
+	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
+	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
+	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
+	Heartbeat  *ebpf.MapSpec `ebpf:"heartbeat"`
+	Loads      *ebpf.MapSpec `ebpf:"loads"`
+	Local      *ebpf.MapSpec `ebpf:"local"`
+	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.MapSpec `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.MapSpec `ebpf:"new_flows6"`
+	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
+	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
+	Peers      *ebpf.MapSpec `ebpf:"peers"`
+	Pending    *ebpf.MapSpec `ebpf:"pending"`
+	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
+	Services   *ebpf.MapSpec `ebpf:"services"`
+	Sources    *ebpf.MapSpec `ebpf:"sources"`
+	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
 // uplinkVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type uplinkVariableSpecs struct {
+	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
 }
 
 // uplinkObjects contains all objects after they have been loaded into the kernel.
@@ -138,26 +152,32 @@ func (o *uplinkObjects) Close() error {
 //
 // It can be passed to loadUplinkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type uplinkMaps struct {
-	Backends  *ebpf.Map `ebpf:"backends"`
-	Config    *ebpf.Map `ebpf:"config"`
-	Cursors   *ebpf.Map `ebpf:"cursors"`
-	Drops     *ebpf.Map `ebpf:"drops"`
-	Endpoints *ebpf.Map `ebpf:"endpoints"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Flows     *ebpf.Map `ebpf:"flows"`
-	Heartbeat *ebpf.Map `ebpf:"heartbeat"`
-	Local     *ebpf.Map `ebpf:"local"`
-	MissRate  *ebpf.Map `ebpf:"miss_rate"`
-	NewFlows  *ebpf.Map `ebpf:"new_flows"`
-	PeerAddrs *ebpf.Map `ebpf:"peer_addrs"`
-	PeerStats *ebpf.Map `ebpf:"peer_stats"`
-	Peers     *ebpf.Map `ebpf:"peers"`
-	Pending   *ebpf.Map `ebpf:"pending"`
-	Scratch   *ebpf.Map `ebpf:"scratch"`
-	Services  *ebpf.Map `ebpf:"services"`
-	Sources   *ebpf.Map `ebpf:"sources"`
-	Stats     *ebpf.Map `ebpf:"stats"`
-	Vips      *ebpf.Map `ebpf:"vips"`
+	Backends   *ebpf.Map `ebpf:"backends"`
+	Config     *ebpf.Map `ebpf:"config"`
+	Cursors    *ebpf.Map `ebpf:"cursors"`
+	Drops      *ebpf.Map `ebpf:"drops"`
+	Endpoints  *ebpf.Map `ebpf:"endpoints"`
+	Events     *ebpf.Map `ebpf:"events"`
+	Flows4     *ebpf.Map `ebpf:"flows4"`
+	Flows6     *ebpf.Map `ebpf:"flows6"`
+	Fragments  *ebpf.Map `ebpf:"fragments"`
+	Heartbeat  *ebpf.Map `ebpf:"heartbeat"`
+	Loads      *ebpf.Map `ebpf:"loads"`
+	Local      *ebpf.Map `ebpf:"local"`
+	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	NewFlows4  *ebpf.Map `ebpf:"new_flows4"`
+	NewFlows6  *ebpf.Map `ebpf:"new_flows6"`
+	Packet     *ebpf.Map `ebpf:"packet"`
+	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
+	PeerHealth *ebpf.Map `ebpf:"peer_health"`
+	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
+	Peers      *ebpf.Map `ebpf:"peers"`
+	Pending    *ebpf.Map `ebpf:"pending"`
+	Scratch    *ebpf.Map `ebpf:"scratch"`
+	Services   *ebpf.Map `ebpf:"services"`
+	Sources    *ebpf.Map `ebpf:"sources"`
+	Stats      *ebpf.Map `ebpf:"stats"`
+	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
 func (m *uplinkMaps) Close() error {
@@ -168,12 +188,18 @@ func (m *uplinkMaps) Close() error {
 		m.Drops,
 		m.Endpoints,
 		m.Events,
-		m.Flows,
+		m.Flows4,
+		m.Flows6,
+		m.Fragments,
 		m.Heartbeat,
+		m.Loads,
 		m.Local,
 		m.MissRate,
-		m.NewFlows,
+		m.NewFlows4,
+		m.NewFlows6,
+		m.Packet,
 		m.PeerAddrs,
+		m.PeerHealth,
 		m.PeerStats,
 		m.Peers,
 		m.Pending,
@@ -189,6 +215,7 @@ func (m *uplinkMaps) Close() error {
 //
 // It can be passed to loadUplinkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type uplinkVariables struct {
+	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
 }
 
 // uplinkPrograms contains all programs after they have been loaded into the kernel.

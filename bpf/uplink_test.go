@@ -21,9 +21,8 @@ func TestUplinkDecapsulates(t *testing.T) {
 	}
 	same(t, out, in)
 	// The answer goes back to the peer with the same tag, untranslated.
-	k.endpoint(loopback, server, serverInst, serverTag)
 	answer := tcp(server, farClient, 80, 4000, flagSYN|flagACK)
-	verdict, out = k.run(k.progs.Container, answer.frame())
+	verdict, out = k.runFrom(otherLink, k.progs.Container, answer.frame())
 	if verdict != verdictRedirect || string(out[50:]) != string(answer.ip()) {
 		t.Errorf("answer: verdict %#x\n% x\nwant a redirect of\n% x", verdict, out[50:], answer.ip())
 	}
@@ -44,12 +43,10 @@ func TestAnswersNeedNoMeeting(t *testing.T) {
 	if verdict, _ := k.run(k.progs.UplinkIn, tunnelled(peerOuter, serverTag, open.ip())); verdict != verdictRedirect {
 		t.Fatalf("verdict %#x, drops %v", verdict, k.drops())
 	}
-	k.endpoint(loopback, server, serverInst, serverTag)
 	answer := tcp(server, farClient, 80, 4000, flagSYN|flagACK)
-	if verdict, _ := k.run(k.progs.Container, answer.frame()); verdict != verdictRedirect {
+	if verdict, _ := k.runFrom(otherLink, k.progs.Container, answer.frame()); verdict != verdictRedirect {
 		t.Errorf("answer: verdict %#x, drops %v; want a redirect", verdict, k.drops())
 	}
-	k.endpoint(loopback, client, clientInst, 0x1)
 	if verdict, _ := k.run(k.progs.Container, tcp(client, vipRemote, 1, 2, flagSYN).frame()); verdict != verdictDrop {
 		t.Errorf("a new flow to the peer: verdict %#x, want a drop", verdict)
 	}

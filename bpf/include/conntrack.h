@@ -8,277 +8,273 @@
 #ifndef OAK_CONNTRACK_H
 #define OAK_CONNTRACK_H
 
-#include "maps.h"
+#include "flowmap.h"
+#include "health.h"
 #include "parse.h"
 
-static __always_inline struct oak_ct *oak_ct_lookup(const struct oak_ct_key *key)
-{
-	struct oak_ct *e = bpf_map_lookup_elem(&flows, key);
+#define OAK_NS_PER_S 1000000000ULL
 
-	return e ? e : bpf_map_lookup_elem(&new_flows, key);
+/* oak_mirror makes the other direction's key from a direction's entry and zone. */
+static __always_inline void oak_mirror(struct oak_key *other, const struct oak_ct6 *e, __u32 zone)
+{
+	__u32 from = e->c.to;
+
+	if (e->c.flags & OAK_CT_TUNNEL)
+		from |= OAK_FROM_PEER;
+	if (e->c.flags & OAK_CT_OUT)
+		from = OAK_FROM_OUTSIDE;
+	other->src = e->t.dst;
+	other->dst = e->t.src;
+	other->sport = e->t.dport;
+	other->dport = e->t.sport;
+	other->zone = oak_zone(zone >> 24, from);
 }
 
-static __always_inline void oak_ct_delete(const struct oak_ct_key *key)
+/* oak_ct_move copies a side's entry to the other kind of map. Another processor may have ended the flow meanwhile, and another flow taken
+ * its place: an entry that does not lead to the other side is left alone. Returns 0 if it is there. */
+static __always_inline int oak_ct_move(struct oak_scratch *s, const __u32 side, const __u32 into)
 {
-	bpf_map_delete_elem(&flows, key);
-	bpf_map_delete_elem(&new_flows, key);
-}
+	struct oak_ct6 *e = side == OAK_FWD ? &s->fwd : &s->rev;
+	struct oak_key mirror;
 
-static __always_inline void oak_ct_reverse_key(const struct oak_ct *e, __u8 proto, struct oak_ct_key *rev)
-{
-	__builtin_memset(rev, 0, sizeof(*rev));
-	rev->src = e->rsrc;
-	rev->dst = e->rdst;
-	rev->sport = e->rsport;
-	rev->dport = e->rdport;
-	rev->proto = proto;
-}
-
-static __always_inline int oak_ct_is_reverse(const struct oak_ct *e, const struct oak_ct_key *key)
-{
-	return e->rsport == key->sport && e->rdport == key->dport && oak_addr_eq(&e->rsrc, &key->src) &&
-	       oak_addr_eq(&e->rdst, &key->dst);
-}
-
-static __always_inline struct oak_scratch *oak_scratch(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&scratch, &zero);
-}
-
-/* oak_ct_copy copies a direction's entry out of its map. Another processor may end the flow meanwhile, and its memory be another
- * flow's at once: a copy that does not name the other direction is of no use. Returns 0 then. */
-static __always_inline struct oak_ct *oak_ct_copy(const struct oak_ct *e, const struct oak_ct_key *other)
-{
-	struct oak_scratch *s = oak_scratch();
-
-	if (!s)
-		return 0;
-	s->fwd = *e;
-	return oak_ct_is_reverse(&s->fwd, other) ? &s->fwd : 0;
-}
-
-/* oak_ct_establish enters one direction into flows; the entry in new_flows stays. Returns 0 if it is there. */
-static __always_inline int oak_ct_establish(const struct oak_ct_key *key, const struct oak_ct *e, const struct oak_ct_key *other)
-{
-	struct oak_ct *copy = oak_ct_copy(e, other);
-
-	if (!copy)
+	if (oak_load(side))
 		return -1;
-	copy->flags |= OAK_CT_ESTABLISHED;
-	return bpf_map_update_elem(&flows, key, copy, BPF_NOEXIST);
+	oak_mirror(&mirror, e, s->fwd_key.zone);
+	if (!oak_key_eq(&mirror, side == OAK_FWD ? &s->rev_key : &s->fwd_key))
+		return -1;
+	if (into & OAK_INTO_FLOWS)
+		e->c.flags |= OAK_CT_ESTABLISHED;
+	else
+		e->c.flags &= ~OAK_CT_ESTABLISHED;
+	return oak_store(side, into);
 }
 
 /* oak_ct_promote moves both directions, or neither: if flows is full the flow stays where it is. */
-static __always_inline void oak_ct_promote(const struct oak_ct_key *key, const struct oak_ct *e, const struct oak_ct_key *rev_key,
-					   const struct oak_ct *rev)
+static __always_inline void oak_ct_promote(struct oak_scratch *s)
 {
-	if (oak_ct_establish(key, e, rev_key))
+	int there = s->rev.c.flags & OAK_CT_ESTABLISHED;
+
+	if (oak_ct_move(s, OAK_FWD, OAK_INTO_FLOWS | OAK_IF_ABSENT))
 		return;
-	if (!(rev->flags & OAK_CT_ESTABLISHED) && oak_ct_establish(rev_key, rev, key)) {
-		bpf_map_delete_elem(&flows, key);
+	if (!there && oak_ct_move(s, OAK_REV, OAK_INTO_FLOWS | OAK_IF_ABSENT)) {
+		oak_erase(OAK_FWD, OAK_INTO_FLOWS);
 		return;
 	}
-	bpf_map_delete_elem(&new_flows, key);
-	bpf_map_delete_elem(&new_flows, rev_key);
+	oak_erase(OAK_FWD, OAK_INTO_NEW);
+	oak_erase(OAK_REV, OAK_INTO_NEW);
 }
 
-static __always_inline void oak_ct_demote(const struct oak_ct_key *key, const struct oak_ct *e, const struct oak_ct_key *other)
+static __always_inline void oak_ct_demote(struct oak_scratch *s)
 {
-	struct oak_ct *copy = oak_ct_copy(e, other);
-
-	if (!copy)
-		return;
-	copy->flags &= ~OAK_CT_ESTABLISHED;
-	bpf_map_update_elem(&new_flows, key, copy, BPF_ANY);
-	bpf_map_delete_elem(&flows, key);
+	if (!oak_ct_move(s, OAK_FWD, OAK_INTO_NEW))
+		oak_erase(OAK_FWD, OAK_INTO_FLOWS);
+	if (!oak_ct_move(s, OAK_REV, OAK_INTO_NEW))
+		oak_erase(OAK_REV, OAK_INTO_FLOWS);
 }
 
 /* oak_ct_restore makes the reply's entry anew, which new_flows has evicted before its other direction. */
-static __always_inline void oak_ct_restore(const struct oak_ct_key *key, const struct oak_ct *e, const struct oak_ct_key *rev_key)
+static __always_inline void oak_ct_restore(struct oak_scratch *s)
 {
-	struct oak_scratch *s = oak_scratch();
-	struct oak_ct *rev;
-	__u32 *ifindex;
+	__u32 *ifindex, from = s->fwd_key.zone & OAK_WHERE_MASK;
+	struct oak_ct6 *rev = &s->rev;
 
-	if (!s)
-		return;
-	rev = &s->rev;
 	__builtin_memset(rev, 0, sizeof(*rev));
-	rev->src = key->dst;
-	rev->dst = key->src;
-	rev->sport = key->dport;
-	rev->dport = key->sport;
-	rev->peer = e->peer;
-	rev->tag = e->tag;
-	rev->created = e->created;
-	rev->last_seen = e->last_seen;
-	rev->rsrc = key->src;
-	rev->rdst = key->dst;
-	rev->rsport = key->sport;
-	rev->rdport = key->dport;
-	if (e->flags & OAK_CT_REMOTE) {
-		rev->flags = OAK_CT_REPLY | OAK_CT_TUNNEL;
+	rev->t.src = s->fwd_key.dst;
+	rev->t.dst = s->fwd_key.src;
+	rev->t.sport = s->fwd_key.dport;
+	rev->t.dport = s->fwd_key.sport;
+	__builtin_memcpy(rev->c.tag, s->fwd.c.tag, sizeof(rev->c.tag));
+	rev->c.created = s->fwd.c.created;
+	rev->c.last_seen = s->fwd.c.last_seen;
+	if (from == OAK_FROM_OUTSIDE) {
+		rev->c.flags = OAK_CT_REWRITE | OAK_CT_REPLY | OAK_CT_OUT;
+	} else if (from & OAK_FROM_PEER) {
+		rev->c.flags = OAK_CT_REPLY | OAK_CT_TUNNEL;
+		rev->c.to = from & ~OAK_FROM_PEER;
 	} else {
-		ifindex = bpf_map_lookup_elem(&local, &key->src);
+		ifindex = bpf_map_lookup_elem(&local, &s->fwd_key.src);
 		if (!ifindex)
 			return;
-		rev->ifindex = *ifindex;
-		rev->flags = OAK_CT_REWRITE | OAK_CT_REPLY | (e->flags & OAK_CT_TUNNEL ? OAK_CT_REMOTE : 0);
+		rev->c.to = *ifindex;
+		rev->c.flags = OAK_CT_REWRITE | OAK_CT_REPLY | (s->fwd.c.flags & OAK_CT_TUNNEL ? OAK_CT_REMOTE : 0) |
+			       (s->fwd.c.flags & OAK_CT_PLAIN);
 	}
-	bpf_map_update_elem(&new_flows, rev_key, rev, BPF_NOEXIST);
+	oak_store(OAK_REV, OAK_INTO_NEW | OAK_IF_ABSENT);
 }
 
-/* oak_ct_closed reports whether a TCP flow has ended, judged by one direction and its reverse. */
-static __always_inline int oak_ct_closed(const struct oak_ct *e, const struct oak_ct *rev)
+static __always_inline void oak_active(__u32 backend, int by)
 {
-	return (e->seen | rev->seen) & OAK_TCP_RST || (e->seen & rev->seen & OAK_TCP_FIN);
+	struct oak_load *l = bpf_map_lookup_elem(&loads, &backend);
+
+	/* NetManager sets it from time to time to what it counts, which may be less. */
+	if (backend && l && (by > 0 || l->active))
+		__sync_fetch_and_add(&l->active, by);
 }
 
-/* oak_ct_reopens reports whether a packet opens a new flow on the key of one that has ended, whichever side has ended it. */
-static __always_inline int oak_ct_reopens(const struct oak_pkt *p, const struct oak_ct *e)
+/* oak_ct_ended reports whether the flow whose opener has this key has ended, whichever side has ended it: then the opener's SYN opens a new
+ * one. */
+__attribute__((noinline)) int oak_ct_ended(struct oak_key *at)
 {
-	struct oak_ct_key rev_key;
-	struct oak_ct *rev;
+	struct oak_scratch *s = oak_scratch();
 
-	if (p->key.proto != IPPROTO_TCP || !p->may_open || e->flags & OAK_CT_REPLY)
+	if (!at || !s)
 		return 0;
-	if (e->seen & (OAK_TCP_FIN | OAK_TCP_RST))
+	s->fwd_key = *at;
+	if (oak_load(OAK_FWD) || s->fwd.c.flags & OAK_CT_REPLY)
+		return 0;
+	if (s->fwd.c.seen & (OAK_TCP_FIN | OAK_TCP_RST))
 		return 1;
-	oak_ct_reverse_key(e, p->key.proto, &rev_key);
-	rev = oak_ct_lookup(&rev_key);
-	return rev && rev->seen & (OAK_TCP_FIN | OAK_TCP_RST);
+	oak_mirror(&s->rev_key, &s->fwd, s->fwd_key.zone);
+	return !oak_load(OAK_REV) && s->rev.c.seen & (OAK_TCP_FIN | OAK_TCP_RST);
+}
+
+/* oak_rtt_passive measures a TCP handshake whose SYN is answered now: fwd is the answer's side, rev that of the SYN. One that was sent twice
+ * cannot be told from its copy (Karn). */
+static __always_inline void oak_rtt_passive(struct oak_scratch *s)
+{
+	__u32 from = s->fwd_key.zone & OAK_WHERE_MASK, us = (__u32)(bpf_ktime_get_ns() / 1000) - s->rev.last_ack;
+
+	if (from & OAK_FROM_PEER && s->rev.c.seen == OAK_TCP_SYN && s->rev.c.packets == 1 && us < 60000000)
+		oak_rtt_sample(from & ~OAK_FROM_PEER, us ? us : 1);
 }
 
 /* oak_ct_transition moves the flow between the maps if this packet ends or establishes it. Rare; the common packet does not come here. */
-__attribute__((noinline)) int oak_ct_transition(struct oak_ct_key *at, __u32 tcp)
+__attribute__((noinline)) int oak_ct_transition(struct oak_key *at, __u32 tcp)
 {
-	struct oak_ct_key key, rev_key;
-	struct oak_ct *e, *rev;
+	struct oak_scratch *s = oak_scratch();
+	__u8 proto, seen, both, flags;
 
-	if (!at)
+	if (!at || !s)
 		return 0;
-	key = *at; /* Linux 6.1 takes no key for a map out of an argument's memory */
-	e = oak_ct_lookup(&key);
-	if (!e)
+	s->fwd_key = *at;
+	if (oak_load(OAK_FWD))
 		return 0;
-	oak_ct_reverse_key(e, key.proto, &rev_key);
-	rev = oak_ct_lookup(&rev_key);
-	if (!rev) {
-		if (!(e->flags & OAK_CT_REPLY))
-			oak_ct_restore(&key, e, &rev_key);
+	flags = s->fwd.c.flags;
+	proto = s->fwd_key.zone >> 24;
+	oak_mirror(&s->rev_key, &s->fwd, s->fwd_key.zone);
+	if (oak_load(OAK_REV)) {
+		if (!(flags & OAK_CT_REPLY))
+			oak_ct_restore(s);
 		return 0;
 	}
-	switch (key.proto) {
-	case IPPROTO_TCP:
-		if (e->flags & OAK_CT_ESTABLISHED) {
-			if (!oak_ct_closed(e, rev))
+	if (proto == IPPROTO_TCP) {
+		seen = s->fwd.c.seen | s->rev.c.seen;
+		both = s->fwd.c.seen & s->rev.c.seen;
+		if (flags & OAK_CT_ESTABLISHED) {
+			if (!(seen & OAK_TCP_RST || both & OAK_TCP_FIN))
 				return 0;
-			oak_ct_demote(&key, e, &rev_key);
-			oak_ct_demote(&rev_key, rev, &key);
+			oak_active(s->fwd.c.backend | s->rev.c.backend, -1);
+			oak_ct_demote(s);
 			return 0;
 		}
-		if (e->flags & OAK_CT_REPLY || !(tcp & OAK_TCP_ACK) || !(rev->seen & OAK_TCP_SYN) || oak_ct_closed(e, rev))
+		if (flags & OAK_CT_REPLY) {
+			if (tcp == (OAK_TCP_SYN | OAK_TCP_ACK))
+				oak_rtt_passive(s);
 			return 0;
-		break;
-	case IPPROTO_UDP:
-		if (!(e->flags & OAK_CT_REPLY))
+		}
+		if (!(tcp & OAK_TCP_ACK) || !(s->rev.c.seen & OAK_TCP_SYN) || seen & OAK_TCP_RST || both & OAK_TCP_FIN)
 			return 0;
-		break;
-	default:
+	} else if (proto != IPPROTO_UDP || !(flags & OAK_CT_REPLY)) {
 		return 0;
 	}
-	oak_ct_promote(&key, e, &rev_key, rev);
+	oak_ct_promote(s);
 	return 0;
 }
 
 /* oak_ct_account notes a packet in its direction's entry and, where it changes the flow's state, in the maps. */
-static __always_inline void oak_ct_account(struct __sk_buff *skb, struct oak_pkt *p, struct oak_ct *e)
+static __always_inline void oak_ct_account(struct __sk_buff *skb, struct oak_pkt *p, struct oak_ct *c, __u32 *last_ack, const int family)
 {
 	__u32 segments = skb->gso_segs;
 
-	e->last_seen = bpf_ktime_get_coarse_ns();
-	e->packets += segments ? segments : 1;
-	e->bytes += skb->len;
-	if (p->key.proto == IPPROTO_TCP) {
-		e->seen |= p->tcp;
-		e->last_ack = p->ack;
-		if (!(e->flags & OAK_CT_ESTABLISHED) || p->tcp & (OAK_TCP_FIN | OAK_TCP_RST))
-			oak_ct_transition(&p->key, p->tcp);
-	} else if (!(e->flags & OAK_CT_ESTABLISHED)) {
-		oak_ct_transition(&p->key, 0);
+	c->last_seen = bpf_ktime_get_coarse_ns() / OAK_NS_PER_MS;
+	c->packets += segments ? segments : 1;
+	c->bytes += skb->len;
+	if (p->quoted)
+		return;
+	if (p->tcp) {
+		c->seen |= p->tcp;
+		if (p->tcp & OAK_TCP_ACK)
+			*last_ack = p->ack;
+	}
+	if (!(c->flags & OAK_CT_ESTABLISHED) || p->tcp & (OAK_TCP_FIN | OAK_TCP_RST)) {
+		oak_widen(p, family);
+		oak_ct_transition(&p->key, p->tcp);
 	}
 }
 
-/* oak_scratch_clear is for what is filled in piece by piece. */
-static __always_inline struct oak_scratch *oak_scratch_clear(void)
+/* oak_ct_reply_free reports whether the reply key of s may be taken: it is free, or was this very flow's. What s knows of the reply is
+ * lost. Not static: verified once, not for each turn of a loop. */
+__attribute__((noinline)) int oak_ct_reply_free(void)
 {
 	struct oak_scratch *s = oak_scratch();
+	struct oak_key mirror;
 
-	if (s)
-		__builtin_memset(s, 0, sizeof(*s));
-	return s;
+	if (!s)
+		return 0;
+
+	/* Who calls itself from the port that it calls would be its own answer. */
+	if (oak_key_eq(&s->fwd_key, &s->rev_key))
+		return 0;
+	if (oak_load(OAK_REV))
+		return 1;
+	oak_mirror(&mirror, &s->rev, s->rev_key.zone);
+	return oak_key_eq(&mirror, &s->fwd_key);
 }
 
-/* oak_ct_pair fills what both directions of a flow that is being opened have in common: each other's keys and the time. */
-static __always_inline void oak_ct_pair(struct oak_scratch *s)
+/* oak_ct_forget removes the flow whose opener has the key of s, both directions. All else that s knows is lost. */
+__attribute__((noinline)) int oak_ct_forget(void)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
+	struct oak_scratch *s = oak_scratch();
+	struct oak_key mirror;
 
-	s->fwd.created = s->rev.created = s->fwd.last_seen = s->rev.last_seen = now;
-	s->fwd.rsrc = s->rev_key.src;
-	s->fwd.rdst = s->rev_key.dst;
-	s->fwd.rsport = s->rev_key.sport;
-	s->fwd.rdport = s->rev_key.dport;
-	s->rev.rsrc = s->fwd_key.src;
-	s->rev.rdst = s->fwd_key.dst;
-	s->rev.rsport = s->fwd_key.sport;
-	s->rev.rdport = s->fwd_key.dport;
+	if (!s || oak_load(OAK_FWD))
+		return 0;
+	if (!(s->fwd.c.seen & (OAK_TCP_FIN | OAK_TCP_RST)))
+		oak_active(s->fwd.c.backend, -1);
+	oak_mirror(&s->rev_key, &s->fwd, s->fwd_key.zone);
+	if (!oak_load(OAK_REV)) {
+		oak_mirror(&mirror, &s->rev, s->rev_key.zone);
+		if (oak_key_eq(&mirror, &s->fwd_key)) {
+			oak_erase(OAK_REV, OAK_INTO_FLOWS);
+			oak_erase(OAK_REV, OAK_INTO_NEW);
+		}
+	}
+	oak_erase(OAK_FWD, OAK_INTO_FLOWS);
+	oak_erase(OAK_FWD, OAK_INTO_NEW);
+	return 0;
 }
 
-/* oak_ct_reply_free reports whether the reply key of s may be taken: it is free, or was this very flow's. */
-static __always_inline int oak_ct_reply_free(const struct oak_scratch *s)
+/* oak_ct_stamp fills what both directions of a flow that is being opened have in common. */
+static __always_inline void oak_ct_stamp(struct oak_scratch *s)
 {
-	struct oak_ct *taken = oak_ct_lookup(&s->rev_key);
+	__u64 now = bpf_ktime_get_ns();
 
-	return !taken || oak_ct_is_reverse(taken, &s->fwd_key);
-}
-
-/* oak_ct_forget removes the reply's entry of the flow that had the opener's key before, if its key was another: the flow went to
- * another instance, or had another port. */
-static __always_inline void oak_ct_forget(const struct oak_ct_key *fwd_key)
-{
-	struct oak_ct *old = oak_ct_lookup(fwd_key), *rev;
-	struct oak_ct_key rev_key;
-
-	if (!old)
-		return;
-	oak_ct_reverse_key(old, fwd_key->proto, &rev_key);
-	rev = oak_ct_lookup(&rev_key);
-	if (rev && oak_ct_is_reverse(rev, fwd_key))
-		oak_ct_delete(&rev_key);
+	s->fwd.c.created = s->rev.c.created = now / OAK_NS_PER_S;
+	s->fwd.c.last_seen = s->rev.c.last_seen = now / OAK_NS_PER_MS;
+	s->fwd.last_ack = now / 1000; /* until the first acknowledgement: for the round trip of the handshake */
 }
 
 /* oak_ct_insert writes both directions. If another processor has opened the flow just now, that one counts: callers have to look
- * the entry up. What the packet replaces is removed. Returns a drop reason, or 0. */
-static __always_inline int oak_ct_insert(const struct oak_scratch *s, const struct oak_pkt *p)
+ * the entry up. Returns a drop reason, or 0. */
+static __always_inline int oak_ct_insert(struct oak_scratch *s)
 {
-	struct oak_ct *other;
+	struct oak_key mirror;
 
-	if (p->replaces) {
-		oak_ct_forget(&s->fwd_key);
-		oak_ct_delete(&s->fwd_key);
-	}
-	bpf_map_delete_elem(&flows, &s->rev_key);
-	if (bpf_map_update_elem(&new_flows, &s->rev_key, &s->rev, BPF_ANY))
+	oak_erase(OAK_REV, OAK_INTO_FLOWS);
+	if (oak_store(OAK_REV, OAK_INTO_NEW))
 		return OAK_DROP_CONNTRACK_FULL;
-	if (!bpf_map_update_elem(&new_flows, &s->fwd_key, &s->fwd, BPF_NOEXIST))
+	if (!oak_store(OAK_FWD, OAK_INTO_NEW | OAK_IF_ABSENT)) {
+		oak_active(s->fwd.c.backend, 1);
 		return 0;
-	other = oak_ct_lookup(&s->fwd_key);
-	if (!other || !oak_ct_is_reverse(other, &s->rev_key))
-		bpf_map_delete_elem(&new_flows, &s->rev_key);
-	return other ? 0 : OAK_DROP_CONNTRACK_FULL;
+	}
+	if (oak_load(OAK_FWD)) {
+		oak_erase(OAK_REV, OAK_INTO_NEW);
+		return OAK_DROP_CONNTRACK_FULL;
+	}
+	oak_mirror(&mirror, &s->fwd, s->fwd_key.zone);
+	if (!oak_key_eq(&mirror, &s->rev_key))
+		oak_erase(OAK_REV, OAK_INTO_NEW);
+	return 0;
 }
 
 #endif

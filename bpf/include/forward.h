@@ -3,28 +3,110 @@
 #ifndef OAK_FORWARD_H
 #define OAK_FORWARD_H
 
+#include "answer.h"
 #include "conntrack.h"
 #include "count.h"
 #include "rewrite.h"
 #include "tunnel.h"
 
-/* oak_forward translates the packet and sends it where its flow goes. Its IP header is right behind the Ethernet header. */
-static __always_inline int oak_forward(struct __sk_buff *skb, struct oak_pkt *p, struct oak_ct *e)
+/* An entry is a struct oak_ct4 or oak_ct6 by family. */
+static __always_inline void *oak_entry(const struct oak_pkt *p, const int family)
 {
+	return family == OAK_V4 ? (void *)oak_flow4(&p->key4) : (void *)oak_flow6(&p->key);
+}
+
+static __always_inline struct oak_ct *oak_common(void *e, const int family)
+{
+	oak_keep(e);
+	return family == OAK_V4 ? &((struct oak_ct4 *)e)->c : &((struct oak_ct6 *)e)->c;
+}
+
+static __always_inline int oak_translate(struct __sk_buff *skb, struct oak_pkt *p, const void *e, const int family)
+{
+	const struct oak_ct4 *e4 = e;
+	const struct oak_ct6 *e6 = e;
+	struct oak_scratch *s;
+
+	if (!p->quoted)
+		return oak_rewrite(skb, p, family == OAK_V4 ? (void *)&e4->t : (void *)&e6->t, family);
+	s = oak_scratch();
+	if (!s)
+		return OAK_DROP_REWRITE_FAILED;
+	if (family == OAK_V4) {
+		oak_addr_set4(&s->fwd.t.src, e4->t.src);
+		oak_addr_set4(&s->fwd.t.dst, e4->t.dst);
+		s->fwd.t.sport = e4->t.sport;
+		s->fwd.t.dport = e4->t.dport;
+	} else {
+		s->fwd.t = e6->t;
+	}
+	return oak_rewrite_quoted(skb, p, &s->fwd.t);
+}
+
+/* oak_plain delivers by way of the host side, where the Ethernet address is looked at. */
+static __always_inline int oak_plain(struct __sk_buff *skb, __u32 ifindex)
+{
+	struct oak_endpoint *ep = bpf_map_lookup_elem(&endpoints, &ifindex);
+
+	if (!ep)
+		return oak_dropped(skb, OAK_DROP_NO_ENDPOINT);
+	if (bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_dest), ep->mac, sizeof(ep->mac), 0))
+		return oak_dropped(skb, OAK_DROP_REWRITE_FAILED);
+	return bpf_redirect(ifindex, 0);
+}
+
+static __always_inline int oak_send(struct __sk_buff *skb, struct oak_pkt *p, void *e, const int family)
+{
+	struct oak_ct *c = oak_common(e, family);
 	/* Copied, since accounting may move the entry to another map. */
-	__u32 flags = e->flags, ifindex = e->ifindex, peer = e->peer, tag = e->tag;
+	__u32 flags = c->flags, to = c->to;
+	struct oak_peer *peer = 0;
+	__u8 tag[3];
 	int reason;
 
+	__builtin_memcpy(tag, c->tag, sizeof(tag));
+	if (flags & OAK_CT_TUNNEL) {
+		peer = bpf_map_lookup_elem(&peers, &to);
+		/* Only new flows ask for its state. One that is unreachable keeps its flows, since it may answer again, and one that has
+		 * just been located may have opened flows to here before its own hello told that it has located us. */
+		if (!peer || !peer->port)
+			return oak_dropped(skb, OAK_DROP_PEER_DOWN);
+		if (peer->mtu && oak_too_big(skb, p, peer->mtu))
+			return oak_answer_too_big(skb, p, peer->mtu);
+	}
 	if (flags & OAK_CT_REWRITE) {
-		reason = oak_rewrite4(skb, p, e);
+		reason = oak_translate(skb, p, e, family);
 		if (reason)
 			return oak_dropped(skb, reason);
 	}
-	oak_ct_account(skb, p, e);
-	if (flags & OAK_CT_TUNNEL)
-		return oak_encap(skb, peer, tag);
+	oak_ct_account(skb, p, c, family == OAK_V4 ? &((struct oak_ct4 *)e)->last_ack : &((struct oak_ct6 *)e)->last_ack, family);
+	if (peer)
+		return oak_encap(skb, peer, to, tag, p, family);
 	oak_stat(skb, OAK_STAT_TO_LOCAL);
-	return bpf_redirect_peer(ifindex, 0);
+	if (flags & OAK_CT_PLAIN)
+		return oak_plain(skb, to);
+	return bpf_redirect_peer(to, 0);
+}
+
+/* oak_forward4 and oak_forward6 translate a packet by the entry of its flow and send it where that goes. Its IP header is right behind the
+ * Ethernet header. Not static: the verifier walks through this once, not for every way that leads here. They return a verdict. */
+__attribute__((noinline)) int oak_forward4(struct __sk_buff *skb, struct oak_pkt *p, struct oak_ct4 *e)
+{
+	if (!p || !e)
+		return TC_ACT_SHOT;
+	return oak_send(skb, p, e, OAK_V4);
+}
+
+__attribute__((noinline)) int oak_forward6(struct __sk_buff *skb, struct oak_pkt *p, struct oak_ct6 *e)
+{
+	if (!p || !e)
+		return TC_ACT_SHOT;
+	return oak_send(skb, p, e, OAK_V6);
+}
+
+static __always_inline int oak_forward(struct __sk_buff *skb, struct oak_pkt *p, void *e, const int family)
+{
+	return family == OAK_V4 ? oak_forward4(skb, p, e) : oak_forward6(skb, p, e);
 }
 
 #endif

@@ -6,92 +6,98 @@
 #include "conntrack.h"
 #include "count.h"
 #include "forward.h"
+#include "service.h"
 #include "tunnel.h"
 #include "upcall.h"
 
-/* oak_open_remote makes the entries of a flow that an instance of another worker opens. Returns a drop reason, or 0. */
-__attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, struct oak_endpoint *ep, __u32 peer, __u32 held)
+/* oak_reply_taken reports whether the reply key of s belongs to another flow that goes on. One of the same opener that lives at another
+ * peer now, or lived there until now, does not: it is removed. */
+static __always_inline int oak_reply_taken(struct oak_scratch *s)
 {
-	struct oak_scratch *s = oak_scratch_clear();
+	if (oak_ct_reply_free())
+		return 0;
+	s->saved_fwd = s->fwd_key;
+	s->saved_rev = s->rev_key;
+	oak_mirror(&s->fwd_key, &s->rev, s->rev_key.zone);
+	if (!(s->fwd_key.zone & OAK_FROM_PEER) || !(s->rev.c.flags & OAK_CT_REPLY) || !oak_addr_eq(&s->fwd_key.src, &s->saved_fwd.src) ||
+	    s->fwd_key.sport != s->saved_fwd.sport)
+		return 1;
+	oak_ct_forget();
+	s->fwd_key = s->saved_fwd;
+	s->rev_key = s->saved_rev;
+	return 0;
+}
 
-	if (!s || !p || !ep)
+/* oak_open_remote makes the entries of a flow that an instance of another worker opens. Returns a drop reason, or 0. */
+__attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, __u32 peer, __u32 held)
+{
+	struct oak_scratch *s = oak_scratch();
+	struct oak_endpoint *ep;
+	struct oak_addr dst;
+	__u32 *ifindex;
+
+	if (!s || !p)
 		return OAK_DROP_CONNTRACK_FULL;
+	dst = p->key.dst;
+	ifindex = bpf_map_lookup_elem(&local, &dst);
+	ep = ifindex ? bpf_map_lookup_elem(&endpoints, ifindex) : 0;
+	if (!ep)
+		return OAK_DROP_NO_ENDPOINT;
 	s->fwd_key = p->key;
+	if (p->replaces)
+		oak_ct_forget();
 	s->rev_key.src = p->key.dst;
 	s->rev_key.dst = p->key.src;
 	s->rev_key.sport = p->key.dport;
 	s->rev_key.dport = p->key.sport;
-	s->rev_key.proto = p->key.proto;
-	if (!oak_ct_reply_free(s))
+	s->rev_key.zone = oak_zone(p->key.zone >> 24, ep->ifindex);
+	if (oak_reply_taken(s))
 		return OAK_DROP_PORT_EXHAUSTED;
 
-	s->fwd.src = p->key.src;
-	s->fwd.dst = p->key.dst;
-	s->fwd.sport = p->key.sport;
-	s->fwd.dport = p->key.dport;
-	s->fwd.flags = OAK_CT_REMOTE | (held ? OAK_CT_HELD : 0);
-	s->fwd.ifindex = ep->ifindex;
-	s->fwd.peer = peer;
-	s->fwd.tag = ep->tag;
+	__builtin_memset(&s->fwd, 0, sizeof(s->fwd));
+	__builtin_memset(&s->rev, 0, sizeof(s->rev));
+	s->fwd.t.src = p->key.src;
+	s->fwd.t.dst = p->key.dst;
+	s->fwd.t.sport = p->key.sport;
+	s->fwd.t.dport = p->key.dport;
+	s->fwd.c.flags = OAK_CT_REMOTE | (held ? OAK_CT_HELD : 0) | (ep->flags & OAK_ENDPOINT_HOST ? OAK_CT_PLAIN : 0);
+	s->fwd.c.to = ep->ifindex;
+	oak_tag(s->fwd.c.tag, ep->tag);
 
-	s->rev.src = p->key.dst;
-	s->rev.dst = p->key.src;
-	s->rev.sport = p->key.dport;
-	s->rev.dport = p->key.sport;
-	s->rev.flags = OAK_CT_REPLY | OAK_CT_TUNNEL;
-	s->rev.peer = peer;
-	s->rev.tag = ep->tag;
-	oak_ct_pair(s);
-	return oak_ct_insert(s, p);
+	s->rev.t.src = p->key.dst;
+	s->rev.t.dst = p->key.src;
+	s->rev.t.sport = p->key.dport;
+	s->rev.t.dport = p->key.sport;
+	s->rev.c.flags = OAK_CT_REPLY | OAK_CT_TUNNEL;
+	s->rev.c.to = peer;
+	oak_tag(s->rev.c.tag, ep->tag);
+	oak_ct_stamp(s);
+	return oak_ct_insert(s);
 }
 
-/* oak_source_moved reports whether a flow's opener lives at this peer now, and not where it did. */
-static __always_inline int oak_source_moved(const struct oak_pkt *p, const struct oak_ct *e, __u32 peer)
-{
-	struct oak_source *source;
 
-	if (e->peer == peer || !p->may_open || (e->flags & (OAK_CT_REMOTE | OAK_CT_REPLY)) != OAK_CT_REMOTE)
-		return 0;
-	source = bpf_map_lookup_elem(&sources, &p->key.src);
-	return source && source->peer == peer;
-}
-
-/* oak_may_enter judges a packet from a peer. Returns a drop reason, or 0: then *e is its flow, or 0 if NetManager has to be asked
- * for its source first. */
-static __always_inline int oak_may_enter(struct oak_pkt *p, __u32 peer, __u32 tag, int reinjected, struct oak_ct **flow)
+/* oak_may_open judges a packet of a peer that belongs to no flow. Its key is wide. Returns a drop reason, or OAK_OPEN, or OAK_ASK if
+ * NetManager has to be asked for its source first. Not static: verified once. */
+__attribute__((noinline)) int oak_may_open(struct oak_pkt *p, __u32 peer, __u32 tag, int reinjected)
 {
 	struct oak_config *cfg = oak_cfg();
-	struct oak_addr wanted;
+	struct oak_addr src, dst;
 	struct oak_source *source;
 	struct oak_endpoint *ep;
-	struct oak_ct *e = oak_ct_lookup(&p->key);
 	__u32 *ifindex;
-	int reason;
+	int v4;
 
-	*flow = 0;
-	oak_pending_source(&wanted, &p->key.src);
-	/* A SYN on the key of an ended flow is judged like any other packet that opens one, and so is what opens one from an instance
-	 * that has moved to this peer since. */
-	if (e && !oak_ct_reopens(p, e) && !oak_source_moved(p, e, peer)) {
-		if (!(e->flags & OAK_CT_REMOTE) || e->peer != peer)
-			return OAK_DROP_WRONG_PEER;
-		if (e->tag != tag)
-			return OAK_DROP_BAD_TAG;
-		if (e->flags & OAK_CT_HELD && !reinjected) {
-			if (!oak_pending_settled(&wanted))
-				return 0;
-			e->flags &= ~OAK_CT_HELD;
-		}
-		*flow = e;
-		return 0;
-	}
-	p->replaces = !!e;
-	if (!cfg)
+	if (!cfg || !p)
 		return OAK_DROP_NO_ENDPOINT;
-	ifindex = bpf_map_lookup_elem(&local, &p->key.dst);
+	v4 = p->family == OAK_V4;
+	src = p->key.src;
+	dst = p->key.dst;
+	if (p->quoted)
+		return OAK_DROP_NO_FLOW;
+	ifindex = bpf_map_lookup_elem(&local, &dst);
 	ep = ifindex ? bpf_map_lookup_elem(&endpoints, ifindex) : 0;
 	if (!ep) {
-		if (oak_in4(&cfg->workers4, oak_addr_get4(&p->key.dst)))
+		if (v4 ? oak_is_worker(cfg, &dst, OAK_V4) : oak_is_worker(cfg, &dst, OAK_V6))
 			return OAK_DROP_STALE_ROUTE;
 		return OAK_DROP_NO_ENDPOINT;
 	}
@@ -99,20 +105,67 @@ static __always_inline int oak_may_enter(struct oak_pkt *p, __u32 peer, __u32 ta
 		return OAK_DROP_BAD_TAG;
 	if (!p->may_open)
 		return OAK_DROP_NO_FLOW;
-	if (!oak_in4(&cfg->services4, oak_addr_get4(&p->key.src)))
+	source = bpf_map_lookup_elem(&sources, &src);
+	if (source && source->peer != peer)
 		return OAK_DROP_BAD_SOURCE;
-	source = bpf_map_lookup_elem(&sources, &p->key.src);
-	if (!source)
-		return reinjected ? OAK_DROP_BAD_SOURCE : 0;
-	if (source->peer != peer)
+	/* NetManager is asked for instances alone; the gateway addresses of known peers it has told already. */
+	if (!source && (v4 ? !oak_is_service(cfg, &src, OAK_V4) : !oak_is_service(cfg, &src, OAK_V6)))
 		return OAK_DROP_BAD_SOURCE;
-	if (!reinjected && !oak_pending_settled(&wanted))
-		return 0;
-	reason = oak_open_remote(p, ep, peer, reinjected);
+	if (reinjected) {
+		if (!source)
+			return OAK_DROP_BAD_SOURCE;
+	} else {
+		struct oak_addr wanted;
+
+		oak_pending_source(&wanted, &src);
+		if (!source || !oak_pending_settled(&wanted))
+			return OAK_ASK;
+	}
+	return OAK_OPEN;
+}
+
+/* oak_may_enter judges a packet from a peer. Returns a drop reason, or 0 with its flow's entry in e, or OAK_ASK if NetManager has to be
+ * asked for its source first. */
+static __always_inline int oak_may_enter(struct oak_pkt *p, __u32 peer, const __u8 *tag, int reinjected, void **entry, const int family)
+{
+	__u32 number = (__u32)tag[0] << 16 | (__u32)tag[1] << 8 | tag[2];
+	void *e = oak_entry(p, family);
+	struct oak_addr wanted;
+	struct oak_ct *c;
+	int reason;
+
+	if (!e)
+		goto open;
+	c = oak_common(e, family);
+	if (p->tcp == OAK_TCP_SYN) {
+		oak_widen(p, family);
+		/* A SYN on the key of an ended flow is judged like any other packet that opens one. */
+		if (oak_ct_ended(&p->key)) {
+			p->replaces = 1;
+			goto open;
+		}
+	}
+	if (c->tag[0] != tag[0] || c->tag[1] != tag[1] || c->tag[2] != tag[2])
+		return OAK_DROP_BAD_TAG;
+	if (c->flags & OAK_CT_HELD && !reinjected) {
+		oak_widen(p, family);
+		oak_pending_source(&wanted, &p->key.src);
+		if (!oak_pending_settled(&wanted))
+			return OAK_ASK;
+		c->flags &= ~OAK_CT_HELD;
+	}
+	*entry = e;
+	return 0;
+open:
+	oak_widen(p, family);
+	reason = oak_may_open(p, peer, number, reinjected);
+	if (reason == OAK_OPEN)
+		reason = oak_open_remote(p, peer, reinjected);
 	if (reason)
 		return reason;
-	*flow = oak_ct_lookup(&p->key);
-	return *flow ? 0 : OAK_DROP_CONNTRACK_FULL;
+	e = oak_entry(p, family);
+	*entry = e;
+	return e ? 0 : OAK_DROP_CONNTRACK_FULL;
 }
 
 #endif

@@ -32,8 +32,10 @@ OAK_MAP(BPF_MAP_TYPE_HASH, __u32, struct oak_endpoint, OAK_MAX_ENDPOINTS, OAK_LA
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, __u32, OAK_MAX_ENDPOINTS * 2, OAK_LAZY) local SEC(".maps");
 /* M: other workers by index. */
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_peer, OAK_MAX_PEERS, 0) peers SEC(".maps");
-/* M: outer address → index in peers; only of peers that were met. */
-OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, __u32, OAK_MAX_PEERS, OAK_LAZY) peer_addrs SEC(".maps");
+/* M: outer address and port → index in peers; only of peers that were met. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_peer_addr, __u32, OAK_MAX_PEERS, OAK_LAZY) peer_addrs SEC(".maps");
+/* P, M asks: round trips and signs of life, by index in peers. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_peer_health, OAK_MAX_PEERS, 0) peer_health SEC(".maps");
 /* P: traffic by peer. */
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_peer_stats, OAK_MAX_PEERS, 0) peer_stats SEC(".maps");
 /* M: Instance IPs of other workers. */
@@ -46,10 +48,17 @@ OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_service, OAK_MAX_SERVICES, 0) serv
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, __u32, OAK_MAX_SERVICES, 0) cursors SEC(".maps");
 /* M: instances as targets, by index. */
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_backend, OAK_MAX_BACKENDS, 0) backends SEC(".maps");
-/* P, M purges: flows with packets both ways; a flood of new ones cannot evict them. */
-OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_ct_key, struct oak_ct, OAK_MAX_FLOWS, OAK_LAZY) flows SEC(".maps");
+/* P counts, M sets: how busy each instance is, by index in backends. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_load, OAK_MAX_BACKENDS, 0) loads SEC(".maps");
+/* P, M purges: flows with packets both ways; a flood of new ones cannot evict them. By family, since keys and values of IPv4 are
+ * less than half as large. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_key4, struct oak_ct4, OAK_MAX_FLOWS4, OAK_LAZY) flows4 SEC(".maps");
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_key, struct oak_ct6, OAK_MAX_FLOWS6, OAK_LAZY) flows6 SEC(".maps");
 /* P, M purges: half-open and one-way flows, and flows that have ended. */
-OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_ct_key, struct oak_ct, OAK_MAX_NEW_FLOWS, 0) new_flows SEC(".maps");
+OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_key4, struct oak_ct4, OAK_MAX_NEW_FLOWS4, 0) new_flows4 SEC(".maps");
+OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_key, struct oak_ct6, OAK_MAX_NEW_FLOWS6, 0) new_flows6 SEC(".maps");
+/* P: ports of datagrams in pieces. */
+OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_fragment_key, struct oak_fragment, OAK_MAX_FRAGMENTS, 0) fragments SEC(".maps");
 /* P, M settles: service addresses whose first packets are held. */
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, struct oak_pending, OAK_MAX_PENDING, OAK_LAZY) pending SEC(".maps");
 /* P: tokens for what NetManager has to look at, by who causes it (rate.h); value: tokens << 32 | last refill in ms. */
@@ -62,6 +71,9 @@ OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_counter, OAK_STAT_MAX, 0) s
 /* P: where a flow's two entries are made, since they do not fit the stack. A program on one processor is never interrupted by
  * another of its kind: all of them run in softirq context. */
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_scratch, 1, 0) scratch SEC(".maps");
+
+/* P: what the program on this processor has found out about its packet. */
+OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_pkt, 1, 0) packet SEC(".maps");
 
 /* P → M: hello packets. */
 struct {

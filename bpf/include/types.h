@@ -14,15 +14,18 @@
 
 enum oak_limits {
 	OAK_MAX_BACKENDS_PER_SERVICE = 64, /* a worker is told of no more a policy */
-	OAK_MAX_SERVICES = 4096,
-	OAK_MAX_BACKENDS = 16384,
-	OAK_MAX_ADDRESSES = 16384,
+	OAK_MAX_SERVICES = 12288,
+	OAK_MAX_BACKENDS = 114688,
+	OAK_MAX_ADDRESSES = 262144, /* allocated as needed, like all hashes but the LRU ones */
 	OAK_MAX_PEERS = 4096,
 	OAK_MAX_SOURCES = 65536,
 	OAK_MAX_ENDPOINTS = 1024,
 	OAK_MAX_PENDING = 1024,
-	OAK_MAX_FLOWS = 262144,    /* entries, two a flow; allocated as needed */
-	OAK_MAX_NEW_FLOWS = 32768, /* entries, two a flow; LRU, allocated at start */
+	OAK_MAX_FLOWS4 = 524288,    /* entries, two a flow; allocated as needed */
+	OAK_MAX_FLOWS6 = 262144,
+	OAK_MAX_NEW_FLOWS4 = 32768, /* entries, two a flow; LRU, allocated at start */
+	OAK_MAX_NEW_FLOWS6 = 16384,
+	OAK_MAX_FRAGMENTS = 4096,   /* datagrams under way in pieces; LRU */
 	OAK_HELLO_MAX = 256,
 };
 
@@ -54,6 +57,10 @@ enum oak_family {
 	OAK_FAMILIES = 2,
 };
 
+enum oak_endpoint_flags {
+	OAK_ENDPOINT_HOST = 1 << 0, /* the worker itself: the far end of oak-host */
+};
+
 /* A local instance. Key: ifindex of the host side of its veth. */
 struct oak_endpoint {
 	struct oak_addr ns[2];   /* namespace addresses by enum oak_family; zero: none */
@@ -65,7 +72,7 @@ struct oak_endpoint {
 	__u8 service[OAK_ID_LEN];
 	__u8 mac[6];      /* inside */
 	__u8 host_mac[6]; /* of the host side */
-	__u32 pad;
+	__u32 flags;      /* enum oak_endpoint_flags */
 };
 
 enum oak_peer_state {
@@ -80,10 +87,29 @@ struct oak_peer {
 	struct oak_addr outer; /* learned by hello */
 	struct oak_addr local; /* our outer address towards it */
 	__u32 ifindex;         /* of the uplink towards it */
-	__u16 port;            /* of the peer's tunnel */
-	__u16 mtu;             /* of the way to it */
+	__u16 port;            /* of the peer's tunnel; 0: not located */
+	__u16 sport;           /* that our packets leave from; 0: the flow's hash decides */
+	__u16 mtu;             /* of what the tunnel carries: of the way to it, less the outer headers; 0: unknown, no limit */
+	__u16 family;          /* enum oak_family, of outer and local */
 	__u32 state;           /* enum oak_peer_state */
 	__u8 id[OAK_ID_LEN];
+};
+
+/* Where packets of a peer come from. Port 0: from any, which is so unless the peer is behind NAT. */
+struct oak_peer_addr {
+	struct oak_addr addr;
+	__u16 port;
+	__u16 pad;
+};
+
+/* How far and how alive a peer is. Key: as in peers. */
+struct oak_peer_health {
+	__u64 sampled; /* when rtt_us was measured last; 0: never */
+	__u64 heard;   /* the last packet that was accepted from it, within 100 ms */
+	__u64 asked;   /* the first echo request that has no answer yet; 0: none */
+	__u64 nonce;   /* of the last request */
+	__u32 rtt_us;  /* round trip, smoothed as RFC 6298 does */
+	__u32 var_us;
 };
 
 struct oak_peer_stats {
@@ -91,7 +117,6 @@ struct oak_peer_stats {
 	__u64 tx_bytes;
 	__u64 rx_packets;
 	__u64 rx_bytes;
-	__u64 last_rx;
 };
 
 /* Where an Instance IP of another worker lives. Key: struct oak_addr. */
@@ -126,25 +151,63 @@ struct oak_service {
 
 /* One instance as a target. Key: index; 0 is never used. */
 struct oak_backend {
-	struct oak_addr ns[2];
-	struct oak_addr inst[2];
 	__u64 generation; /* 0: free slot */
 	__u32 service;
 	__u32 number;
 	__u32 peer;    /* 0: on this worker */
 	__u32 ifindex; /* of the endpoint, if on this worker */
 	__u32 tag;
-	__u32 pad;
+	__u16 slot;     /* counts the owners of this index: what a flow remembers of the generation */
+	__u16 distance; /* to its worker, in steps that only compare; 0xffff: unknown */
+	__be32 ns4;
+	__be32 inst4;
+	struct oak_addr ns6;
+	struct oak_addr inst6;
 };
 
-/* A flow, as its packets arrive. ICMP echo: the identifier is the requester's port, 0x0800 the other's. */
-struct oak_ct_key {
+/* What underutilized goes by. Key: as in backends. */
+struct oak_load {
+	__u32 active; /* flows of this worker to it */
+	__u32 load;   /* as reported, 0 to 1000 */
+};
+
+/* Where a packet came from, the lower 24 bits of a flow key's zone: an interface's index, or a peer's. */
+enum oak_where {
+	OAK_FROM_OUTSIDE = 0,     /* an uplink, not out of the tunnel */
+	OAK_FROM_PEER = 1 << 23,  /* | index in peers */
+	OAK_WHERE_MASK = (1 << 24) - 1,
+};
+
+/* A flow, as its packets arrive. ICMP echo: the identifier is the requester's port, 0x0800 the other's. The zone is part of the key,
+ * so that nobody's packet is taken for another's: protocol << 24 | enum oak_where. */
+struct oak_tuple {
 	struct oak_addr src;
 	struct oak_addr dst;
 	__be16 sport;
 	__be16 dport;
-	__u8 proto;
-	__u8 pad[3];
+};
+
+struct oak_key {
+	struct oak_addr src;
+	struct oak_addr dst;
+	__be16 sport;
+	__be16 dport;
+	__u32 zone;
+};
+
+struct oak_tuple4 {
+	__be32 src;
+	__be32 dst;
+	__be16 sport;
+	__be16 dport;
+};
+
+struct oak_key4 {
+	__be32 src;
+	__be32 dst;
+	__be16 sport;
+	__be16 dport;
+	__u32 zone;
 };
 
 enum oak_ct_flags {
@@ -154,6 +217,9 @@ enum oak_ct_flags {
 	OAK_CT_REMOTE = 1 << 3,  /* its packets arrive from a peer */
 	OAK_CT_HELD = 1 << 4,    /* opened while packets of its service were held: order first */
 	OAK_CT_ESTABLISHED = 1 << 5, /* lives in flows, not in new_flows */
+	OAK_CT_PLAIN = 1 << 6,   /* delivered by way of the host side of the veth: to who sent it, or to the host */
+	OAK_CT_DEAD = 1 << 7,    /* its instance is gone: answered with resets */
+	OAK_CT_OUT = 1 << 8,     /* goes out by the uplink as it is: an answer of an exposed port */
 };
 
 enum oak_tcp_seen {
@@ -163,37 +229,85 @@ enum oak_tcp_seen {
 	OAK_TCP_ACK = 1 << 3,
 };
 
-/* One direction of a flow. */
+/* One direction of a flow, but for its translation. The other direction's key is the mirror of that, in the zone where its packets
+ * come from. Sized so that an IPv4 entry with its key and what the kernel adds is 128 bytes. */
 struct oak_ct {
-	struct oak_addr src; /* after translation */
-	struct oak_addr dst;
-	__be16 sport;
-	__be16 dport;
-	__u16 flags; /* enum oak_ct_flags */
-	__u8 seen;   /* enum oak_tcp_seen, of this direction */
-	__u8 pad;
-	__u32 ifindex; /* of the local endpoint that it is delivered to */
-	__u32 peer;    /* that it goes to or comes from */
-	__u32 tag;
-	__u32 backend; /* chosen by this worker; 0 where another chose */
-	__u64 generation; /* of the backend when it was chosen */
-	__u64 created;
-	__u64 last_seen;
 	__u64 packets;
 	__u64 bytes;
-	struct oak_addr rsrc; /* the reverse direction's key, as its packets arrive */
-	struct oak_addr rdst;
-	__be16 rsport;
-	__be16 rdport;
-	__u32 last_ack; /* of TCP, network order */
+	__u16 flags;      /* enum oak_ct_flags */
+	__u16 generation; /* of the backend's slot when it was chosen */
+	__u32 to;         /* index of the peer that it goes to, or of the interface of the local endpoint */
+	__u8 tag[3];      /* network order */
+	__u8 seen;        /* enum oak_tcp_seen, of this direction */
+	__u32 backend;    /* chosen by this worker; 0 where another chose */
+	__u32 created;    /* seconds */
+	__u32 last_seen;  /* milliseconds */
 };
 
-/* Room for the two directions of a flow that is being opened. */
+struct oak_ct4 {
+	struct oak_tuple4 t; /* after translation */
+	__u32 last_ack;      /* of TCP, network order; of a SYN the microsecond that it was sent */
+	struct oak_ct c;
+};
+
+struct oak_ct6 {
+	struct oak_tuple t;
+	__u32 last_ack;
+	struct oak_ct c;
+};
+
+enum oak_piece {
+	OAK_WHOLE = 0,
+	OAK_FIRST_PIECE = 1, /* has the ports */
+	OAK_LATER_PIECE = 2,
+};
+
+/* What is found out about a packet. */
+struct oak_pkt {
+	struct oak_key key;   /* of IPv4 only after oak_widen */
+	struct oak_key4 key4; /* of IPv4 only */
+	__u32 where;  /* enum oak_where */
+	__u32 l3;     /* offset of the IP header */
+	__u32 l4;     /* offset of the transport header */
+	__u32 l4_len; /* that the IP header leaves for it and its payload */
+	__u32 ack;    /* TCP, network order */
+	__u32 id;     /* of the datagram that this is a piece of */
+	__u32 quoted; /* an ICMP error: offset of the IP header that it quotes; the key is that of the flow's direction that it goes in */
+	__u32 quoted_l4;
+	__u8 family;   /* enum oak_family */
+	__u8 proto;
+	__u8 tcp;      /* enum oak_tcp_seen of this packet */
+	__u8 may_open; /* TCP SYN, any UDP, echo request */
+	__u8 replaces; /* it opens a flow on the key of an old one */
+	__u8 piece;    /* enum oak_piece */
+	__u8 tos;      /* DSCP and ECN */
+	__u8 l4_head;  /* bytes of the transport's header */
+};
+
+/* Room for the two directions of a flow that is being opened. IPv4 becomes small on its way into the map. */
 struct oak_scratch {
-	struct oak_ct_key fwd_key;
-	struct oak_ct_key rev_key;
-	struct oak_ct fwd;
-	struct oak_ct rev;
+	struct oak_key fwd_key;
+	struct oak_key rev_key;
+	struct oak_ct6 fwd;
+	struct oak_ct6 rev;
+	struct oak_key saved_fwd; /* while fwd_key and rev_key are another flow's */
+	struct oak_key saved_rev;
+	struct oak_ct4 small; /* on its way into a map */
+	struct oak_key4 small_key;
+};
+
+/* The ports of a datagram that comes in pieces. */
+struct oak_fragment_key {
+	struct oak_addr src;
+	struct oak_addr dst;
+	__u32 id;
+	__u32 zone;
+};
+
+struct oak_fragment {
+	__be16 sport;
+	__be16 dport;
+	__u32 may_open;
 };
 
 /* A service address whose first packets are held by NetManager. Key: struct oak_addr. */
@@ -222,8 +336,8 @@ struct oak_counter {
 
 /* Counters of packets that are no drops. */
 enum oak_stat {
-	OAK_STAT_FROM_CONTAINER = 0, /* overlay packets out of containers */
-	OAK_STAT_FROM_TUNNEL = 1,
+	OAK_STAT_FROM_CONTAINER = 0, /* out of containers, whatever becomes of them */
+	OAK_STAT_FROM_TUNNEL = 1,    /* on the tunnel's port, whatever becomes of them */
 	OAK_STAT_TO_LOCAL = 2,
 	OAK_STAT_TO_TUNNEL = 3,
 	OAK_STAT_UPCALL = 4,
@@ -238,8 +352,7 @@ enum oak_drop {
 	OAK_DROP_NONE = 0,
 	OAK_DROP_MALFORMED,        /* a header is cut short or contradicts itself */
 	OAK_DROP_NOT_IP,           /* out of a container: neither IPv4 nor IPv6 */
-	OAK_DROP_FAMILY,           /* a family that the overlay does not carry yet */
-	OAK_DROP_FRAGMENT,         /* an inner fragment */
+	OAK_DROP_FRAGMENT,         /* a later piece of a datagram whose first was not seen */
 	OAK_DROP_PROTOCOL,         /* neither TCP, UDP nor ICMP echo */
 	OAK_DROP_SPOOFED_SOURCE,   /* out of a container: not its own address, or made to look like this worker's tunnel */
 	OAK_DROP_NO_ENDPOINT,      /* out of an interface that is no endpoint, or to an address that is none */
@@ -263,12 +376,14 @@ enum oak_drop {
 	OAK_DROP_BAD_TAG,          /* tunnel: not the endpoint's or flow's tag */
 	OAK_DROP_BAD_SOURCE,       /* tunnel: the source does not live at that peer */
 	OAK_DROP_STALE_ROUTE,      /* tunnel: the destination is not here */
-	OAK_DROP_WRONG_PEER,       /* tunnel: the flow belongs to another peer */
 	OAK_DROP_OVERLAY_ON_UPLINK, /* unencapsulated overlay address on the uplink */
 	OAK_DROP_TUNNEL_DEVICE,    /* reached the tunnel's kernel device, which never delivers */
 	OAK_DROP_OUTER_FRAGMENT,
 	OAK_DROP_HELLO_FULL,       /* more hello packets than NetManager is to deal with */
 	OAK_DROP_BROADCAST,        /* out of a container: to everybody or to a group */
+	OAK_DROP_TOO_BIG,          /* larger than the way to the peer carries */
+	OAK_DROP_CONGESTED,        /* tunnel: marked as congested on its way, and of a flow that cannot be told (RFC 6040) */
+	OAK_DROP_NEIGHBOUR,        /* out of a container: neighbour and router discovery, which has nobody to talk to */
 	OAK_DROP_MAX,
 };
 

@@ -20,6 +20,11 @@
 #define OAK_MAX_HELD 64
 #define OAK_MISSES_PER_SECOND 100
 
+/* What functions return that have neither a verdict nor a drop reason yet. */
+#define OAK_ASK (-100)    /* ask NetManager */
+#define OAK_OPEN (-101)   /* open a flow */
+#define OAK_OPENED (-102) /* forward the packet by its flow's entry */
+
 #define OAK_MAC0 0x02 /* locally administered */
 #define OAK_MAC1 0x6f
 #define OAK_MAC2 0x61
