@@ -109,18 +109,32 @@ func flowOf(c mapsOakCt, now time.Duration) Flow {
 type FlowTable struct {
 	small Table[mapsOakKey4, mapsOakCt4]
 	large Table[mapsOakKey, mapsOakCt6]
+	at    time.Duration
+}
+
+// At returns the table as seen by somebody who takes at, of CLOCK_MONOTONIC, for now.
+func (t FlowTable) At(at time.Duration) FlowTable {
+	t.at = at
+	return t
+}
+
+func (t FlowTable) now() time.Duration {
+	if t.at != 0 {
+		return t.at
+	}
+	return monotonic()
 }
 
 // Flows returns the map of flows that both sides have taken part in.
-func (m *Maps) Flows() FlowTable { return FlowTable{m.Flows4, m.Flows6} }
+func (m *Maps) Flows() FlowTable { return FlowTable{small: m.Flows4, large: m.Flows6} }
 
 // NewFlows returns the map of half-open, one-way and ended flows.
-func (m *Maps) NewFlows() FlowTable { return FlowTable{m.NewFlows4, m.NewFlows6} }
+func (m *Maps) NewFlows() FlowTable { return FlowTable{small: m.NewFlows4, large: m.NewFlows6} }
 
 // All yields every entry as [Table.All] does.
 func (t FlowTable) All(errp *error) iter.Seq2[FlowKey, Flow] {
 	return func(yield func(FlowKey, Flow) bool) {
-		now := monotonic()
+		now := t.now()
 		var err4, err6 error
 		defer func() {
 			if err := errors.Join(err4, err6); err != nil && errp != nil {
@@ -144,10 +158,10 @@ func (t FlowTable) All(errp *error) iter.Seq2[FlowKey, Flow] {
 func (t FlowTable) Lookup(key FlowKey) (Flow, bool, error) {
 	if key.is4() {
 		e, ok, err := t.small.Lookup(key.small())
-		return flow4(e, monotonic()), ok, err
+		return flow4(e, t.now()), ok, err
 	}
 	e, ok, err := t.large.Lookup(key.large())
-	return flow6(e, monotonic()), ok, err
+	return flow6(e, t.now()), ok, err
 }
 
 // Put sets the entry of key.

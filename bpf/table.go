@@ -56,7 +56,7 @@ func (t Table[K, V]) All(errp *error) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		var err error
 		switch t.m.Type() {
-		case ebpf.Hash, ebpf.LRUHash:
+		case ebpf.Hash, ebpf.LRUHash, ebpf.Array:
 			err = t.batches(yield)
 		default:
 			err = t.entries(yield)

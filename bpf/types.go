@@ -52,6 +52,14 @@ const EndpointHost = uint32(mapsOakEndpointFlagsOAK_ENDPOINT_HOST)
 // DistanceUnknown is the distance of a backend whose worker's place is not known.
 const DistanceUnknown = uint16(0xffff)
 
+// Overhead is how many bytes the tunnel adds to a packet: the outer IP header, UDP's 8 and VXLAN-GPE's 8.
+func Overhead(outerIsIPv4 bool) int {
+	if outerIsIPv4 {
+		return 20 + 8 + 8
+	}
+	return 40 + 8 + 8
+}
+
 // States of a peer.
 const (
 	PeerFree        = uint32(mapsOakPeerStateOAK_PEER_FREE)

@@ -212,7 +212,7 @@ __attribute__((noinline)) int oak_ct_reply_free(void)
 	if (!s)
 		return 0;
 
-	/* Who calls itself from the port that it calls would be its own answer. */
+	/* Who calls its own Instance IP from the port that it calls would be its own answer. */
 	if (oak_key_eq(&s->fwd_key, &s->rev_key))
 		return 0;
 	if (oak_load(OAK_REV))

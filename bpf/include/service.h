@@ -58,11 +58,6 @@ __attribute__((noinline)) int oak_open_local(struct oak_pkt *p, struct oak_endpo
 		oak_addr_set4(&dst, b->ns4);
 	else
 		dst = b->ns6;
-	if (!b->peer && b->ifindex == ep->ifindex) {
-		/* Who calls himself has to take the answer for the service's, not for his own. */
-		src = p->key.dst;
-		plain = OAK_CT_PLAIN;
-	}
 	s->rev_key.src = dst;
 	s->rev_key.dst = src;
 	s->rev_key.sport = p->key.dport;
@@ -77,7 +72,7 @@ __attribute__((noinline)) int oak_open_local(struct oak_pkt *p, struct oak_endpo
 	s->fwd.t.dst = dst;
 	s->fwd.t.sport = s->rev_key.dport;
 	s->fwd.t.dport = p->key.dport;
-	s->fwd.c.flags = OAK_CT_REWRITE | (b->peer ? OAK_CT_TUNNEL : 0) | (held ? OAK_CT_HELD : 0) | plain;
+	s->fwd.c.flags = OAK_CT_REWRITE | (b->peer ? OAK_CT_TUNNEL : 0) | (held ? OAK_CT_HELD : 0);
 	s->fwd.c.to = b->peer ? b->peer : b->ifindex;
 	oak_tag(s->fwd.c.tag, b->tag);
 	s->fwd.c.backend = index;

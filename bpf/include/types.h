@@ -217,7 +217,7 @@ enum oak_ct_flags {
 	OAK_CT_REMOTE = 1 << 3,  /* its packets arrive from a peer */
 	OAK_CT_HELD = 1 << 4,    /* opened while packets of its service were held: order first */
 	OAK_CT_ESTABLISHED = 1 << 5, /* lives in flows, not in new_flows */
-	OAK_CT_PLAIN = 1 << 6,   /* delivered by way of the host side of the veth: to who sent it, or to the host */
+	OAK_CT_PLAIN = 1 << 6,   /* delivered by way of the interface that the programs are on: to the worker itself */
 	OAK_CT_DEAD = 1 << 7,    /* its instance is gone: answered with resets */
 	OAK_CT_OUT = 1 << 8,     /* goes out by the uplink as it is: an answer of an exposed port */
 };

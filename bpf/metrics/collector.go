@@ -155,7 +155,6 @@ func (c *collector) peers(out chan<- prometheus.Metric, now time.Duration) (fail
 			sum.TxBytes += v.TxBytes
 			sum.RxPackets += v.RxPackets
 			sum.RxBytes += v.RxBytes
-			sum.LastRx = max(sum.LastRx, v.LastRx)
 		}
 		for _, d := range []struct {
 			way            string
@@ -164,8 +163,13 @@ func (c *collector) peers(out chan<- prometheus.Metric, now time.Duration) (fail
 			out <- prometheus.MustNewConstMetric(c.peerPackets, prometheus.CounterValue, float64(d.packets), id, d.way)
 			out <- prometheus.MustNewConstMetric(c.peerBytes, prometheus.CounterValue, float64(d.bytes), id, d.way)
 		}
-		if sum.LastRx != 0 {
-			out <- prometheus.MustNewConstMetric(c.peerHeard, prometheus.GaugeValue, since(now, sum.LastRx), id)
+		health, _, err := c.maps.PeerHealth.Lookup(i)
+		if err != nil {
+			failed++
+			continue
+		}
+		if health.Heard != 0 {
+			out <- prometheus.MustNewConstMetric(c.peerHeard, prometheus.GaugeValue, since(now, health.Heard), id)
 		}
 	}
 	if err != nil {

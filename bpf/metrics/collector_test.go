@@ -34,8 +34,9 @@ func TestMapsAsMetrics(t *testing.T) {
 	require.NoError(t, maps.Peers.Put(1, bpf.Peer{State: bpf.PeerUp, Id: [12]byte{1}}))
 	stats, _, err := maps.PeerStats.Lookup(1)
 	require.NoError(t, err)
-	stats[0] = bpf.PeerStats{TxPackets: 4, TxBytes: 400, RxPackets: 5, RxBytes: 500, LastRx: 1}
+	stats[0] = bpf.PeerStats{TxPackets: 4, TxBytes: 400, RxPackets: 5, RxBytes: 500}
 	require.NoError(t, maps.PeerStats.Put(1, stats))
+	require.NoError(t, maps.PeerHealth.Put(1, bpf.PeerHealth{Heard: 1}))
 
 	c, err := metrics.New(maps, features.Record{Features: []features.Feature{{Name: "tcx", Used: true}, {Name: "decap_l3"}}})
 	require.NoError(t, err)

@@ -40,11 +40,6 @@ func monotonic() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// reverseKey returns the key of the other direction.
-func reverseKey(k bpf.FlowKey, f bpf.Flow) bpf.FlowKey {
-	return bpf.FlowKey{Src: f.Rsrc, Dst: f.Rdst, Sport: f.Rsport, Dport: f.Rdport, Proto: k.Proto}
-}
-
 func timeout(k bpf.FlowKey, f bpf.Flow) time.Duration {
 	switch {
 	case f.Flags&bpf.FlowEstablished == 0:
@@ -64,19 +59,19 @@ func (d *Datapath) Sweep(ctx context.Context) error {
 
 func sweep(ctx context.Context, m *bpf.Maps, now time.Duration) error {
 	var errs []error
-	for _, table := range []bpf.Table[bpf.FlowKey, bpf.Flow]{m.Flows, m.NewFlows} {
+	for _, table := range []bpf.FlowTable{m.Flows(), m.NewFlows()} {
 		var err error
 		for key, flow := range table.All(&err) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if now-time.Duration(flow.LastSeen) < timeout(key, flow) {
+			if now-flow.LastSeen < timeout(key, flow) {
 				continue
 			}
 			over, lerr := idle(table, key, now)
 			errs = append(errs, lerr)
 			if over {
-				errs = append(errs, table.Delete(key), table.Delete(reverseKey(key, flow)))
+				errs = append(errs, table.Delete(key), table.Delete(key.Reverse(flow)))
 			}
 		}
 		errs = append(errs, err)
@@ -85,17 +80,17 @@ func sweep(ctx context.Context, m *bpf.Maps, now time.Duration) error {
 }
 
 // idle looks again, at both directions: since the entry was listed a packet may have come, or a new flow taken its place.
-func idle(table bpf.Table[bpf.FlowKey, bpf.Flow], key bpf.FlowKey, now time.Duration) (bool, error) {
+func idle(table bpf.FlowTable, key bpf.FlowKey, now time.Duration) (bool, error) {
 	flow, ok, err := table.Lookup(key)
 	if err != nil || !ok {
 		return false, err
 	}
 	limit := timeout(key, flow)
-	if now-time.Duration(flow.LastSeen) < limit {
+	if now-flow.LastSeen < limit {
 		return false, nil
 	}
-	reverse, ok, err := table.Lookup(reverseKey(key, flow))
-	return err == nil && (!ok || now-time.Duration(reverse.LastSeen) >= limit), err
+	reverse, ok, err := table.Lookup(key.Reverse(flow))
+	return err == nil && (!ok || now-reverse.LastSeen >= limit), err
 }
 
 // PurgeEndpoint removes every flow to or from the namespace addresses of an endpoint that is gone.
@@ -107,11 +102,11 @@ func (d *Datapath) PurgeEndpoint(addrs ...netip.Addr) error {
 		}
 	}
 	var errs []error
-	for _, table := range []bpf.Table[bpf.FlowKey, bpf.Flow]{d.maps.Flows, d.maps.NewFlows} {
+	for _, table := range []bpf.FlowTable{d.maps.Flows(), d.maps.NewFlows()} {
 		var err error
 		for key, flow := range table.All(&err) {
 			if gone[key.Src] || gone[key.Dst] || gone[flow.Src] || gone[flow.Dst] {
-				errs = append(errs, table.Delete(key), table.Delete(reverseKey(key, flow)))
+				errs = append(errs, table.Delete(key), table.Delete(key.Reverse(flow)))
 			}
 		}
 		errs = append(errs, err)
@@ -123,11 +118,11 @@ func (d *Datapath) PurgeEndpoint(addrs ...netip.Addr) error {
 func (d *Datapath) FlowUses() (Uses, error) {
 	u := Uses{Peers: map[uint32]int{}, Sources: map[bpf.Addr]int{}, VIPs: map[bpf.Addr]int{}, Backends: map[uint32]int{}}
 	var errs []error
-	for _, table := range []bpf.Table[bpf.FlowKey, bpf.Flow]{d.maps.Flows, d.maps.NewFlows} {
+	for _, table := range []bpf.FlowTable{d.maps.Flows(), d.maps.NewFlows()} {
 		var err error
 		for key, flow := range table.All(&err) {
-			if flow.Peer != 0 {
-				u.Peers[flow.Peer]++
+			if peer := key.Peer(flow); peer != 0 {
+				u.Peers[peer]++
 			}
 			if flow.Flags&bpf.FlowReply != 0 {
 				continue // its forward direction speaks for both

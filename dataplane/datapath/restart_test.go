@@ -156,10 +156,10 @@ func TestSecondNetManagerIsRefused(t *testing.T) {
 func (wk *worker) flows(t *testing.T) (established, fresh int) {
 	t.Helper()
 	var err error
-	for range wk.dp.Maps().Flows.All(&err) {
+	for range wk.dp.Maps().Flows().All(&err) {
 		established++
 	}
-	for range wk.dp.Maps().NewFlows.All(&err) {
+	for range wk.dp.Maps().NewFlows().All(&err) {
 		fresh++
 	}
 	if err != nil {

@@ -153,9 +153,9 @@ func (wk *worker) meet(other *worker) {
 	m := wk.dp.Maps()
 	wk.must(m.Peers.Put(1, bpf.Peer{
 		Outer: bpf.AddrFrom(other.outer), Local: bpf.AddrFrom(wk.outer), Ifindex: uint32(wk.uplink),
-		Port: tunnelPort, Mtu: 1500, State: bpf.PeerUp,
+		Port: tunnelPort, Mtu: 1464, State: bpf.PeerUp,
 	}))
-	wk.must(m.PeerAddrs.Put(bpf.AddrFrom(other.outer), 1))
+	wk.must(m.PeerAddrs.Put(bpf.PeerAddr{Addr: bpf.AddrFrom(other.outer)}, 1))
 }
 
 // box attaches a container to the worker.
@@ -227,7 +227,7 @@ func (wk *worker) serve(service uint32, address string, boxes ...*box) {
 	for i, b := range boxes {
 		wk.backend++
 		backend := bpf.Backend{Generation: 1, Service: service, Number: b.number, Tag: b.tag}
-		backend.Ns[bpf.V4], backend.Inst[bpf.V4] = bpf.AddrFrom(b.nsIP), bpf.AddrFrom(b.inst)
+		backend.SetAddrs([2]netip.Addr{b.nsIP}, [2]netip.Addr{b.inst})
 		if b.w == wk {
 			backend.Ifindex = uint32(b.host)
 		} else {

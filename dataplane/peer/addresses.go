@@ -19,7 +19,7 @@ const maxFormer = 3
 
 // former is an address where a peer was located until another one was confirmed.
 type former struct {
-	key   bpf.Addr
+	key   bpf.PeerAddr
 	until time.Time
 }
 
@@ -34,7 +34,7 @@ func (g *Greeter) enterAddress(p *record, before bpf.Peer, now time.Time) error 
 	if p.other.key == key {
 		p.other = elsewhere{}
 	}
-	if was := keyOf(before); was != (bpf.Addr{}) && was != key {
+	if was := keyOf(before); was != (bpf.PeerAddr{}) && was != key {
 		if isIPv4(before.Outer) != isIPv4(p.kernel.Outer) {
 			return g.confirmElsewhere(p, was, isIPv4(before.Outer), now)
 		}
@@ -47,7 +47,7 @@ func (g *Greeter) enterAddress(p *record, before bpf.Peer, now time.Time) error 
 }
 
 // take enters an address as the peer's. It has one owner: who had it before is greeted anew.
-func (g *Greeter) take(p *record, key bpf.Addr) error {
+func (g *Greeter) take(p *record, key bpf.PeerAddr) error {
 	addrs := g.cfg.Maps.PeerAddrs
 	owner, taken, err := addrs.Lookup(key)
 	if err != nil || taken && owner == p.index {
@@ -63,10 +63,10 @@ func (g *Greeter) take(p *record, key bpf.Addr) error {
 }
 
 // keyOf is the key in peer_addrs of where a peer was located; zero if it was not.
-func keyOf(p bpf.Peer) bpf.Addr { return keyAt(p.Outer, p.Port) }
+func keyOf(p bpf.Peer) bpf.PeerAddr { return keyAt(p.Outer, p.Port) }
 
 // keyAt is the key in peer_addrs of an address.
-func keyAt(addr bpf.Addr, _ uint16) bpf.Addr { return addr }
+func keyAt(addr bpf.Addr, _ uint16) bpf.PeerAddr { return bpf.PeerAddr{Addr: addr} }
 
 // leaveFormer removes former addresses whose time has come, and those over the bound; all if now is zero.
 func (g *Greeter) leaveFormer(p *record, now time.Time) error {
@@ -80,7 +80,7 @@ func (g *Greeter) leaveFormer(p *record, now time.Time) error {
 }
 
 // leaveAddress removes an address from peer_addrs if it is still that peer's.
-func (g *Greeter) leaveAddress(index uint32, key bpf.Addr) error {
+func (g *Greeter) leaveAddress(index uint32, key bpf.PeerAddr) error {
 	owner, taken, err := g.cfg.Maps.PeerAddrs.Lookup(key)
 	if err != nil || !taken || owner != index {
 		return err
@@ -89,7 +89,7 @@ func (g *Greeter) leaveAddress(index uint32, key bpf.Addr) error {
 }
 
 // unmeet forgets that a peer is at an address, since that has turned out to be another's.
-func (g *Greeter) unmeet(index uint32, key bpf.Addr) {
+func (g *Greeter) unmeet(index uint32, key bpf.PeerAddr) {
 	for _, p := range g.byID {
 		if p.index != index {
 			continue

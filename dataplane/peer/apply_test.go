@@ -50,14 +50,14 @@ func TestAHalfDoneWriteIsRepaired(t *testing.T) {
 	id, err := bpf.ParseID(idB)
 	require.NoError(t, err)
 	require.NoError(t, maps.Peers.Put(4, bpf.Peer{Id: id, State: bpf.PeerUp, Outer: outer, Port: 50103}))
-	require.NoError(t, maps.PeerAddrs.Put(junk, 4))
+	require.NoError(t, maps.PeerAddrs.Put(bpf.PeerAddr{Addr: junk}, 4))
 	newSide(t, maps, idA, newKey(t), 1, whereA)
 
-	owner, ok, err := maps.PeerAddrs.Lookup(outer)
+	owner, ok, err := maps.PeerAddrs.Lookup(bpf.PeerAddr{Addr: outer})
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.EqualValues(t, 4, owner)
-	_, ok, err = maps.PeerAddrs.Lookup(junk)
+	_, ok, err = maps.PeerAddrs.Lookup(bpf.PeerAddr{Addr: junk})
 	require.NoError(t, err)
 	require.False(t, ok)
 }

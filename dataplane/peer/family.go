@@ -19,7 +19,7 @@ const elsewhereKept = 4 * refreshEvery
 // elsewhere is an address of a peer of the other family than the one that packets go to. Packets from there are taken: the peer may
 // prefer it, and two workers need not agree which of the ways between them to use.
 type elsewhere struct {
-	key       bpf.Addr // in peer_addrs; zero if there is none
+	key       bpf.PeerAddr // in peer_addrs; zero if there is none
 	ipv4      bool
 	confirmed time.Time
 }
@@ -28,7 +28,7 @@ func isIPv4(a bpf.Addr) bool { return a.Netip().Is4() }
 
 // takes reports whether packets of the peer are taken from an address of that family: it has been confirmed.
 func (r *record) takes(of netip.Addr) bool {
-	return r.located() && r.address().Addr().Is4() == of.Is4() || r.other.key != (bpf.Addr{}) && r.other.ipv4 == of.Is4()
+	return r.located() && r.address().Addr().Is4() == of.Is4() || r.other.key != (bpf.PeerAddr{}) && r.other.ipv4 == of.Is4()
 }
 
 // prefers reports whether packets to a peer that was located should go to an address of the other family instead, at which it has just
@@ -46,7 +46,7 @@ func (r *record) prefers(from netip.AddrPort, nat, met bool) bool {
 }
 
 // confirmElsewhere has packets of a peer be taken from another address than the one that packets go to, of the other family.
-func (g *Greeter) confirmElsewhere(p *record, key bpf.Addr, ipv4 bool, now time.Time) error {
+func (g *Greeter) confirmElsewhere(p *record, key bpf.PeerAddr, ipv4 bool, now time.Time) error {
 	if p.other.key != key {
 		if err := g.leaveElsewhere(p); err != nil {
 			return err
@@ -61,7 +61,7 @@ func (g *Greeter) confirmElsewhere(p *record, key bpf.Addr, ipv4 bool, now time.
 
 // leaveElsewhere has packets be taken no more from where the peer was confirmed too.
 func (g *Greeter) leaveElsewhere(p *record) error {
-	if p.other.key == (bpf.Addr{}) {
+	if p.other.key == (bpf.PeerAddr{}) {
 		return nil
 	}
 	if err := g.leaveAddress(p.index, p.other.key); err != nil {
@@ -81,10 +81,10 @@ func (g *Greeter) forgetElsewhere(p *record, now time.Time) error {
 
 // recoverElsewhere takes over where an earlier NetManager has confirmed the peer too: it may be sending from there. It reports whether the
 // address can be that.
-func (r *record) recoverElsewhere(key bpf.Addr, now time.Time) bool {
-	if r == nil || r.other.key != (bpf.Addr{}) || isIPv4(key) == r.address().Addr().Is4() {
+func (r *record) recoverElsewhere(key bpf.PeerAddr, now time.Time) bool {
+	if r == nil || r.other.key != (bpf.PeerAddr{}) || isIPv4(key.Addr) == r.address().Addr().Is4() {
 		return false
 	}
-	r.other = elsewhere{key, isIPv4(key), now}
+	r.other = elsewhere{key, isIPv4(key.Addr), now}
 	return true
 }

@@ -104,7 +104,7 @@ func at(t *testing.T, s *side, id string) (netip.Addr, bool) {
 
 func taken(t *testing.T, s *side, addr netip.Addr) bool {
 	t.Helper()
-	_, ok, err := s.cfg.Maps.PeerAddrs.Lookup(bpf.AddrFrom(addr))
+	_, ok, err := s.cfg.Maps.PeerAddrs.Lookup(bpf.PeerAddr{Addr: bpf.AddrFrom(addr)})
 	require.NoError(t, err)
 	return ok
 }

@@ -110,7 +110,7 @@ func (g *Greeter) confirm(p *record, h hello.Hello, e bpf.Hello, from netip.Addr
 		Id: p.id, State: state,
 		Outer: bpf.AddrFrom(from.Addr()), Port: from.Port(),
 		Local: bpf.AddrFrom(own.Addr()), Ifindex: e.Ifindex,
-		Mtu: smallerMTU(g.uplink.MTU, h.MTU),
+		Mtu: carries(smallerMTU(g.uplink.MTU, h.MTU), from.Addr()), Family: familyOf(from.Addr()),
 	}
 	before := p.kernel
 	if err := g.write(p, value); err != nil {
@@ -132,6 +132,21 @@ func (g *Greeter) confirm(p *record, h hello.Hello, e bpf.Hello, from netip.Addr
 	}
 	p.settle(p.refresh(), now)
 	return nil
+}
+
+func familyOf(outer netip.Addr) uint16 {
+	if outer.Is4() {
+		return bpf.V4
+	}
+	return bpf.V6
+}
+
+// carries is how long a packet may be that the tunnel carries over a way of that MTU, 0 for one that is not known.
+func carries(mtu uint16, outer netip.Addr) uint16 {
+	if overhead := uint16(bpf.Overhead(outer.Is4())); mtu > overhead {
+		return mtu - overhead
+	}
+	return 0
 }
 
 // smallerMTU is the MTU of the way: the smaller of both uplinks', where 0 is unknown.

@@ -32,7 +32,7 @@ func recordOf(t *testing.T, s *side, id string) *record {
 // takesFrom reports whether s takes packets from an address, and as whose.
 func takesFrom(t *testing.T, s *side, a netip.AddrPort) uint32 {
 	t.Helper()
-	owner, _, err := s.cfg.Maps.PeerAddrs.Lookup(bpf.AddrFrom(a.Addr()))
+	owner, _, err := s.cfg.Maps.PeerAddrs.Lookup(bpf.PeerAddr{Addr: bpf.AddrFrom(a.Addr())})
 	require.NoError(t, err)
 	return owner
 }

@@ -35,7 +35,7 @@ func (g *Greeter) recover() error {
 
 // repairAddresses makes peer_addrs agree with the peers, had the last NetManager died between two writes.
 func (g *Greeter) repairAddresses() error {
-	owners := map[bpf.Addr]uint32{}
+	owners := map[bpf.PeerAddr]uint32{}
 	byIndex := map[uint32]*record{}
 	for _, p := range g.byID {
 		if p.located() {
@@ -44,7 +44,7 @@ func (g *Greeter) repairAddresses() error {
 		}
 	}
 	var err error
-	var wrong []bpf.Addr
+	var wrong []bpf.PeerAddr
 	for addr, index := range g.cfg.Maps.PeerAddrs.All(&err) {
 		switch owners[addr] {
 		case index:

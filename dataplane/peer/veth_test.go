@@ -152,7 +152,7 @@ func meetOverAWire(t *testing.T, atA, atB, nobody string) {
 		require.Equal(t, keys[other].at.Addr(), record.Outer.Netip())
 		require.Equal(t, keys[id].at.Addr(), record.Local.Netip())
 		require.EqualValues(t, 50103, record.Port)
-		require.EqualValues(t, 1400, record.Mtu)
+		require.EqualValues(t, 1400-bpf.Overhead(record.Outer.Netip().Is4()), record.Mtu)
 		require.EqualValues(t, ifindices[id], record.Ifindex)
 		require.Len(t, g.Peers(), 1)
 		require.True(t, g.Peers()[0].Met)

@@ -248,7 +248,7 @@ func TestAHalfDoneWriteIsTakenBack(t *testing.T) {
 
 func TestIndicesThatFlowsNameRest(t *testing.T) {
 	w := newWorld(t)
-	require.NoError(t, w.maps.Flows.Put(bpf.FlowKey{Proto: 6}, bpf.Flow{Backend: 30}))
+	require.NoError(t, w.maps.Flows().Put(bpf.FlowKey{Proto: 6}, bpf.Flow{Backend: 30}))
 	w.restart()
 	require.NoError(t, w.Apply(routesOf(1, instance(1, 1, peerB))))
 	require.Contains(t, w.dump(), "backend 31 of 1")

@@ -14,6 +14,8 @@ type kernel struct {
 	vips     map[bpf.Addr]bpf.VIP
 	services map[uint32]bpf.Service
 	backends map[uint32]bpf.Backend
+	// owners counts, by place, the backends that have had it: what flows know theirs by.
+	owners []uint16
 	// Free places.
 	serviceSlots, backendSlots slots
 }
@@ -61,13 +63,18 @@ func (k *kernel) removeService(index uint32) error {
 }
 
 func (k *kernel) setBackend(index uint32, b bpf.Backend) error {
-	if k.backends[index] == b {
+	held := k.backends[index]
+	b.Slot = k.owners[index]
+	if held.Generation != b.Generation || held.Service != b.Service || held.Number != b.Number {
+		b.Slot++
+	}
+	if held == b {
 		return nil
 	}
 	if err := k.maps.Backends.Put(index, b); err != nil {
 		return fmt.Errorf("write backend %d: %w", index, err)
 	}
-	k.backends[index] = b
+	k.backends[index], k.owners[index] = b, b.Slot
 	return nil
 }
 

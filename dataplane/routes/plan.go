@@ -83,7 +83,8 @@ func (t *Table) backend(s *service, instance wire.RouteInstance) (value bpf.Back
 		Generation: instance.Generation.Packed(), Service: s.index, Number: uint32(instance.Number),
 		Tag: instance.Tag,
 	}
-	value.Inst[bpf.V4], value.Inst[bpf.V6] = bpf.AddrFrom(instance.InstanceIP), bpf.AddrFrom(instance.InstanceIPv6)
+	inst := [2]netip.Addr{instance.InstanceIP, instance.InstanceIPv6}
+	value.SetAddrs([2]netip.Addr{}, inst)
 	if value.Generation == 0 {
 		return value, false, false
 	}
@@ -92,11 +93,12 @@ func (t *Table) backend(s *service, instance wire.RouteInstance) (value bpf.Back
 		if !attached {
 			return value, false, false
 		}
-		value.Ns, value.Tag, value.Ifindex = endpoint.Ns, endpoint.Tag, endpoint.Ifindex
+		value.SetAddrs([2]netip.Addr{endpoint.Ns[bpf.V4].Netip(), endpoint.Ns[bpf.V6].Netip()}, inst)
+		value.Tag, value.Ifindex = endpoint.Tag, endpoint.Ifindex
 		return value, true, true
 	}
-	value.Ns[bpf.V4], value.Ns[bpf.V6] = bpf.AddrFrom(instance.NamespaceIP), bpf.AddrFrom(instance.NamespaceIPv6)
-	if instance.Tag == 0 || instance.Tag > largestTag || value.Ns == ([2]bpf.Addr{}) {
+	value.SetAddrs([2]netip.Addr{instance.NamespaceIP, instance.NamespaceIPv6}, inst)
+	if instance.Tag == 0 || instance.Tag > largestTag || !instance.NamespaceIP.IsValid() && !instance.NamespaceIPv6.IsValid() {
 		return value, false, false
 	}
 	value.Peer, ready = t.cfg.Peers.Index(instance.Peer)

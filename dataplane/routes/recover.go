@@ -13,7 +13,7 @@ import (
 func (t *Table) recover() error {
 	t.kernel = kernel{
 		maps: t.cfg.Maps, vips: map[bpf.Addr]bpf.VIP{},
-		services: map[uint32]bpf.Service{}, backends: map[uint32]bpf.Backend{},
+		services: map[uint32]bpf.Service{}, backends: map[uint32]bpf.Backend{}, owners: make([]uint16, bpf.MaxBackends),
 		serviceSlots: newSlots("services", bpf.MaxServices), backendSlots: newSlots("backends", bpf.MaxBackends),
 	}
 	k := &t.kernel
@@ -32,6 +32,7 @@ func (t *Table) recover() error {
 		return fmt.Errorf("recover services: %w", err)
 	}
 	for index, b := range k.maps.Backends.All(&err) {
+		k.owners[index] = b.Slot
 		if b.Generation != 0 && index != 0 {
 			k.backends[index] = b
 		}
@@ -49,7 +50,7 @@ func (t *Table) recover() error {
 		return fmt.Errorf("recover routes: %w", err)
 	}
 	named := map[uint32]bool{}
-	for _, flows := range []bpf.Table[bpf.FlowKey, bpf.Flow]{k.maps.Flows, k.maps.NewFlows} {
+	for _, flows := range []bpf.FlowTable{k.maps.Flows(), k.maps.NewFlows()} {
 		for _, f := range flows.All(&err) {
 			named[f.Backend] = true
 		}

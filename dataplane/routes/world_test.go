@@ -133,7 +133,7 @@ func (w *world) dump() string {
 	for i, b := range w.maps.Backends.All(&err) {
 		if b.Generation != 0 {
 			lines = append(lines, fmt.Sprintf("backend %d of %d: #%d gen %s ns %s inst %s peer %d if %d tag %x",
-				i, b.Service, b.Number, wire.UnpackGeneration(b.Generation), b.Ns[bpf.V4], b.Inst[bpf.V4], b.Peer, b.Ifindex, b.Tag))
+				i, b.Service, b.Number, wire.UnpackGeneration(b.Generation), b.Ns(bpf.V4), b.Inst(bpf.V4), b.Peer, b.Ifindex, b.Tag))
 		}
 	}
 	var vips []string

@@ -45,8 +45,9 @@ func known(t *testing.T) *world {
 		Outer: addr("2001:db8::9"), Local: addr("2001:db8::1"), Ifindex: 99, Port: 1024, Mtu: 1400, State: bpf.PeerUnreachable,
 	}))
 	ok(m.PeerStats.Put(1, onCPUs(t,
-		bpf.PeerStats{TxPackets: 10, TxBytes: 1000, RxPackets: 1, RxBytes: 100, LastRx: ago(90 * time.Second)},
-		bpf.PeerStats{TxPackets: 5, TxBytes: 500, RxPackets: 2, RxBytes: 200, LastRx: ago(1500 * time.Millisecond)})))
+		bpf.PeerStats{TxPackets: 10, TxBytes: 1000, RxPackets: 1, RxBytes: 100},
+		bpf.PeerStats{TxPackets: 5, TxBytes: 500, RxPackets: 2, RxBytes: 200})))
+	ok(m.PeerHealth.Put(1, bpf.PeerHealth{Heard: ago(1500 * time.Millisecond)}))
 	ok(m.Sources.Put(addr("10.30.0.50"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))
 	ok(m.Sources.Put(addr("10.30.0.51"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))
 
@@ -59,12 +60,10 @@ func known(t *testing.T) *world {
 	ok(m.Local.Put(addr("10.18.0.2"), uint32(oak1)))
 	ok(m.Endpoints.Put(77, bpf.Endpoint{Ns: addrs("10.18.0.3"), Inst: addrs("10.30.0.11"), Generation: gen(1, 2), Ifindex: 77, Tag: 17, Number: 4}))
 
-	ok(m.Backends.Put(1, bpf.Backend{
-		Ns: addrs("10.18.0.2"), Inst: addrs("10.30.0.10"), Generation: gen(1, 0), Service: 1, Number: 0, Ifindex: uint32(oak1), Tag: 4660,
-	}))
-	ok(m.Backends.Put(2, bpf.Backend{Ns: addrs("10.18.0.66"), Inst: addrs("10.30.0.12"), Generation: gen(2, 1), Service: 1, Number: 2, Peer: 1, Tag: 99}))
-	ok(m.Backends.Put(3, bpf.Backend{Ns: addrs("10.18.0.130"), Inst: addrs("10.30.0.13"), Generation: gen(1, 0), Service: 1, Number: 1, Peer: 2, Tag: 98}))
-	ok(m.Backends.Put(16383, bpf.Backend{Ns: addrs("10.18.0.67"), Inst: addrs("10.30.0.14"), Generation: gen(1, 0), Service: 9, Peer: 7, Tag: 97}))
+	ok(m.Backends.Put(1, backend("10.18.0.2", "10.30.0.10", bpf.Backend{Generation: gen(1, 0), Service: 1, Number: 0, Ifindex: uint32(oak1), Tag: 4660})))
+	ok(m.Backends.Put(2, backend("10.18.0.66", "10.30.0.12", bpf.Backend{Generation: gen(2, 1), Service: 1, Number: 2, Peer: 1, Tag: 99})))
+	ok(m.Backends.Put(3, backend("10.18.0.130", "10.30.0.13", bpf.Backend{Generation: gen(1, 0), Service: 1, Number: 1, Peer: 2, Tag: 98})))
+	ok(m.Backends.Put(16383, backend("10.18.0.67", "10.30.0.14", bpf.Backend{Generation: gen(1, 0), Service: 9, Peer: 7, Tag: 97})))
 	one := bpf.Service{Count: 3, Id: id(t, serviceA)}
 	copy(one.Backends[:], []uint32{1, 3, 2})
 	ok(m.Services.Put(1, one))
@@ -105,7 +104,7 @@ func known(t *testing.T) *world {
 
 // pair is both directions of a flow; what each says of the other and the keys follow from the forward one.
 type pair struct {
-	table              bpf.Table[bpf.FlowKey, bpf.Flow]
+	table              bpf.FlowTable
 	key                bpf.FlowKey
 	forward, reply     bpf.Flow
 	noForward, noReply bool
@@ -113,9 +112,7 @@ type pair struct {
 
 func (p pair) put(t *testing.T) {
 	t.Helper()
-	reply := bpf.FlowKey{Src: p.forward.Dst, Dst: p.forward.Src, Sport: p.forward.Dport, Dport: p.forward.Sport, Proto: p.key.Proto}
-	p.forward.Rsrc, p.forward.Rdst, p.forward.Rsport, p.forward.Rdport = reply.Src, reply.Dst, reply.Sport, reply.Dport
-	p.reply.Rsrc, p.reply.Rdst, p.reply.Rsport, p.reply.Rdport = p.key.Src, p.key.Dst, p.key.Sport, p.key.Dport
+	reply := p.key.Reverse(p.forward)
 	p.reply.Src, p.reply.Dst, p.reply.Sport, p.reply.Dport = p.key.Dst, p.key.Src, p.key.Dport, p.key.Sport
 	p.reply.Flags |= bpf.FlowReply | p.forward.Flags&(bpf.FlowEstablished|bpf.FlowRewrite)
 	switch {
@@ -124,7 +121,10 @@ func (p pair) put(t *testing.T) {
 	case p.forward.Flags&bpf.FlowRemote != 0:
 		p.reply.Flags |= bpf.FlowTunnel
 	}
-	p.reply.Peer, p.reply.Tag, p.reply.Created = p.forward.Peer, p.forward.Tag, p.forward.Created
+	p.reply.To, p.reply.Tag, p.reply.Created = p.key.From, p.forward.Tag, p.forward.Created
+	if p.reply.Flags&bpf.FlowTunnel != 0 {
+		p.reply.To = p.key.From &^ bpf.FromPeer
+	}
 	if !p.noForward {
 		require.NoError(t, p.table.Put(p.key, p.forward))
 	}
@@ -137,11 +137,24 @@ func key(proto uint8, src string, sport uint16, dst string, dport uint16) bpf.Fl
 	return bpf.FlowKey{Src: addr(src), Dst: addr(dst), Sport: be(sport), Dport: be(dport), Proto: proto}
 }
 
+func fromPeer(k bpf.FlowKey, peer uint32) bpf.FlowKey {
+	k.From = bpf.FromPeer | peer
+	return k
+}
+
+// earlier is a moment of the kernel's clock.
+func earlier(d time.Duration) time.Duration { return time.Duration(ago(d)) }
+
+func backend(ns, inst string, b bpf.Backend) bpf.Backend {
+	b.SetAddrs([2]netip.Addr{netip.MustParseAddr(ns)}, [2]netip.Addr{netip.MustParseAddr(inst)})
+	return b
+}
+
 // toB2 is a flow from the endpoint here to backend 2, on peer 1.
 func toB2(sport, dport uint16, flags uint16, seen uint8, created time.Duration) bpf.Flow {
 	return bpf.Flow{
 		Src: addr("10.30.0.10"), Dst: addr("10.18.0.66"), Sport: be(sport), Dport: be(dport), Flags: bpf.FlowRewrite | bpf.FlowTunnel | flags,
-		Seen: seen, Peer: 1, Tag: 99, Backend: 2, Generation: gen(2, 1), Created: ago(created), LastSeen: ago(created / 2), Packets: 10, Bytes: 1000,
+		Seen: seen, To: 1, Tag: 99, Backend: 2, Created: earlier(created), LastSeen: earlier(created / 2), Packets: 10, Bytes: 1000,
 	}
 }
 
@@ -150,32 +163,32 @@ func fillFlows(t *testing.T, m *bpf.Maps) {
 	const open = bpf.SeenSYN | bpf.SeenACK
 	here, vip := "10.18.0.2", "10.30.0.100"
 	local := toB2(40004, 80, 0, open|bpf.SeenFIN, time.Hour)
-	local.Flags, local.Peer, local.Backend, local.Generation, local.Dst = bpf.FlowRewrite, 0, 1, gen(1, 0), addr(here)
+	local.Flags, local.To, local.Backend, local.Dst = bpf.FlowRewrite, 0, 1, addr(here)
 	gone := toB2(40005, 80, 0, open|bpf.SeenRST, time.Minute)
-	gone.Generation = gen(1, 0)
+	gone.Generation = 9
 	moved := toB2(50000, 53, bpf.FlowEstablished, 0, 5*time.Second)
 	in := bpf.Flow{
 		Src: addr("10.30.0.50"), Dst: addr(here), Sport: be(1234), Dport: be(8080), Flags: bpf.FlowRemote | bpf.FlowEstablished, Seen: open,
-		Peer: 1, Tag: 4660, Created: ago(48 * time.Hour), LastSeen: ago(30 * time.Second), Packets: 1 << 33, Bytes: 1 << 40,
+		Tag: 4660, Created: earlier(48 * time.Hour), LastSeen: earlier(30 * time.Second), Packets: 1 << 33, Bytes: 1 << 40,
 	}
 	for _, p := range []pair{
-		{table: m.Flows, key: key(unix.IPPROTO_TCP, here, 40001, vip, 80), forward: toB2(40001, 80, bpf.FlowEstablished, open, 90*time.Second),
-			reply: bpf.Flow{Seen: open, LastSeen: ago(100 * time.Millisecond), Packets: 20, Bytes: 30000}},
-		{table: m.NewFlows, key: key(unix.IPPROTO_TCP, here, 40002, vip, 80), forward: toB2(40002, 80, 0, bpf.SeenSYN, time.Second)},
-		{table: m.NewFlows, key: key(unix.IPPROTO_TCP, here, 40003, vip, 80), forward: toB2(40003, 80, 0, bpf.SeenSYN, 2*time.Second),
+		{table: m.Flows(), key: key(unix.IPPROTO_TCP, here, 40001, vip, 80), forward: toB2(40001, 80, bpf.FlowEstablished, open, 90*time.Second),
+			reply: bpf.Flow{Seen: open, LastSeen: earlier(100 * time.Millisecond), Packets: 20, Bytes: 30000}},
+		{table: m.NewFlows(), key: key(unix.IPPROTO_TCP, here, 40002, vip, 80), forward: toB2(40002, 80, 0, bpf.SeenSYN, time.Second)},
+		{table: m.NewFlows(), key: key(unix.IPPROTO_TCP, here, 40003, vip, 80), forward: toB2(40003, 80, 0, bpf.SeenSYN, 2*time.Second),
 			reply: bpf.Flow{Seen: open, Packets: 1, Bytes: 60}},
-		{table: m.NewFlows, key: key(unix.IPPROTO_TCP, here, 40004, vip, 80), forward: local, reply: bpf.Flow{Seen: open | bpf.SeenFIN}},
-		{table: m.NewFlows, key: key(unix.IPPROTO_TCP, here, 40005, "10.30.0.12", 80), forward: gone, reply: bpf.Flow{Seen: open}},
-		{table: m.Flows, key: key(unix.IPPROTO_TCP, here, 40006, vip, 80), forward: toB2(40006, 80, bpf.FlowEstablished, open|bpf.SeenFIN, time.Minute),
+		{table: m.NewFlows(), key: key(unix.IPPROTO_TCP, here, 40004, vip, 80), forward: local, reply: bpf.Flow{Seen: open | bpf.SeenFIN}},
+		{table: m.NewFlows(), key: key(unix.IPPROTO_TCP, here, 40005, "10.30.0.12", 80), forward: gone, reply: bpf.Flow{Seen: open}},
+		{table: m.Flows(), key: key(unix.IPPROTO_TCP, here, 40006, vip, 80), forward: toB2(40006, 80, bpf.FlowEstablished, open|bpf.SeenFIN, time.Minute),
 			reply: bpf.Flow{Seen: open}},
-		{table: m.NewFlows, key: key(unix.IPPROTO_TCP, here, 40007, vip, 80), forward: toB2(40007, 80, 0, bpf.SeenSYN, time.Second), noReply: true},
-		{table: m.NewFlows, key: key(unix.IPPROTO_TCP, here, 40008, vip, 80), forward: toB2(40008, 80, 0, bpf.SeenSYN, time.Second), noForward: true,
-			reply: bpf.Flow{LastSeen: ago(time.Second)}},
-		{table: m.Flows, key: key(unix.IPPROTO_TCP, "10.30.0.50", 1234, here, 8080), forward: in, reply: bpf.Flow{Seen: open}},
-		{table: m.Flows, key: key(unix.IPPROTO_UDP, here, 5353, vip, 53), forward: moved, reply: bpf.Flow{Packets: 1, Bytes: 90}},
-		{table: m.NewFlows, key: key(unix.IPPROTO_UDP, here, 5354, vip, 53), forward: toB2(5354, 53, 0, 0, 50*time.Millisecond)},
-		{table: m.NewFlows, key: key(unix.IPPROTO_ICMP, here, 77, vip, 0x0800), forward: toB2(77, 0x0800, 0, 0, 3*time.Second),
-			reply: bpf.Flow{Packets: 3, Bytes: 294, LastSeen: ago(time.Second)}},
+		{table: m.NewFlows(), key: key(unix.IPPROTO_TCP, here, 40007, vip, 80), forward: toB2(40007, 80, 0, bpf.SeenSYN, time.Second), noReply: true},
+		{table: m.NewFlows(), key: key(unix.IPPROTO_TCP, here, 40008, vip, 80), forward: toB2(40008, 80, 0, bpf.SeenSYN, time.Second), noForward: true,
+			reply: bpf.Flow{LastSeen: earlier(time.Second)}},
+		{table: m.Flows(), key: fromPeer(key(unix.IPPROTO_TCP, "10.30.0.50", 1234, here, 8080), 1), forward: in, reply: bpf.Flow{Seen: open}},
+		{table: m.Flows(), key: key(unix.IPPROTO_UDP, here, 5353, vip, 53), forward: moved, reply: bpf.Flow{Packets: 1, Bytes: 90}},
+		{table: m.NewFlows(), key: key(unix.IPPROTO_UDP, here, 5354, vip, 53), forward: toB2(5354, 53, 0, 0, time.Second)},
+		{table: m.NewFlows(), key: key(unix.IPPROTO_ICMP, here, 77, vip, 0x0800), forward: toB2(77, 0x0800, 0, 0, 3*time.Second),
+			reply: bpf.Flow{Packets: 3, Bytes: 294, LastSeen: earlier(time.Second)}},
 	} {
 		p.put(t)
 	}

@@ -43,7 +43,7 @@ func (r *Reader) Backends() ([]Backend, error) {
 		s := t.services[b.Service]
 		out = append(out, Backend{
 			Index: index, ServiceID: bpf.FormatID(s.Id), Number: b.Number, Generation: generation(b.Generation),
-			InstanceAddresses: instanceAddresses(b.Ns, b.Inst),
+			InstanceAddresses: instanceAddresses([2]bpf.Addr{b.Ns(bpf.V4), b.Ns(bpf.V6)}, [2]bpf.Addr{b.Inst(bpf.V4), b.Inst(bpf.V6)}),
 			Local:             b.Peer == 0, WorkerID: bpf.FormatID(t.peers[b.Peer].Id), Peer: b.Peer,
 			Ifindex: b.Ifindex, Interface: r.names[b.Ifindex], Tag: b.Tag,
 			Listed: slices.Contains(listed(s), index), Usable: t.usable(b),

@@ -37,8 +37,11 @@ func (c Clock) since(ns uint64) float64 {
 	if ns > math.MaxInt64 {
 		return 0
 	}
-	return seconds(max(0, c.Monotonic-time.Duration(ns)))
+	return c.ago(time.Duration(ns))
 }
+
+// ago is since for times that are durations already.
+func (c Clock) ago(at time.Duration) float64 { return seconds(max(0, c.Monotonic-at)) }
 
 // sinceOrNever is since for times of which 0 means never; it returns nil then.
 func (c Clock) sinceOrNever(ns uint64) *float64 {

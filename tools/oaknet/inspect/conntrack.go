@@ -14,7 +14,7 @@ import (
 // conntrack reads the entries of both maps. One that moves meanwhile may be seen in both; the established one counts.
 func (r *Reader) conntrack() (map[bpf.FlowKey]bpf.Flow, error) {
 	out := map[bpf.FlowKey]bpf.Flow{}
-	for _, table := range []bpf.Table[bpf.FlowKey, bpf.Flow]{r.maps.NewFlows, r.maps.Flows} {
+	for _, table := range []bpf.FlowTable{r.maps.NewFlows().At(r.clock.Monotonic), r.maps.Flows().At(r.clock.Monotonic)} {
 		var err error
 		for key, entry := range table.All(&err) {
 			out[key] = entry
@@ -28,22 +28,19 @@ func (r *Reader) conntrack() (map[bpf.FlowKey]bpf.Flow, error) {
 
 func isReply(f bpf.Flow) bool { return f.Flags&bpf.FlowReply != 0 }
 
-func reverseKey(k bpf.FlowKey, f bpf.Flow) bpf.FlowKey {
-	return bpf.FlowKey{Src: f.Rsrc, Dst: f.Rdst, Sport: f.Rsport, Dport: f.Rdport, Proto: k.Proto}
-}
-
 // forwardOf makes up the opener's direction from the reply's: what arrives as a reply is what went out, turned round.
 func forwardOf(reply bpf.FlowKey, f bpf.Flow) bpf.Flow {
 	var flags uint16
+	to := reply.From
 	switch {
 	case f.Flags&bpf.FlowRemote != 0:
-		flags = bpf.FlowTunnel
+		flags, to = bpf.FlowTunnel, reply.From&^bpf.FromPeer
 	case f.Flags&bpf.FlowTunnel != 0:
 		flags = bpf.FlowRemote
 	}
 	return bpf.Flow{
 		Src: reply.Dst, Dst: reply.Src, Sport: reply.Dport, Dport: reply.Sport,
-		Flags: flags | f.Flags&(bpf.FlowRewrite|bpf.FlowEstablished), Peer: f.Peer, Tag: f.Tag,
+		Flags: flags | f.Flags&(bpf.FlowRewrite|bpf.FlowEstablished), To: to, Tag: f.Tag,
 		Created: f.Created, LastSeen: f.LastSeen,
 	}
 }

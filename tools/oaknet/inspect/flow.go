@@ -76,7 +76,7 @@ func (r *Reader) Flows() ([]Flow, error) {
 	}
 	out := make([]Flow, 0, len(entries)/2)
 	for key, entry := range entries {
-		reverse := reverseKey(key, entry)
+		reverse := key.Reverse(entry)
 		other, both := entries[reverse]
 		switch {
 		case !isReply(entry):

@@ -35,13 +35,14 @@ func (r *Reader) joiner() (*joiner, error) {
 
 // flow joins the two directions of a flow, whose key is the forward one.
 func (j *joiner) flow(key bpf.FlowKey, forward, reply bpf.Flow) Flow {
+	peer := key.Peer(forward)
 	f := Flow{
 		Protocol: protocolName(key.Proto), Direction: flowDirection(forward), State: flowState(key.Proto, forward, reply),
 		Source: key.Src.Netip(), Destination: key.Dst.Netip(),
 		TranslatedSource: forward.Src.Netip(), TranslatedDestination: forward.Dst.Netip(),
 		Established: forward.Flags&bpf.FlowEstablished != 0,
-		Peer:        forward.Peer, WorkerID: bpf.FormatID(j.peers[forward.Peer].Id), Tag: forward.Tag,
-		Age: j.clock.since(forward.Created), Idle: j.clock.since(max(forward.LastSeen, reply.LastSeen)),
+		Peer:        peer, WorkerID: bpf.FormatID(j.peers[peer].Id), Tag: forward.Tag,
+		Age: j.clock.ago(forward.Created), Idle: j.clock.ago(max(forward.LastSeen, reply.LastSeen)),
 		TxPackets: forward.Packets, TxBytes: forward.Bytes, RxPackets: reply.Packets, RxBytes: reply.Bytes,
 	}
 	if protocolName(key.Proto) == "icmp" {
@@ -58,7 +59,7 @@ func (j *joiner) flow(key bpf.FlowKey, forward, reply bpf.Flow) Flow {
 func (j *joiner) target(forward bpf.Flow) (service string, number uint32) {
 	if forward.Backend != 0 {
 		b := j.backends[forward.Backend]
-		if b.Generation != forward.Generation {
+		if b.Slot != forward.Generation || b.Generation == 0 {
 			return "", 0
 		}
 		return bpf.FormatID(j.services[b.Service].Id), b.Number

@@ -58,15 +58,17 @@ func (r *Reader) Nodes() ([]Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read traffic of peer %d: %w", index, err)
 		}
-		var last uint64
 		for _, s := range perCPU {
 			n.TxPackets += s.TxPackets
 			n.TxBytes += s.TxBytes
 			n.RxPackets += s.RxPackets
 			n.RxBytes += s.RxBytes
-			last = max(last, s.LastRx)
 		}
-		n.LastHeard = r.clock.sinceOrNever(last)
+		health, _, err := r.maps.PeerHealth.Lookup(index)
+		if err != nil {
+			return nil, fmt.Errorf("read health of peer %d: %w", index, err)
+		}
+		n.LastHeard = r.clock.sinceOrNever(health.Heard)
 		out = append(out, n)
 	}
 	slices.SortFunc(out, func(a, b Node) int { return cmp.Compare(a.Index, b.Index) })
