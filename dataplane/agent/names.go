@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/dns"
 )
 
@@ -42,21 +43,30 @@ func (a *Agent) restoreNames() {
 	a.names.Restore(snapshot)
 }
 
-// listenNames has names answered at the gateway addresses, once they are known. It changes nothing that is right.
-func (a *Agent) listenNames(context.Context) error {
+// nameServers returns the addresses at which containers look names up, and the overlay's ranges; none while there is no configuration.
+func (a *Agent) nameServers() (at []netip.Addr, ranges wire.Ranges, err error) {
 	a.known.Lock()
 	node := a.node
 	a.known.Unlock()
 	if node == nil {
-		return nil
+		return nil, ranges, nil
 	}
 	own, err := gateways(*node, a.innerMTU())
 	if err != nil {
-		return fmt.Errorf("stored configuration %s: %w", a.state.path(nodeFile), err)
+		return nil, ranges, fmt.Errorf("stored configuration %s: %w", a.state.path(nodeFile), err)
 	}
-	at := []netip.Addr{own.IPv4}
+	at = []netip.Addr{own.IPv4}
 	if own.IPv6.IsValid() {
 		at = append(at, own.IPv6)
 	}
-	return a.names.Listen(at, node.Ranges)
+	return at, node.Ranges, nil
+}
+
+// listenNames has names answered at the gateway addresses, once they are known. It changes nothing that is right.
+func (a *Agent) listenNames(context.Context) error {
+	at, ranges, err := a.nameServers()
+	if err != nil || at == nil {
+		return err
+	}
+	return a.names.Listen(at, ranges)
 }

@@ -146,3 +146,27 @@ func serveOutside(t *testing.T, ns netns.NsHandle) {
 	}
 	t.Cleanup(func() { _ = p.Close(); _ = l.Close() })
 }
+
+// Names are looked up although the host drops what comes in, as ufw does.
+func TestContainersLookNamesUpThroughAFirewall(t *testing.T) {
+	nft := program(t, "nft", "nftables")
+	h, c := lonelyHost(t), newCluster(t, workerID)
+	h.in(`table ip filter {
+		chain INPUT { type filter hook input priority filter; policy drop; iifname "lo" accept; ct state established,related accept; }
+	}`, nft, "-f", "-")
+	c.serve(h)
+	c.publish(wire.TopicNetNode, c.node(subnet), true)
+	h.start()
+	_, err := h.ask(http.MethodPut, wire.PathLocalIdentity, c.identity(), nil)
+	require.NoError(t, err)
+	h.eventually("it is ready", func() bool { return h.status().Ready })
+	path, ns := container(t, "a")
+	var e wire.LocalEndpoint
+	_, err = h.ask(http.MethodPut, wire.PathLocalEndpoints, attachRequest(0, path), &e)
+	require.NoError(t, err)
+	for _, network := range []string{"udp", "tcp"} {
+		m, err := lookup(t, ns, network, e.Gateway.String(), "nothing.oak", dns.TypeA, 5*time.Second)
+		require.NoError(t, err, network)
+		require.Equal(t, dns.RcodeNameError, m.Rcode)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -14,12 +15,6 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 )
-
-// Mark is the comment of every rule of ours; nft and iptables show it.
-const Mark = "oakestra: containers"
-
-// devices is how the names of containers' devices on the host begin.
-const devices = "oak-c"
 
 // Found is what [Ensure] has found.
 type Found struct {
@@ -30,8 +25,8 @@ type Found struct {
 }
 
 // Ensure puts the rules into all places that need them and have not got them, and takes them out of those that do not any more, as
-// when a policy was changed back. What is right is not touched.
-func Ensure() (Found, error) {
+// when a policy was changed back. What is right is not touched. Gateways are the addresses at which containers look names up.
+func Ensure(gateways ...netip.Addr) (Found, error) {
 	var found Found
 	conn, err := nftables.New()
 	if err != nil {
@@ -43,26 +38,42 @@ func Ensure() (Found, error) {
 	}
 	ours, unknown := places(chains)
 	var errs []error
+	used := map[*nftables.Chain]bool{}
 	for _, p := range ours {
+		want := p.rules(gateways)
+		if len(want) == 0 {
+			continue
+		}
+		used[p.chain] = true
 		found.Places = append(found.Places, fmt.Sprintf("%s (%s)", describe(p.chain), p.owner))
-		if err := admit(conn, p); err != nil {
+		if err := admit(conn, p, want); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	for _, c := range chains {
-		if isPlace(c) && !slices.ContainsFunc(ours, func(p place) bool { return p.chain == c }) {
+		if isPlace(c) && !used[c] {
 			errs = append(errs, remove(conn, c))
 		}
 	}
 	for _, c := range unknown {
-		found.Advice = append(found.Advice, fmt.Sprintf("nftables chain %s drops what the host forwards: if containers cannot reach the outside, "+
-			"accept there what comes from or goes to devices %s*", describe(c), devices))
+		found.Advice = append(found.Advice, advice(c))
 	}
 	if legacy() {
 		found.Advice = append(found.Advice, "there are rules of iptables' old form, which this program does not read: if containers cannot reach "+
-			"the outside, run iptables-legacy -I FORWARD -i "+devices+"+ -j ACCEPT, and the same with -o")
+			"the outside, run iptables-legacy -I FORWARD -i "+devices+"+ -j ACCEPT, and the same with -o; if they cannot look names up, "+
+			"iptables-legacy -I INPUT -i "+devices+"+ -p udp --dport 53 -j ACCEPT, and the same with tcp")
 	}
 	return found, errors.Join(errs...)
+}
+
+// advice says what to do about a chain that is left alone.
+func advice(c *nftables.Chain) string {
+	if *c.Hooknum == *nftables.ChainHookForward {
+		return fmt.Sprintf("nftables chain %s drops what the host forwards: if containers cannot reach the outside, "+
+			"accept there what comes from or goes to devices %s*", describe(c), devices)
+	}
+	return fmt.Sprintf("nftables chain %s drops what comes in: if containers cannot look names up, "+
+		"accept there what comes from devices %s* for UDP and TCP port %d", describe(c), devices, namePort)
 }
 
 // Remove takes all our rules out.
@@ -90,33 +101,24 @@ func describe(c *nftables.Chain) string {
 	return fmt.Sprintf("%s %s %s", family, c.Table.Name, c.Name)
 }
 
-// directions are the two sides on which a forwarded packet can meet a container's device.
-var directions = [...]expr.MetaKey{expr.MetaKeyIIFNAME, expr.MetaKeyOIFNAME}
-
-// admit puts our rules first into a place that lacks them.
-func admit(conn *nftables.Conn, p place) error {
-	have, err := marked(conn, p.chain)
+// admit puts our rules first into a place that has not got them all.
+func admit(conn *nftables.Conn, p place, want []rule) error {
+	have, comments, err := marked(conn, p.chain)
 	if err != nil {
 		return err
 	}
-	if len(have) == len(directions) {
+	if slices.EqualFunc(comments, want, func(c string, w rule) bool { return c == w.comment }) {
 		return nil
 	}
-	for _, r := range have { // half of them is none
+	for _, r := range have { // some of them is none
 		if err := conn.DelRule(r); err != nil {
 			return err
 		}
 	}
-	for _, d := range directions {
+	for _, w := range slices.Backward(want) { // each comes before those that are there
 		conn.InsertRule(&nftables.Rule{
-			Table: p.chain.Table, Chain: p.chain, UserData: userdata.AppendString(nil, userdata.TypeComment, Mark),
-			// As iptables writes -i NAME+ -j ACCEPT: its owner's tools have to be able to read their table.
-			Exprs: []expr.Any{
-				&expr.Meta{Key: d, Register: 1},
-				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte(devices)},
-				&expr.Counter{},
-				&expr.Verdict{Kind: expr.VerdictAccept},
-			},
+			Table: p.chain.Table, Chain: p.chain, UserData: userdata.AppendString(nil, userdata.TypeComment, w.comment),
+			Exprs: append(w.match, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictAccept}),
 		})
 	}
 	return flush(conn, p)
@@ -137,7 +139,7 @@ func flush(conn *nftables.Conn, p place) error {
 }
 
 func remove(conn *nftables.Conn, c *nftables.Chain) error {
-	have, err := marked(conn, c)
+	have, _, err := marked(conn, c)
 	if err != nil || len(have) == 0 {
 		return err
 	}
@@ -152,21 +154,21 @@ func remove(conn *nftables.Conn, c *nftables.Chain) error {
 	return nil
 }
 
-// marked returns our rules in a chain.
-func marked(conn *nftables.Conn, c *nftables.Chain) (ours []*nftables.Rule, err error) {
+// marked returns our rules in a chain, and their comments.
+func marked(conn *nftables.Conn, c *nftables.Chain) (ours []*nftables.Rule, comments []string, err error) {
 	rules, err := conn.GetRules(c.Table, c)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list rules of chain %s: %w", describe(c), err)
+		return nil, nil, fmt.Errorf("list rules of chain %s: %w", describe(c), err)
 	}
 	for _, r := range rules {
-		if text, ok := userdata.GetString(r.UserData, userdata.TypeComment); ok && strings.TrimRight(text, "\x00") == Mark {
-			ours = append(ours, r)
+		if text, ok := userdata.GetString(r.UserData, userdata.TypeComment); ok && strings.HasPrefix(text, Mark) {
+			ours, comments = append(ours, r), append(comments, strings.TrimRight(text, "\x00"))
 		}
 	}
-	return ours, nil
+	return ours, comments, nil
 }
 
 // legacy reports whether the namespace has a filter table of iptables' old form.

@@ -3,6 +3,7 @@
 package coexist
 
 import (
+	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
@@ -47,6 +48,9 @@ var oursInOrder = []string{
 	`oifname "oak-c*" counter accept comment "oakestra: containers"`,
 	`iifname "oak-c*" counter accept comment "oakestra: containers"`,
 }
+
+// gateways are where containers of the tests look names up.
+var gateways = []netip.Addr{netip.MustParseAddr("10.18.0.1"), netip.MustParseAddr("fc00::1")}
 
 // docker is what a daemon of Docker makes of a host that did not forward before: as iptables-nft-save shows it.
 const docker = `
@@ -146,14 +150,18 @@ func TestWhatHasNoPlaceIsNamed(t *testing.T) {
 		table inet oakestra {
 			chain forward { type filter hook forward priority filter; policy drop; }
 		}
+		table inet filter {
+			chain input { type filter hook input priority filter; policy drop; }
+		}
 		table ip filter {
 			chain INPUT { type filter hook input priority filter; policy drop; }
 		}`)
 	found, err = Ensure()
 	require.NoError(t, err)
-	require.Empty(t, found.Places)
-	require.Len(t, found.Advice, 1)
+	require.Empty(t, found.Places, "nobody looks names up yet")
+	require.Len(t, found.Advice, 2)
 	require.Contains(t, found.Advice[0], "inet mine through drops what the host forwards")
+	require.Contains(t, found.Advice[1], "inet filter input drops what comes in")
 }
 
 // TestIptablesReadsItsTableStill: Docker works with that program, which refuses a table whose rules it does not know.
