@@ -222,6 +222,7 @@ func FuzzQuery(f *testing.F) {
 		b, err := m.Pack()
 		require.NoError(f, err)
 		f.Add(b)
+		f.Add(b[:12]) // a header that announces more
 	}
 	r := New(Config{Organization: func(netip.Addr) (string, bool) { return "acme", true }, Publish: func() {}, Changed: func() {}})
 	r.forward.servers = func() []netip.AddrPort { return nil }
@@ -231,7 +232,7 @@ func FuzzQuery(f *testing.F) {
 	r.sources.get(from, never).fresh.AllowN(never, freshBurst) // no lookup waits
 	f.Fuzz(func(t *testing.T, data []byte) {
 		req := new(dns.Msg)
-		if req.Unpack(data) != nil || len(req.Question) != 1 {
+		if req.Unpack(data) != nil {
 			return
 		}
 		m := r.answer(t.Context(), req, from, "acme", false)

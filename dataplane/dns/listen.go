@@ -113,19 +113,23 @@ func (l *listeners) start(at listener) error {
 	if err != nil {
 		return err
 	}
-	started := make(chan struct{})
+	started, ended := make(chan struct{}), make(chan error, 1)
 	s.NotifyStartedFunc = func() { close(started) }
-	l.open[at] = s
 	go func() {
-		_ = s.ActivateAndServe() // ends by set or close, or when the socket broke: then set opens another
+		ended <- s.ActivateAndServe() // by set or close, or because the socket broke: then set opens another
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.open[at] == s {
 			delete(l.open, at)
 		}
 	}()
-	<-started
-	return nil
+	select {
+	case <-started:
+		l.open[at] = s
+		return nil
+	case err := <-ended:
+		return err
+	}
 }
 
 func (l *listeners) close() {

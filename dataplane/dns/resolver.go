@@ -111,19 +111,21 @@ func (r *Resolver) Snapshot() Snapshot { return r.table.snapshot() }
 // Restore takes a snapshot in, before the cluster answers.
 func (r *Resolver) Restore(s Snapshot) { r.table.restore(s) }
 
-// serve answers one query. Who asks has been looked at before; a connection may have outlived its container.
+// serve answers one query. Who sent a datagram has been looked at before; a connection may have outlived its container.
 func (r *Resolver) serve(w dns.ResponseWriter, req *dns.Msg) {
 	from := addressOf(w.RemoteAddr())
+	tcp := w.RemoteAddr().Network() == "tcp"
 	organization, ok := r.cfg.Organization(from)
-	if !ok {
+	if !ok || tcp && !r.sources.admit(from, time.Now()) {
 		_ = w.Close()
 		return
 	}
-	tcp := w.RemoteAddr().Network() == "tcp"
+	defer func() {
+		if p := recover(); p != nil { // no query of one container ends the resolver of all
+			r.log.Error("a query failed unexpectedly", "container", from, "query", req.String(), "panic", p)
+		}
+	}()
 	answer := r.answer(context.Background(), req, from, organization, tcp)
-	if answer == nil {
-		return
-	}
 	if tcp {
 		answer.Truncate(dns.MaxMsgSize)
 	} else {
@@ -131,6 +133,7 @@ func (r *Resolver) serve(w dns.ResponseWriter, req *dns.Msg) {
 	}
 	if err := w.WriteMsg(answer); err != nil {
 		r.log.Debug("cannot answer a container", "container", from, "error", err)
+		_ = w.WriteMsg(r.reply(req, dns.RcodeServerFailure, "the answer cannot be written")) // another resolver's, of odd records
 	}
 }
 
@@ -143,12 +146,15 @@ func sizeFor(req *dns.Msg) int {
 	return min(max(int(opt.UDPSize()), dns.MinMsgSize), maxUDP)
 }
 
-// answer says what a query gets; nil is nothing.
+// answer says what a query gets.
 func (r *Resolver) answer(ctx context.Context, req *dns.Msg, from netip.Addr, organization string, tcp bool) *dns.Msg {
 	if req.Opcode != dns.OpcodeQuery {
 		return r.reply(req, dns.RcodeNotImplemented, "")
 	}
-	q := req.Question[0] // the server has seen to it that there is one
+	if len(req.Question) != 1 { // a message may end before the question that its header announces
+		return r.reply(req, dns.RcodeFormatError, "")
+	}
+	q := req.Question[0]
 	switch opt := req.IsEdns0(); {
 	case opt != nil && opt.Version() != 0:
 		return r.reply(req, dns.RcodeBadVers, "")

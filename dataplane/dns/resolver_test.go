@@ -232,6 +232,20 @@ func TestOddQueries(t *testing.T) {
 	require.Nil(t, ask(func(*dns.Msg) {}).IsEdns0(), "who sends none gets none")
 }
 
+func TestMutilatedQueriesEndNothing(t *testing.T) {
+	g := newRig(t)
+	whole, err := new(dns.Msg).SetQuestion("web.prod.shop.acme.oak.", dns.TypeA).Pack()
+	require.NoError(t, err)
+	c, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(acme)}, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(g.at)))
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	for n := range whole {
+		_, err = c.Write(whole[:n])
+		require.NoError(t, err)
+	}
+	require.Equal(t, dns.RcodeNameError, g.ask("udp", acme, "web.prod.shop.acme.oak", dns.TypeA).Rcode)
+}
+
 func TestSilentClusterIsNoAnswer(t *testing.T) {
 	g := newRig(t)
 	g.mu.Lock()
