@@ -17,7 +17,7 @@ SAMPLES  := tools/images/hello-server tools/images/hello-client
 ROUNDS ?= 20
 
 # Packages whose tests share what the machine has once: network namespaces, BPF, cgroups. They run one after the other.
-ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/e2e/...
+ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/bench/lab ./tools/bench/trial ./tools/e2e/...
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -54,7 +54,7 @@ test: test-unit test-root ## run all tests; needs root
 
 .PHONY: test-unit
 test-unit: deps ## run the tests of pure logic, of stores on a real Postgres, of tiers with a real broker
-	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/oaknet|tools/e2e)(/|$$)')
+	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/oaknet|tools/e2e|tools/bench/lab|tools/bench/trial)(/|$$)')
 
 .PHONY: test-root
 test-root: deps build ## run the tests of BPF programs, datapath, containers, and end to end on the testbed
@@ -74,8 +74,13 @@ test-kernels: ## run the tests of BPF programs and datapath on Debian's kernels,
 	go run ./tools/cmd/oak-kernels --log-dir dist/kernels $(addprefix --kernel ,$(KERNELS))
 
 .PHONY: bench-dataplane
-bench-dataplane: deps build ## measure the dataplane beside its alternatives, up to an hour; ONLY=oak,nft,udp, ROUNDS=32; goes on where it broke off
-	@$(BIN)/oak-bench run $(if $(ONLY),--only $(ONLY)) $(if $(filter-out file,$(origin ROUNDS)),--rounds $(ROUNDS)) $(if $(GROWTH_ROUNDS),--growth-rounds $(GROWTH_ROUNDS))
+bench-dataplane: deps build ## measure the dataplane beside its alternatives, up to an hour; QUICK=1, ONLY=oak,nft,udp, ROUNDS=64, PUBLISH=1; goes on where it broke off
+ifdef QUICK
+	@$(BIN)/oak-bench quick
+else
+	@$(BIN)/oak-bench run $(if $(ONLY),--only $(ONLY)) $(if $(filter-out file,$(origin ROUNDS)),--rounds $(ROUNDS)) \
+		$(if $(GROWTH_ROUNDS),--growth-rounds $(GROWTH_ROUNDS)) $(if $(PUBLISH),--publish tools/bench)
+endif
 
 .PHONY: lint
 lint: ## run gofmt, go vet and golangci-lint

@@ -24,6 +24,9 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/bench/trial"
 )
 
+// attempts is how often a disturbed slice is measured at most.
+const attempts = 3
+
 // runOptions are the flags of a run.
 type runOptions struct {
 	netmanager     string
@@ -32,14 +35,15 @@ type runOptions struct {
 	slice          time.Duration
 	state          string
 	cpu            int
-	progress       io.Writer
+	publish        string
+	say            func(format string, args ...any)
 	out            io.Writer
 	version        string
 	failed         []string // slices that could not be measured
 }
 
 func runCommand(version string, out, progress io.Writer) *cobra.Command {
-	o := &runOptions{progress: progress, out: out, version: cmdline.Version(version)}
+	o := &runOptions{say: sayTo(progress), out: out, version: cmdline.Version(version)}
 	cmd := &cobra.Command{
 		Use: "run", Short: "Measure, or go on with a run that was broken off", Args: cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
@@ -51,12 +55,32 @@ func runCommand(version string, out, progress io.Writer) *cobra.Command {
 	f.IntVar(&o.growth, "growth-rounds", 8, "rounds of the other parts")
 	f.DurationVar(&o.slice, "slice", 500*time.Millisecond, "how long each measurement takes")
 	f.StringVar(&o.state, "state-dir", filepath.Join("dist", "bench-dataplane"), "folder of finished rounds")
+	f.StringVar(&o.publish, "publish", "", "folder to write the report to as well")
 	f.IntVar(&o.cpu, "cpu", runtime.NumCPU()-1, "processor that both ends of the traffic are pinned to")
 	return cmd
 }
 
-func (o *runOptions) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(o.progress, "bench: "+format+"\n", args...)
+// sayTo returns what tells progress.
+func sayTo(w io.Writer) func(format string, args ...any) {
+	return func(format string, args ...any) { _, _ = fmt.Fprintf(w, "bench: "+format+"\n", args...) }
+}
+
+// stageOptions finds the programs that a stage needs.
+func stageOptions(netmanager string, cpu int, slice time.Duration, say func(string, ...any)) (trial.Options, error) {
+	if os.Geteuid() != 0 {
+		return trial.Options{}, errors.New("making network namespaces and loading eBPF programs needs root: run it as root")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return trial.Options{}, fmt.Errorf("find this program: %w", err)
+	}
+	if netmanager, err = filepath.Abs(netmanager); err == nil {
+		_, err = os.Stat(netmanager)
+	}
+	if err != nil {
+		return trial.Options{}, fmt.Errorf("find NetManager: %w: make build, or name it with --netmanager", err)
+	}
+	return trial.Options{Self: self, NetManager: netmanager, CPU: cpu, Time: slice, Progress: say}, nil
 }
 
 func (o *runOptions) parts() ([]plan.Part, error) {
@@ -64,27 +88,21 @@ func (o *runOptions) parts() ([]plan.Part, error) {
 }
 
 func (o *runOptions) run(ctx context.Context) error {
-	if os.Geteuid() != 0 {
-		return errors.New("making network namespaces and loading eBPF programs needs root: run it as root")
-	}
 	parts, err := o.parts()
 	if err != nil {
 		return cmdline.Usagef("flag --only: %v", err)
 	}
-	self, err := os.Executable()
+	options, err := stageOptions(o.netmanager, o.cpu, o.slice, o.say)
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return err
 	}
-	netmanager, err := filepath.Abs(o.netmanager)
-	if err != nil {
-		return fmt.Errorf("find NetManager: %w", err)
-	}
+	options.Attempts = attempts
 	s, err := session.Open(o.state, o.version)
 	if err != nil {
 		return err
 	}
 	for _, p := range parts {
-		if err := o.part(ctx, p, s, trial.Options{Self: self, NetManager: netmanager, CPU: o.cpu, Time: o.slice, Progress: o.say}); err != nil {
+		if err := o.part(ctx, p, s, options); err != nil {
 			return err
 		}
 	}
@@ -138,6 +156,13 @@ func (o *runOptions) part(ctx context.Context, p plan.Part, s *session.Session, 
 	}
 	if len(p.Slices) == 0 {
 		return nil
+	}
+	machine, err := stage.Machine(o.version)
+	if err != nil {
+		return err
+	}
+	if err := report.WriteMachine(s.Dir(), machine); err != nil {
+		return err
 	}
 	for _, n := range missing {
 		if err := o.round(ctx, p, n, s, stage); err != nil {
@@ -228,9 +253,19 @@ func (o *runOptions) report(parts []plan.Part, s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	f.Machine = trial.Describe(o.version)
+	if f.Machine, err = report.ReadMachine(s.Dir()); err != nil {
+		return err
+	}
 	if _, err := io.WriteString(o.out, report.Markdown(f)); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
-	return report.Write(s.Dir(), f)
+	for _, dir := range []string{s.Dir(), o.publish} {
+		if dir == "" {
+			continue
+		}
+		if err := report.Write(dir, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -35,6 +36,7 @@ type Lab struct {
 	spawn     chan func()
 	spaces    []*Namespace
 	processes []*Process
+	closed    sync.Once
 }
 
 // Open takes away what an earlier lab has left and opens one.
@@ -89,8 +91,13 @@ func (l *Lab) prepare() error {
 	return nil
 }
 
-// Close ends the lab's processes and takes everything away.
-func (l *Lab) Close() error {
+// Close ends the lab's processes and takes everything away. A second call changes nothing.
+func (l *Lab) Close() (err error) {
+	l.closed.Do(func() { err = l.close() })
+	return err
+}
+
+func (l *Lab) close() error {
 	for _, p := range l.processes {
 		p.Kill()
 	}

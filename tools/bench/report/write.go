@@ -46,3 +46,32 @@ func Read(file string) (Figures, error) {
 	}
 	return f, nil
 }
+
+const machineFile = "machine.json"
+
+// WriteMachine keeps in dir what the machine was that measured there last.
+func WriteMachine(dir string, m Machine) error {
+	data, err := json.MarshalIndent(m, "", "\t")
+	if err != nil {
+		return fmt.Errorf("encode the machine: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, machineFile), data, 0o644); err != nil {
+		return fmt.Errorf("store the machine: %w", err)
+	}
+	return nil
+}
+
+// ReadMachine is the inverse of [WriteMachine]; nothing was stored where nothing was measured.
+func ReadMachine(dir string) (m Machine, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, machineFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("read the machine: %w", err)
+	}
+	return m, nil
+}

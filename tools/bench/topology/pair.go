@@ -114,3 +114,9 @@ func (p *Pair) SetOffloads(on bool) (map[string]bool, error) {
 	_, err = p.B.Features(Uplink, change)
 	return now, err
 }
+
+// IsOffload reports whether a device's feature is one that [Pair.SetOffloads] changes.
+func IsOffload(feature string) bool {
+	_, ok := withoutOffload()[feature]
+	return ok
+}

@@ -26,11 +26,8 @@ const (
 	sliceTimeout = 15 * time.Second
 )
 
-// Disturbance that has a slice measured again.
-const (
-	tolerated = 0.02 // of the time, taken by strangers
-	attempts  = 3
-)
+// tolerated is the share of the time that strangers may take before a slice is measured again.
+const tolerated = 0.02
 
 // Probe finds out whether a slice can be measured at all.
 func (s *Stage) Probe(ctx context.Context, slice plan.Slice) error {
@@ -56,7 +53,7 @@ func (s *Stage) Measure(ctx context.Context, slice plan.Slice) (best load.Result
 	if err := p.offload(slice.Variant.Plain); err != nil {
 		return best, err
 	}
-	for i := range attempts {
+	for i := range max(s.options.Attempts, 1) {
 		r, err := s.once(ctx, p, slice, s.options.Time)
 		if err != nil {
 			return best, fmt.Errorf("measure %s: %w", slice.Name(), err)

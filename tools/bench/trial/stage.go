@@ -27,8 +27,9 @@ type Options struct {
 	Self, NetManager string
 	// CPU is the processor that is measured.
 	CPU int
-	// Time is how long a slice is measured.
+	// Time is how long a slice is measured, Attempts how often at most if strangers disturb it.
 	Time     time.Duration
+	Attempts int
 	Progress func(format string, args ...any)
 }
 
