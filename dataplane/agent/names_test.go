@@ -95,6 +95,13 @@ func TestContainersLookNamesUp(t *testing.T) {
 	}
 	_, err = lookup(t, h.ns, "udp", gateway, name, dns.TypeA, 300*time.Millisecond)
 	require.Error(t, err, "the host is no container")
+	if e.NamespaceIPv6.IsValid() {
+		for _, network := range []string{"udp", "tcp"} {
+			m, err := lookup(t, ns, network, "fc00::1", name, dns.TypeA, 5*time.Second)
+			require.NoError(t, err, "the IPv6 gateway answers too: %s", network)
+			require.Len(t, m.Answer, 1)
+		}
+	}
 	var names []wire.LocalName
 	_, err = h.ask(http.MethodGet, wire.PathLocalNames, nil, &names)
 	require.NoError(t, err)
