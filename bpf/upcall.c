@@ -57,6 +57,16 @@ static __always_inline int oak_reinject_peer(struct __sk_buff *skb, struct oak_p
 	return oak_forward(skb, p, e, family);
 }
 
+/* oak_deliver hands a packet to the endpoint that it is for: into its network namespace, or to the host by its own pair. */
+static __always_inline int oak_deliver(struct __sk_buff *skb, __u32 ifindex)
+{
+	struct oak_endpoint *ep = bpf_map_lookup_elem(&endpoints, &ifindex);
+
+	if (ep && ep->flags & OAK_ENDPOINT_HOST)
+		return oak_plain(skb, ifindex);
+	return bpf_redirect_peer(ifindex, 0);
+}
+
 static __always_inline int oak_reinject_ip(struct __sk_buff *skb, const struct ethhdr *eth, const int family)
 {
 	__u32 peer = (__u32)eth->h_dest[2] << 24 | eth->h_dest[3] << 16 | eth->h_dest[4] << 8 | eth->h_dest[5], *ifindex;
@@ -80,7 +90,7 @@ static __always_inline int oak_reinject_ip(struct __sk_buff *skb, const struct e
 		if (!ifindex)
 			return oak_dropped(skb, OAK_DROP_NO_ENDPOINT);
 		oak_stat(skb, OAK_STAT_TO_LOCAL);
-		return bpf_redirect_peer(*ifindex, 0);
+		return oak_deliver(skb, *ifindex);
 	}
 	if (peer)
 		return oak_reinject_peer(skb, p, peer, eth->h_source + 3, family);

@@ -22,14 +22,15 @@ import (
 
 const serviceID = "bbbbbbbbbbbbbbbbbbbbbbbb"
 
-var vip = netip.MustParseAddr("10.30.0.200")
-
 const subnet = "10.18.0.0/26"
+
+// subnetsIPv6 are those that come with a subnet of IPv4.
+var subnetsIPv6 = map[string]string{subnet: "fc00::/120", "10.18.0.64/26": "fc00::100/120"}
 
 func (c *cluster) node(subnet string) wire.NetNode {
 	return wire.NetNode{
 		Header: c.stamp(), WorkerID: c.worker, TunnelPort: 50103,
-		Subnets: []netip.Prefix{netip.MustParsePrefix(subnet), netip.MustParsePrefix("fc00::/120")},
+		Subnets: []netip.Prefix{netip.MustParsePrefix(subnet), netip.MustParsePrefix(subnetsIPv6[subnet])},
 		Ranges: wire.Ranges{
 			WorkersV4: netip.MustParsePrefix("10.18.0.0/16"), WorkersV6: netip.MustParsePrefix("fc00::/112"),
 			ServicesV4: netip.MustParsePrefix("10.30.0.0/16"), ServicesV6: netip.MustParsePrefix("fdff::/16"),
@@ -41,6 +42,7 @@ func attachRequest(number int, path string) wire.LocalAttach {
 	return wire.LocalAttach{
 		InstanceKey: wire.InstanceKey{ServiceID: serviceID, Number: number}, Generation: wire.Generation{Placement: 1, Move: 1},
 		JobName: "a.b.c.d", NetNS: path, InstanceIP: netip.AddrFrom4([4]byte{10, 30, 0, byte(number + 1)}),
+		InstanceIPv6: netip.AddrFrom16([16]byte{0xfd, 0xff, 15: byte(number + 1)}),
 	}
 }
 
@@ -48,17 +50,21 @@ func attachRequest(number int, path string) wire.LocalAttach {
 func (c *cluster) routes(e wire.LocalEndpoint) wire.NetRoutes {
 	return wire.NetRoutes{
 		Header: c.stamp(), ServiceID: serviceID, JobName: e.JobName,
-		Addresses: []wire.ServiceAddress{{Policy: wire.PolicyRoundRobin, Address: vip}},
+		Addresses: []wire.ServiceAddress{
+			{Policy: wire.PolicyRoundRobin, Address: inIPv4.vip}, {Policy: wire.PolicyRoundRobin, Address: inIPv6.vip},
+		},
 		Instances: []wire.RouteInstance{{
-			Number: e.Number, Generation: e.Generation, InstanceIP: e.InstanceIP, Peer: c.worker,
-			NamespaceIP: e.NamespaceIP, Tag: e.Tag, State: wire.StateRunning,
+			Number: e.Number, Generation: e.Generation, InstanceIP: e.InstanceIP, InstanceIPv6: e.InstanceIPv6, Peer: c.worker,
+			NamespaceIP: e.NamespaceIP, NamespaceIPv6: e.NamespaceIPv6, Tag: e.Tag, State: wire.StateRunning,
 		}},
 	}
 }
 
 // The life of a worker: it joins, attaches two instances, resolves a service at its first packet, is killed, starts alone
 // and is stopped.
-func TestLifeOfAWorker(t *testing.T) {
+func TestLifeOfAWorker(t *testing.T) { eachFamily(t, lifeOfAWorker) }
+
+func lifeOfAWorker(t *testing.T, in family) {
 	h, c := lonelyHost(t), newCluster(t, workerID)
 	c.serve(h)
 	h.start()
@@ -99,11 +105,11 @@ func TestLifeOfAWorker(t *testing.T) {
 
 	// First packets to a service never seen before wait for its routes, and all arrive in order.
 	var listener net.PacketConn
-	within(t, server, func() { listener, err = net.ListenPacket("udp4", ":7") })
+	within(t, server, func() { listener, err = net.ListenPacket(in.udp(), ":7") })
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	var conn net.Conn
-	within(t, client, func() { conn, err = net.Dial("udp4", vip.String()+":7") })
+	within(t, client, func() { conn, err = net.Dial(in.udp(), at(in.vip, "7")) })
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	for i := range 50 {
@@ -112,7 +118,7 @@ func TestLifeOfAWorker(t *testing.T) {
 	}
 	var interest wire.NetInterest
 	h.eventually("it asks for the address", func() bool {
-		return c.last(wire.TopicNetInterest, &interest) && len(interest.Addresses) == 1 && interest.Addresses[0].Address == vip
+		return c.last(wire.TopicNetInterest, &interest) && len(interest.Addresses) == 1 && interest.Addresses[0].Address == in.vip
 	})
 	c.publish(wire.TopicNetRoutes+serviceID, c.routes(to), false)
 	buffer := make([]byte, 64)
@@ -121,7 +127,7 @@ func TestLifeOfAWorker(t *testing.T) {
 		n, peer, err := listener.ReadFrom(buffer)
 		require.NoError(t, err)
 		require.Equal(t, fmt.Sprint(i), string(buffer[:n]))
-		require.Equal(t, from.InstanceIP.String(), peer.(*net.UDPAddr).IP.String(), "the caller appears as its Instance IP")
+		require.Equal(t, in.instance(from).String(), peer.(*net.UDPAddr).IP.String(), "the caller appears as its Instance IP")
 	}
 	h.eventually("it holds the routes", func() bool {
 		return c.last(wire.TopicNetInterest, &interest) && len(interest.Addresses) == 1

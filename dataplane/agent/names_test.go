@@ -71,15 +71,15 @@ func TestContainersLookNamesUp(t *testing.T) {
 	require.Equal(t, wire.NameKey{Organization: "acme", Name: name}, interest.Names[0].NameKey)
 	stamp := c.stamp()
 	c.publish(wire.TopicNetResolved, wire.NetResolved{Header: stamp, Names: []wire.ResolvedName{{
-		NameKey: interest.Names[0].NameKey, Resolution: wire.ResolvedService, Addresses: []netip.Addr{vip, netip.MustParseAddr("fdff:2000::1")},
+		NameKey: interest.Names[0].NameKey, Resolution: wire.ResolvedService, Addresses: []netip.Addr{inIPv4.vip, netip.MustParseAddr("fdff:2000::1")},
 	}}}, false)
 	first := <-answered
 	require.NotNil(t, first)
 	require.Len(t, first.Answer, 1)
-	require.Equal(t, vip.String(), first.Answer[0].(*dns.A).A.String())
+	require.Equal(t, inIPv4.vip.String(), first.Answer[0].(*dns.A).A.String())
 	h.eventually("it says what it holds, and wants the address", func() bool {
 		return c.last(wire.TopicNetInterest, &interest) && len(interest.Names) == 1 && interest.Names[0].Held == stamp.Stamp &&
-			len(interest.Addresses) == 1 && interest.Addresses[0].Address == vip
+			len(interest.Addresses) == 1 && interest.Addresses[0].Address == inIPv4.vip
 	})
 
 	for _, network := range []string{"udp", "tcp"} {

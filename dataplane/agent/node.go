@@ -154,10 +154,17 @@ func (a *Agent) configureHost() error {
 	if err != nil {
 		return fmt.Errorf("stored configuration %s: %w: remove it to have it asked for", a.state.path(nodeFile), err)
 	}
-	if _, err := device.EnsureHost(own, mtu); err != nil {
+	pair, err := device.EnsureHost(own, mtu)
+	if err != nil {
 		return err
 	}
 	if err := a.writeConfig(*node, own, port, mtu); err != nil {
+		return err
+	}
+	if err := a.endpoints.AttachHost(pair, own); err != nil {
+		return err
+	}
+	if err := device.RouteServices(own, node.Ranges.ServicesV4, node.Ranges.ServicesV6); err != nil {
 		return err
 	}
 	return a.firewall.Configure(node.Subnets, overlayRanges(node.Ranges), port)

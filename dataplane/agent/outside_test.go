@@ -25,7 +25,7 @@ func exchange(t *testing.T, client func(func()), l net.Listener, addr string) st
 	}
 	result := make(chan dialled, 1)
 	go client(func() {
-		conn, err := net.DialTimeout("tcp4", addr, 5*time.Second)
+		conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
 		result <- dialled{conn, err}
 	})
 	d := <-result
@@ -38,9 +38,13 @@ func exchange(t *testing.T, client func(func()), l net.Listener, addr string) st
 }
 
 func TestContainersReachTheOutsideAndAreReachedByTheirHost(t *testing.T) {
+	eachFamily(t, containersReachTheOutside)
+}
+
+func containersReachTheOutside(t *testing.T, f family) {
 	h, c := newHost(t), newCluster(t, workerID)
 	outside := netnstest.New(t)
-	cable(t, h.ns, outside)
+	cable(t, h.ns, outside, f)
 	c.serve(h)
 	c.publish(wire.TopicNetNode, c.node(subnet), true)
 	h.start()
@@ -53,15 +57,15 @@ func TestContainersReachTheOutsideAndAreReachedByTheirHost(t *testing.T) {
 	require.NoError(t, err)
 
 	listen := func(in func(func())) (l net.Listener) {
-		in(func() { l, err = net.Listen("tcp4", ":80") })
+		in(func() { l, err = net.Listen(f.tcp(), ":80") })
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = l.Close() })
 		return l
 	}
 	inside := func(f func()) { within(t, ns, f) }
 	l := listen(func(f func()) { within(t, outside, f) })
-	require.Equal(t, "192.0.2.1", exchange(t, inside, l, "192.0.2.2:80"), "the outside sees the host")
-	exchange(t, h.within, listen(inside), e.NamespaceIP.String()+":80")
+	require.Equal(t, f.outer(0).String(), exchange(t, inside, l, at(f.outer(1), "80")), "the outside sees the host")
+	require.Equal(t, f.gateway.String(), exchange(t, h.within, listen(inside), at(f.namespace(e), "80")), "the host appears as the gateway")
 
 	// Others load their firewall anew, and make the host a router and no router again.
 	h.within(func() {
@@ -71,11 +75,12 @@ func TestContainersReachTheOutsideAndAreReachedByTheirHost(t *testing.T) {
 		require.NoError(t, conn.Flush())
 		for _, v := range []string{"1", "0"} {
 			require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte(v), 0))
+			require.NoError(t, os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte(v), 0))
 		}
 	})
 	h.eventually("containers reach the outside again", func() (reached bool) {
 		inside(func() {
-			conn, err := net.DialTimeout("tcp4", "192.0.2.2:80", 200*time.Millisecond)
+			conn, err := net.DialTimeout(f.tcp(), at(f.outer(1), "80"), 200*time.Millisecond)
 			if reached = err == nil; reached {
 				_ = conn.Close()
 			}

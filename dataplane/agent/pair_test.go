@@ -53,15 +53,25 @@ func (w *worker) attach(number int, path string) (e wire.LocalEndpoint) {
 func (w *worker) meet(other *worker, there wire.LocalEndpoint) {
 	w.c.publish(wire.TopicNetPeers, wire.NetPeers{Header: w.c.stamp(), Peers: []wire.NetPeer{{
 		WorkerID: other.c.worker, PublicKey: other.told.PublicKey, Outer: other.told.Outer,
-		Subnets: []netip.Prefix{netip.MustParsePrefix(other.subnet)},
-		Sources: []wire.NetSource{{InstanceKey: there.InstanceKey, Generation: there.Generation, InstanceIP: there.InstanceIP}},
+		Subnets: []netip.Prefix{netip.MustParsePrefix(other.subnet), netip.MustParsePrefix(subnetsIPv6[other.subnet])},
+		Sources: []wire.NetSource{{
+			InstanceKey: there.InstanceKey, Generation: there.Generation, InstanceIP: there.InstanceIP, InstanceIPv6: there.InstanceIPv6,
+		}},
 	}}}, false)
 }
 
 // A connection through a service address to another worker, which outlives a kill of both NetManagers.
 func TestConnectionToAnotherWorkerOutlivesAKillOfBoth(t *testing.T) {
+	for _, outer := range families {
+		t.Run("Over"+outer.name, func(t *testing.T) {
+			eachFamily(t, func(t *testing.T, in family) { connectionToAnotherWorker(t, in, outer) })
+		})
+	}
+}
+
+func connectionToAnotherWorker(t *testing.T, in, outer family) {
 	a, b := newWorker(t, workerID, "10.18.0.0/26"), newWorker(t, otherID, "10.18.0.64/26")
-	cable(t, a.ns, b.ns)
+	cable(t, a.ns, b.ns, outer)
 	a.join()
 	b.join()
 	clientPath, client := container(t, "client")
@@ -70,7 +80,7 @@ func TestConnectionToAnotherWorkerOutlivesAKillOfBoth(t *testing.T) {
 
 	var listener net.Listener
 	var err error
-	within(t, server, func() { listener, err = net.Listen("tcp4", ":80") })
+	within(t, server, func() { listener, err = net.Listen(in.tcp(), ":80") })
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	type dialled struct {
@@ -79,7 +89,7 @@ func TestConnectionToAnotherWorkerOutlivesAKillOfBoth(t *testing.T) {
 	}
 	result := make(chan dialled, 1)
 	go within(t, client, func() {
-		conn, err := net.DialTimeout("tcp4", vip.String()+":80", 5*time.Second)
+		conn, err := net.DialTimeout(in.tcp(), at(in.vip, "80"), 5*time.Second)
 		result <- dialled{conn, err}
 	})
 	var interest wire.NetInterest
@@ -96,10 +106,10 @@ func TestConnectionToAnotherWorkerOutlivesAKillOfBoth(t *testing.T) {
 	here := <-result
 	require.NoError(t, here.err)
 	defer func() { _ = here.Close() }()
-	require.Equal(t, from.InstanceIP.String(), there.RemoteAddr().(*net.TCPAddr).IP.String())
-	require.Equal(t, vip.String(), here.RemoteAddr().(*net.TCPAddr).IP.String())
+	require.Equal(t, in.instance(from).String(), there.RemoteAddr().(*net.TCPAddr).IP.String())
+	require.Equal(t, in.vip.String(), here.RemoteAddr().(*net.TCPAddr).IP.String())
 
-	say := func(from, to net.Conn, text string) {
+	tell := func(from, to net.Conn, text string) {
 		t.Helper()
 		require.NoError(t, to.SetReadDeadline(time.Now().Add(5*time.Second)))
 		_, err := io.WriteString(from, text)
@@ -109,24 +119,24 @@ func TestConnectionToAnotherWorkerOutlivesAKillOfBoth(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, text, string(buffer))
 	}
-	say(here, there, "hello")
-	say(there, here, "world")
+	tell(here, there, "hello")
+	tell(there, here, "world")
 	time.Sleep(2 * saveEvery) // what a kill may lose
 
 	for _, w := range []*worker{a, b} {
 		w.kill()
 		w.c.stop()
 	}
-	say(here, there, "both are dead")
-	say(there, here, "indeed")
+	tell(here, there, "both are dead")
+	tell(there, here, "indeed")
 	for _, w := range []*worker{a, b} {
 		w.start()
 		require.True(t, w.status().Ready)
 	}
-	say(here, there, "both are back, without a cluster")
+	tell(here, there, "both are back, without a cluster")
 	for i := range 3 { // known services take new connections
 		var conn net.Conn
-		within(t, client, func() { conn, err = net.DialTimeout("tcp4", vip.String()+":80", 5*time.Second) })
+		within(t, client, func() { conn, err = net.DialTimeout(in.tcp(), at(in.vip, "80"), 5*time.Second) })
 		require.NoError(t, err, fmt.Sprint(i))
 		require.NoError(t, conn.Close())
 	}

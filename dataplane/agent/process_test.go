@@ -85,13 +85,16 @@ func newHost(t *testing.T) *host {
 func lonelyHost(t *testing.T) *host {
 	t.Helper()
 	h := newHost(t)
-	cable(t, h.ns, netnstest.New(t))
+	cable(t, h.ns, netnstest.New(t), inIPv4)
 	return h
 }
 
-// cable joins two network namespaces by devices named up, with the addresses 192.0.2.1 and .2.
-func cable(t *testing.T, a, b netns.NsHandle) {
+// cable joins two network namespaces by devices named up, with addresses of the families; of IPv4, if none is named.
+func cable(t *testing.T, a, b netns.NsHandle, families ...family) {
 	t.Helper()
+	if len(families) == 0 {
+		families = []family{inIPv4}
+	}
 	within(t, a, func() {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = "up"
@@ -106,9 +109,12 @@ func cable(t *testing.T, a, b netns.NsHandle) {
 			}
 			up, err := netlink.LinkByName("up")
 			require.NoError(t, err)
-			addr, err := netlink.ParseAddr(fmt.Sprintf("192.0.2.%d/24", i+1))
-			require.NoError(t, err)
-			require.NoError(t, netlink.AddrAdd(up, addr))
+			for _, f := range families {
+				addr, err := netlink.ParseAddr(f.cable[i])
+				require.NoError(t, err)
+				addr.Flags = unix.IFA_F_NODAD // of no meaning to IPv4
+				require.NoError(t, netlink.AddrAdd(up, addr))
+			}
 		})
 	}
 }

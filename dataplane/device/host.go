@@ -27,18 +27,25 @@ type HostAddresses struct {
 	IPv6 netip.Addr
 }
 
-// EnsureHost makes the host's own pair and gives it the gateway addresses, and no others. It returns the index of Host's far
-// end, which is where the host's packets come out and where programs deliver to the host.
-func EnsureHost(addrs HostAddresses, mtu int) (far int, err error) {
+// HostPair is the host's own pair, as programs need to know it.
+type HostPair struct {
+	// Far is the index of the end where the host's packets come out, and where programs deliver to the host.
+	Far int
+	// MAC is the hardware address of Host, FarMAC that of the far end.
+	MAC, FarMAC [6]byte
+}
+
+// EnsureHost makes the host's own pair and gives it the gateway addresses, and no others.
+func EnsureHost(addrs HostAddresses, mtu int) (HostPair, error) {
 	if !addrs.IPv4.Is4() {
-		return 0, fmt.Errorf("give %s the gateway address %s: not an IPv4 address", Host, addrs.IPv4)
+		return HostPair{}, fmt.Errorf("give %s the gateway address %s: not an IPv4 address", Host, addrs.IPv4)
 	}
 	host, farLink, err := ensurePair(Host, HostFar, mtu)
 	if err != nil {
-		return 0, err
+		return HostPair{}, err
 	}
 	if err := DisableIPv6(HostFar); err != nil {
-		return 0, err
+		return HostPair{}, err
 	}
 	speak := DisableIPv6
 	if addrs.IPv6.IsValid() {
@@ -46,18 +53,24 @@ func EnsureHost(addrs HostAddresses, mtu int) (far int, err error) {
 	}
 	for _, settle := range []func(string) error{speak, EnableForwarding, LooseReversePath, DisableUDPSegmentation} {
 		if err := settle(Host); err != nil {
-			return 0, err
+			return HostPair{}, err
 		}
 	}
 	for _, l := range []netlink.Link{host, farLink} {
 		if err := setUp(l); err != nil {
-			return 0, err
+			return HostPair{}, err
 		}
 	}
 	if err := ensureOnlyAddress(host, netlink.FAMILY_V4, addrs.IPv4); err != nil {
-		return 0, err
+		return HostPair{}, err
 	}
-	return farLink.Attrs().Index, ensureOnlyAddress(host, netlink.FAMILY_V6, addrs.IPv6)
+	if err := ensureOnlyAddress(host, netlink.FAMILY_V6, addrs.IPv6); err != nil {
+		return HostPair{}, err
+	}
+	pair := HostPair{Far: farLink.Attrs().Index}
+	copy(pair.MAC[:], host.Attrs().HardwareAddr)
+	copy(pair.FarMAC[:], farLink.Attrs().HardwareAddr)
+	return pair, nil
 }
 
 // ensureOnlyAddress adds the wanted address before it removes others, so that the host is never without.

@@ -25,12 +25,12 @@ func own(v4, v6 string) (out HostAddresses) {
 
 func TestHostHasTheGatewayAddressesAndNoOthers(t *testing.T) {
 	netnstest.Enter(t)
-	far, err := EnsureHost(own("10.18.0.1", "fc00::1"), 1444)
+	pair, err := EnsureHost(own("10.18.0.1", "fc00::1"), 1444)
 	require.NoError(t, err)
 	requireAddresses(t, Host, "10.18.0.1/32", "fc00::1/128")
 	again, err := EnsureHost(own("10.18.0.65", "fc00::101"), 1400)
 	require.NoError(t, err)
-	require.Equal(t, far, again)
+	require.Equal(t, pair, again)
 	requireAddresses(t, Host, "10.18.0.65/32", "fc00::101/128")
 	requireAddresses(t, HostFar)
 	requireNoIPv6(t, HostFar)
@@ -40,6 +40,12 @@ func TestHostHasTheGatewayAddressesAndNoOthers(t *testing.T) {
 		require.Equal(t, 1400, l.Attrs().MTU)
 		require.NotZero(t, l.Attrs().Flags&net.FlagUp)
 		require.NotZero(t, l.Attrs().RawFlags&unix.IFF_NOARP)
+		mac := pair.MAC
+		if name == HostFar {
+			mac = pair.FarMAC
+			require.Equal(t, l.Attrs().Index, pair.Far)
+		}
+		require.Equal(t, l.Attrs().HardwareAddr, net.HardwareAddr(mac[:]))
 	}
 	e, err := ethtool.NewEthtool()
 	require.NoError(t, err)

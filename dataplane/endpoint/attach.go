@@ -121,7 +121,7 @@ func (s *Set) plan(old *entry, want wire.LocalAttach, ns namespace) (*entry, err
 			e.Tag = newTag()
 		}
 		return e, s.giveIPv6(e)
-	case len(s.all()) >= int(s.cfg.Maps.Endpoints.Map().MaxEntries()):
+	case len(s.all())+1 >= int(s.cfg.Maps.Endpoints.Map().MaxEntries()): // the host is one too
 		return nil, fmt.Errorf("%w: this worker has %d endpoints, which is all that its programs can hold", ErrFull, len(s.all()))
 	}
 	ip, err := allocate(s.network.Subnets, v4, s.taken, s.freed, time.Now())

@@ -42,6 +42,7 @@ func TestAttachMakesLinkRoutesNeighboursAndMaps(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, routes, 1)
 	require.Equal(t, "10.18.0.2/32", routes[0].Dst.String())
+	require.Equal(t, "10.18.0.1", routes[0].Src.String(), "the host appears as the gateway")
 	require.Contains(t, routesTo(t, &netlink.Handle{}, host, v6), "fc00::2/128")
 
 	ns, err := openNamespace(path)

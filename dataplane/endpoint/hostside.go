@@ -73,9 +73,10 @@ func settleHost(e *entry, l netlink.Link, n Network) error {
 		if err := ensureNeighbour(h, l.Attrs().Index, ip, e.mac[:]); err != nil {
 			return err
 		}
-		route := netlink.Route{LinkIndex: l.Attrs().Index, Dst: host(ip)}
+		// The host appears to containers as the gateway, whatever other addresses it has.
+		route := netlink.Route{LinkIndex: l.Attrs().Index, Dst: host(ip), Src: n.GatewayIPv6.AsSlice()}
 		if ip.Is4() {
-			route.Scope = netlink.SCOPE_LINK // IPv6 knows no scopes of routes
+			route.Src, route.Scope = n.Gateway.AsSlice(), netlink.SCOPE_LINK // IPv6 knows no scopes of routes
 		}
 		if err := ensureRoute(h, familyOf(ip), route); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
@@ -62,6 +63,8 @@ func newWorker(t *testing.T) *worker {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = maps.Close() })
 	w := &worker{kernel: &kernel{attached: map[int]int{}}, maps: maps, file: filepath.Join(t.TempDir(), "endpoints.json")}
+	_, err = device.EnsureHost(device.HostAddresses{IPv4: network().Gateway, IPv6: network().GatewayIPv6}, 1444)
+	require.NoError(t, err)
 	w.restart(t)
 	return w
 }

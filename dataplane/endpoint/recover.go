@@ -139,6 +139,14 @@ func (s *Set) removeLeftovers() error {
 	for _, e := range s.all() {
 		owned[e.ifindex] = true
 	}
+	// The host's flows go on while it is not known yet which addresses it is to have.
+	far, err := device.Find(device.HostFar)
+	if err != nil {
+		return err
+	}
+	if far != nil {
+		owned[far.Attrs().Index] = true
+	}
 	links, err := netlink.LinkList()
 	if err != nil {
 		return fmt.Errorf("list devices: %w", err)

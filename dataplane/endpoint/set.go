@@ -41,7 +41,7 @@ type Network struct {
 	// Subnets are the worker's own. The first of each family has the gateway.
 	Subnets []netip.Prefix
 	Gateway netip.Addr
-	// GatewayIPv6 is not valid where the worker has no IPv6, or too small an MTU for it; then endpoints do not speak it.
+	// The host has to have these addresses. GatewayIPv6 is not valid where the worker has no IPv6, or too small an MTU for it; then endpoints do not speak it.
 	GatewayIPv6 netip.Addr
 	// MTU of containers, in bytes.
 	MTU int
@@ -55,6 +55,7 @@ type Set struct {
 	op      sync.Mutex // one change at a time; taken before mu
 	network Network    // under op
 	freed   []freed    // under op
+	hostAt  int        // under op: index of the device by which the host is an endpoint; 0 if it is none yet
 
 	mu      sync.RWMutex // guards the map, briefly
 	entries map[wire.InstanceKey]*entry

@@ -71,7 +71,7 @@ func ensureRoute(h *netlink.Handle, f family, want netlink.Route) error {
 		return fmt.Errorf("list routes: %w", err)
 	}
 	for _, r := range have {
-		if r.Gw.Equal(want.Gw) && r.Scope == want.Scope {
+		if r.Gw.Equal(want.Gw) && r.Scope == want.Scope && r.Src.Equal(want.Src) {
 			return nil
 		}
 	}
