@@ -3,7 +3,6 @@
 package datapath_test
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 
@@ -15,8 +14,9 @@ import (
 
 // TestNothingIsDeliveredWithoutTheUplinkProgram takes the uplink's program away: the tunnel's kernel device, which now gets the packets,
 // delivers none, and counts them.
-func TestNothingIsDeliveredWithoutTheUplinkProgram(t *testing.T) {
-	w := newWorld(t)
+func TestNothingIsDeliveredWithoutTheUplinkProgram(t *testing.T) { eachPairing(t, nothingIsDelivered) }
+
+func nothingIsDelivered(t *testing.T, w *world) {
 	a, b := w.workers[0], w.workers[1]
 	server, caller := b.box(), a.box()
 	b.admit(caller)
@@ -34,10 +34,10 @@ func TestNothingIsDeliveredWithoutTheUplinkProgram(t *testing.T) {
 	host := hostSocket(t, b)
 	netnstest.Within(t, b.ns, func() error { return b.dp.Detach(b.uplink) })
 	good := udp(caller.inst, server.nsIP, 4000, 5000, []byte("x"))
-	toHost := udp(caller.inst, b.outer, 4000, 5000, []byte("x"))
+	toHost := udp(caller.inst, w.inner.cable[1].Addr(), 4000, 5000, []byte("x"))
 	// The kernel takes a program off its hook a moment after the link's last reference is gone.
 	eventually(t, "the detachment of the uplink's program", func() bool {
-		inject(t, a, b.outer, udp(a.outer, b.outer, 50000, tunnelPort, gpe(0, 1, good)))
+		inject(t, a, b.outer, udp(a.outer, b.outer, 50000, tunnelPort, gpe(0, w.inner.next, good)))
 		time.Sleep(5 * time.Millisecond)
 		return b.drops()["tunnel_device"] > 0
 	})
@@ -45,7 +45,7 @@ func TestNothingIsDeliveredWithoutTheUplinkProgram(t *testing.T) {
 	sent := b.drops()["tunnel_device"]
 	for _, inner := range [][]byte{good, toHost} {
 		for _, tag := range []uint32{server.tag, 0, 1} {
-			inject(t, a, b.outer, udp(a.outer, b.outer, 50000, tunnelPort, gpe(tag, 1, inner)))
+			inject(t, a, b.outer, udp(a.outer, b.outer, 50000, tunnelPort, gpe(tag, w.inner.next, inner)))
 			sent++
 		}
 	}
@@ -68,10 +68,10 @@ func hostSocket(t *testing.T, wk *worker) func() bool {
 	var fd int
 	netnstest.Within(t, wk.ns, func() error {
 		var err error
-		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+		if fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
 			return err
 		}
-		return unix.Bind(fd, &unix.SockaddrInet4{Port: 5000, Addr: netip.IPv4Unspecified().As4()})
+		return unix.Bind(fd, &unix.SockaddrInet6{Port: 5000}) // of both families
 	})
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	return func() bool {

@@ -34,11 +34,16 @@ func (wk *worker) reopen(t *testing.T) {
 }
 
 func TestRestartBreaksNoFlow(t *testing.T) {
-	t.Run("tcx", func(t *testing.T) { restartBreaksNoFlow(t, newWorld(t)) })
-	t.Run("clsact", func(t *testing.T) { restartBreaksNoFlow(t, newWorldWith(t, datapath.Options{NoTCX: true})) })
+	t.Run("tcx", func(t *testing.T) { eachFamily(t, restartBreaksNoFlow) })
+	t.Run("clsact", func(t *testing.T) {
+		for _, f := range []family{inIPv4, inIPv6} {
+			t.Run(f.name, func(t *testing.T) { restartBreaksNoFlow(t, newWorldWith(t, f, inIPv4, datapath.Options{NoTCX: true})) })
+		}
+	})
 }
 
 func restartBreaksNoFlow(t *testing.T, w *world) {
+	vip := w.inner.service(0)
 	a, b := w.workers[0], w.workers[1]
 	client, far := a.box(), b.box()
 	far.listen(t, "far")
@@ -47,7 +52,7 @@ func restartBreaksNoFlow(t *testing.T, w *world) {
 	var conn net.Conn
 	netnstest.Within(t, client.ns, func() error {
 		var err error
-		conn, err = net.DialTimeout("tcp4", vip+":80", 2*time.Second)
+		conn, err = net.DialTimeout(w.inner.tcp(), at(vip, "80"), 2*time.Second)
 		return err
 	})
 	defer conn.Close()
@@ -87,10 +92,11 @@ func restartBreaksNoFlow(t *testing.T, w *world) {
 // missing does. The first result ends the stream and tells how many were sent, the second how many different ones have arrived.
 func numberedStream(t *testing.T, from, to *box) (sent, received func() int64) {
 	t.Helper()
+	f := from.w.w.inner
 	var server net.PacketConn
 	netnstest.Within(t, to.ns, func() error {
 		var err error
-		server, err = net.ListenPacket("udp4", ":53")
+		server, err = net.ListenPacket(f.udp(), ":53")
 		return err
 	})
 	t.Cleanup(func() { _ = server.Close() })
@@ -111,7 +117,7 @@ func numberedStream(t *testing.T, from, to *box) (sent, received func() int64) {
 	}()
 	stop, done := make(chan struct{}), make(chan int64)
 	netnstest.Within(t, from.ns, func() error {
-		c, err := net.Dial("udp4", vip+":53")
+		c, err := net.Dial(f.udp(), at(f.service(0), "53"))
 		if err != nil {
 			return err
 		}
@@ -169,8 +175,10 @@ func (wk *worker) flows(t *testing.T) (established, fresh int) {
 }
 
 // TestFlowsMoveBetweenMaps follows a TCP flow: new until both sides took part, established while it lives, then on its way out.
-func TestFlowsMoveBetweenMaps(t *testing.T) {
-	w := newWorld(t)
+func TestFlowsMoveBetweenMaps(t *testing.T) { eachFamily(t, flowsMoveBetweenMaps) }
+
+func flowsMoveBetweenMaps(t *testing.T, w *world) {
+	vip := w.inner.service(0)
 	a, b := w.workers[0], w.workers[1]
 	client, far := a.box(), b.box()
 	far.listen(t, "far")
@@ -179,7 +187,7 @@ func TestFlowsMoveBetweenMaps(t *testing.T) {
 	var conn net.Conn
 	netnstest.Within(t, client.ns, func() error {
 		var err error
-		conn, err = net.DialTimeout("tcp4", vip+":80", 2*time.Second)
+		conn, err = net.DialTimeout(w.inner.tcp(), at(vip, "80"), 2*time.Second)
 		return err
 	})
 	buf := make([]byte, 64)

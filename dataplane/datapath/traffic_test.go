@@ -9,21 +9,21 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
-
-const vip = "10.30.0.100"
 
 // listen starts a TCP server in the box that answers every connection with its name and the caller's address, then echoes.
 func (b *box) listen(t *testing.T, name string) {
 	t.Helper()
 	netnstest.Within(t, b.ns, func() error {
-		l, err := net.Listen("tcp4", ":80")
+		l, err := net.Listen(b.w.w.inner.tcp(), ":80")
 		if err != nil {
 			return err
 		}
@@ -47,12 +47,12 @@ func (b *box) listen(t *testing.T, name string) {
 }
 
 // ask opens a connection and returns the first line of the answer.
-func (b *box) ask(t *testing.T, address string) (string, error) {
+func (b *box) ask(t *testing.T, address netip.Addr) (string, error) {
 	t.Helper()
 	var line string
 	var failed error
 	netnstest.Within(t, b.ns, func() error {
-		c, err := net.DialTimeout("tcp4", address+":80", 2*time.Second)
+		c, err := net.DialTimeout(b.w.w.inner.tcp(), at(address, "80"), 2*time.Second)
 		if err != nil {
 			failed = err
 			return nil
@@ -67,8 +67,10 @@ func (b *box) ask(t *testing.T, address string) (string, error) {
 	return line, failed
 }
 
-func TestRoundRobinLocalAndRemote(t *testing.T) {
-	w := newWorld(t)
+func TestRoundRobinLocalAndRemote(t *testing.T) { eachPairing(t, roundRobinLocalAndRemote) }
+
+func roundRobinLocalAndRemote(t *testing.T, w *world) {
+	vip := w.inner.service(0)
 	a, b := w.workers[0], w.workers[1]
 	client, local, far1, far2 := a.box(), a.box(), b.box(), b.box()
 	local.listen(t, "local")
@@ -101,8 +103,10 @@ func TestRoundRobinLocalAndRemote(t *testing.T) {
 	}
 }
 
-func TestBulkBothWays(t *testing.T) {
-	w := newWorld(t)
+func TestBulkBothWays(t *testing.T) { eachPairing(t, bulkBothWays) }
+
+func bulkBothWays(t *testing.T, w *world) {
+	vip := w.inner.service(0)
 	a, b := w.workers[0], w.workers[1]
 	client, far := a.box(), b.box()
 	far.listen(t, "far")
@@ -111,7 +115,7 @@ func TestBulkBothWays(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	want := sha256.Sum256(data)
 	netnstest.Within(t, client.ns, func() error {
-		c, err := net.DialTimeout("tcp4", vip+":80", 2*time.Second)
+		c, err := net.DialTimeout(w.inner.tcp(), at(vip, "80"), 2*time.Second)
 		if err != nil {
 			return err
 		}
@@ -135,21 +139,24 @@ func TestBulkBothWays(t *testing.T) {
 	})
 }
 
-func TestPing(t *testing.T) {
-	w := newWorld(t)
+func TestPing(t *testing.T) { eachPairing(t, ping) }
+
+func ping(t *testing.T, w *world) {
+	vip := w.inner.service(0)
 	a, b := w.workers[0], w.workers[1]
 	client, local, far := a.box(), a.box(), b.box()
+	beside := w.inner.service(1)
 	a.serve(1, vip, far)
-	a.serve(2, "10.30.0.101", local)
+	a.serve(2, beside, local)
 	b.admit(client)
-	b.serve(1, "10.30.0.102", client)
+	b.serve(1, w.inner.service(2), client)
 	a.admit(far)
 	for _, c := range []struct {
 		from *box
-		to   string
-	}{{client, vip}, {client, "10.30.0.101"}, {client, far.inst.String()}, {far, client.inst.String()}} {
+		to   netip.Addr
+	}{{client, vip}, {client, beside}, {client, far.inst}, {far, client.inst}} {
 		netnstest.Within(t, c.from.ns, func() error {
-			out, err := exec.CommandContext(t.Context(), "ping", "-c3", "-i0.01", "-W1", c.to).CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), "ping", "-c3", "-i0.01", "-W1", c.to.String()).CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("ping %s: %w\n%s\ndrops %v %v", c.to, err, out, a.drops(), b.drops())
 			}
@@ -159,8 +166,10 @@ func TestPing(t *testing.T) {
 }
 
 // TestHairpin lets an instance call its own service and be chosen: it hears itself under its Instance IP.
-func TestHairpin(t *testing.T) {
-	w := newWorld(t)
+func TestHairpin(t *testing.T) { eachFamily(t, hairpin) }
+
+func hairpin(t *testing.T, w *world) {
+	vip := w.inner.service(0)
 	a := w.workers[0]
 	self := a.box()
 	self.listen(t, "self")
@@ -177,8 +186,10 @@ func TestHairpin(t *testing.T) {
 }
 
 // TestDatagramsOfEverySize crosses the overlay with what fits into one packet, up to the container's MTU.
-func TestDatagramsOfEverySize(t *testing.T) {
-	w := newWorld(t)
+func TestDatagramsOfEverySize(t *testing.T) { eachPairing(t, datagramsOfEverySize) }
+
+func datagramsOfEverySize(t *testing.T, w *world) {
+	vip := w.inner.service(0)
 	a, b := w.workers[0], w.workers[1]
 	client, far := a.box(), b.box()
 	a.serve(1, vip, far)
@@ -186,7 +197,7 @@ func TestDatagramsOfEverySize(t *testing.T) {
 	var server net.PacketConn
 	netnstest.Within(t, far.ns, func() error {
 		var err error
-		server, err = net.ListenPacket("udp4", ":53")
+		server, err = net.ListenPacket(w.inner.udp(), ":53")
 		return err
 	})
 	defer server.Close()
@@ -201,14 +212,18 @@ func TestDatagramsOfEverySize(t *testing.T) {
 		}
 	}()
 	netnstest.Within(t, client.ns, func() error {
-		c, err := net.DialTimeout("udp4", vip+":53", time.Second)
+		c, err := net.DialTimeout(w.inner.udp(), at(vip, "53"), time.Second)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 		got := make([]byte, 2048)
-		for _, size := range []int{0, 1, 2, 3, 100, 511, 1000, 1415, 1416} {
+		largest := 1416
+		if w.inner.index == bpf.V6 {
+			largest -= 20
+		}
+		for _, size := range []int{0, 1, 2, 3, 100, 511, 1000, largest - 1, largest} {
 			sent := bytes.Repeat([]byte{byte(size)}, size)
 			if _, err := c.Write(sent); err != nil {
 				return err

@@ -23,14 +23,16 @@ const tunnelPort = 50103
 
 // world is two workers joined by a cable, each with its datapath, whose maps the test fills by hand.
 type world struct {
-	t       *testing.T
-	bpffs   string
-	workers [2]*worker
+	t            *testing.T
+	inner, outer family
+	bpffs        string
+	workers      [2]*worker
 }
 
 type worker struct {
 	w       *world
 	name    string
+	end     int // of the cable
 	ns      netns.NsHandle
 	outer   netip.Addr
 	subnet  netip.Prefix
@@ -49,6 +51,7 @@ type box struct {
 	inst   netip.Addr
 	tag    uint32
 	host   int // ifindex
+	mac    net.HardwareAddr
 	number uint32
 }
 
@@ -64,21 +67,25 @@ func mountBPFFS(t testing.TB) string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return newWorldWith(t, datapath.Options{})
+	return newWorldOf(t, inIPv4, inIPv4)
+}
+
+func newWorldOf(t *testing.T, inner, outer family) *world {
+	t.Helper()
+	return newWorldWith(t, inner, outer, datapath.Options{})
 }
 
 // newWorldWith makes a world whose datapaths are opened with these options, names and folders apart.
-func newWorldWith(t *testing.T, o datapath.Options) *world {
+func newWorldWith(t *testing.T, inner, outer family, o datapath.Options) *world {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: namespaces and BPF")
 	}
-	w := &world{t: t, bpffs: mountBPFFS(t)}
+	w := &world{t: t, inner: inner, outer: outer, bpffs: mountBPFFS(t)}
 	for i := range w.workers {
 		w.workers[i] = &worker{
-			w: w, name: fmt.Sprintf("w%d", i+1), ns: netnstest.NewIPv4(t),
-			outer:   netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}),
-			options: o, subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 18, 0, byte(64 * i)}), 26),
+			w: w, name: fmt.Sprintf("w%d", i+1), end: i, ns: netnstest.NewQuiet(t),
+			outer: outer.cable[i].Addr(), options: o, subnet: inner.subnets[i],
 		}
 	}
 	w.cable()
@@ -107,8 +114,15 @@ func (w *world) cable() {
 				return err
 			}
 			wk.uplink = l.Attrs().Index
-			if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(wk.outer, 24))}); err != nil {
-				return err
+			addrs := []netip.Prefix{w.outer.cable[wk.end]}
+			if w.outer.index == bpf.V6 {
+				// What a host asks its neighbours under, and as every host has one.
+				addrs = append(addrs, netip.PrefixFrom(nth(netip.MustParsePrefix("fe80::/64"), 0, byte(wk.end+1)), 64))
+			}
+			for _, addr := range addrs {
+				if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(addr)}); err != nil {
+					return err
+				}
 			}
 			return netlink.LinkSetUp(l)
 		})
@@ -118,8 +132,6 @@ func (w *world) cable() {
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
-
-func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
 // start opens the worker's datapath, as NetManager does at every start.
 func (wk *worker) start() {
@@ -133,9 +145,10 @@ func (wk *worker) start() {
 	})
 	wk.w.t.Cleanup(func() { _ = wk.dp.Close() })
 	wk.must(wk.dp.Maps().Config.Put(0, bpf.Config{
-		Services4:  bpf.PrefixFrom(mustPrefix("10.30.0.0/16")),
-		Workers4:   bpf.PrefixFrom(mustPrefix("10.18.0.0/16")),
-		Gateway4:   bpf.AddrFrom(wk.subnet.Addr().Next()),
+		Services4: bpf.PrefixFrom(inIPv4.services), Workers4: bpf.PrefixFrom(inIPv4.workers),
+		Services6: bpf.PrefixFrom(inIPv6.services), Workers6: bpf.PrefixFrom(inIPv6.workers),
+		Gateway4:   bpf.AddrFrom(inIPv4.subnets[wk.end].Addr().Next()),
+		Gateway6:   bpf.AddrFrom(inIPv6.subnets[wk.end].Addr().Next()),
 		TunnelPort: tunnelPort,
 		Mtu:        1444,
 	}))
@@ -148,12 +161,15 @@ func (wk *worker) must(err error) {
 	}
 }
 
+// wayMTU is what the tunnel carries over a cable of 1500 bytes, by outer family.
+var wayMTU = [2]uint16{bpf.V4: 1464, bpf.V6: 1444}
+
 // meet writes what a hello would have taught.
 func (wk *worker) meet(other *worker) {
 	m := wk.dp.Maps()
 	wk.must(m.Peers.Put(1, bpf.Peer{
 		Outer: bpf.AddrFrom(other.outer), Local: bpf.AddrFrom(wk.outer), Ifindex: uint32(wk.uplink),
-		Port: tunnelPort, Mtu: 1464, State: bpf.PeerUp,
+		Port: tunnelPort, Mtu: wayMTU[wk.w.outer.index], State: bpf.PeerUp, Family: uint16(wk.w.outer.index),
 	}))
 	wk.must(m.PeerAddrs.Put(bpf.PeerAddr{Addr: bpf.AddrFrom(other.outer)}, 1))
 }
@@ -162,11 +178,9 @@ func (wk *worker) meet(other *worker) {
 func (wk *worker) box() *box {
 	wk.boxes++
 	n := wk.boxes
-	base := wk.subnet.Addr().As4()
-	base[3] += byte(n + 1)
 	b := &box{
-		w: wk, ns: netnstest.NewIPv4(wk.w.t), nsIP: netip.AddrFrom4(base), number: uint32(n),
-		inst: netip.AddrFrom4([4]byte{10, 30, wk.name[1], byte(n)}),
+		w: wk, ns: netnstest.NewQuiet(wk.w.t), nsIP: nth(wk.subnet, 0, byte(n+1)), number: uint32(n),
+		inst: nth(wk.w.inner.services, wk.name[1], byte(n)),
 		tag:  uint32(wk.name[1])<<8 | uint32(n),
 	}
 	gateway := wk.subnet.Addr().Next()
@@ -191,7 +205,8 @@ func (wk *worker) box() *box {
 	netnstest.Within(wk.w.t, b.ns, func() error { return configureBox(b, gateway, hostMAC) })
 	m := wk.dp.Maps()
 	ep := bpf.Endpoint{Generation: 1, Ifindex: uint32(b.host), Tag: b.tag, Number: uint32(n)}
-	ep.Ns[bpf.V4], ep.Inst[bpf.V4] = bpf.AddrFrom(b.nsIP), bpf.AddrFrom(b.inst)
+	copy(ep.Mac[:], b.mac)
+	ep.Ns[wk.w.inner.index], ep.Inst[wk.w.inner.index] = bpf.AddrFrom(b.nsIP), bpf.AddrFrom(b.inst)
 	wk.must(m.Endpoints.Put(uint32(b.host), ep))
 	wk.must(m.Local.Put(bpf.AddrFrom(b.nsIP), uint32(b.host)))
 	return b
@@ -205,29 +220,39 @@ func configureBox(b *box, gateway netip.Addr, hostMAC net.HardwareAddr) error {
 	if err := netlink.LinkSetMTU(l, 1444); err != nil {
 		return err
 	}
-	if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(b.nsIP, 32))}); err != nil {
+	// As in containers: nobody is asked for, and nothing told.
+	if err := netlink.LinkSetARPOff(l); err != nil {
+		return err
+	}
+	if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(b.nsIP, b.nsIP.BitLen()))}); err != nil {
 		return err
 	}
 	if err := netlink.LinkSetUp(l); err != nil {
 		return err
 	}
 	index := l.Attrs().Index
+	b.mac = l.Attrs().HardwareAddr
 	if err := netlink.NeighAdd(&netlink.Neigh{
 		LinkIndex: index, IP: gateway.AsSlice(), HardwareAddr: hostMAC, State: netlink.NUD_PERMANENT,
 	}); err != nil {
 		return err
 	}
-	return netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK)})
+	return netlink.RouteAdd(&netlink.Route{
+		LinkIndex: index, Gw: gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
+		Dst: ipNet(netip.PrefixFrom(gateway, 0).Masked()),
+	})
 }
 
 // serve makes boxes the instances of a service with this address, as this worker sees it.
-func (wk *worker) serve(service uint32, address string, boxes ...*box) {
+func (wk *worker) serve(service uint32, address netip.Addr, boxes ...*box) {
 	m := wk.dp.Maps()
 	s := bpf.Service{Count: uint32(len(boxes))}
 	for i, b := range boxes {
 		wk.backend++
 		backend := bpf.Backend{Generation: 1, Service: service, Number: b.number, Tag: b.tag}
-		backend.SetAddrs([2]netip.Addr{b.nsIP}, [2]netip.Addr{b.inst})
+		var ns, inst [2]netip.Addr
+		ns[wk.w.inner.index], inst[wk.w.inner.index] = b.nsIP, b.inst
+		backend.SetAddrs(ns, inst)
 		if b.w == wk {
 			backend.Ifindex = uint32(b.host)
 		} else {
@@ -238,7 +263,7 @@ func (wk *worker) serve(service uint32, address string, boxes ...*box) {
 		wk.must(m.VIPs.Put(bpf.AddrFrom(b.inst), bpf.VIP{Service: service, Backend: wk.backend, Policy: bpf.PolicyInstance}))
 	}
 	wk.must(m.Services.Put(service, s))
-	wk.must(m.VIPs.Put(bpf.AddrFrom(netip.MustParseAddr(address)), bpf.VIP{Service: service, Policy: bpf.PolicyRoundRobin}))
+	wk.must(m.VIPs.Put(bpf.AddrFrom(address), bpf.VIP{Service: service, Policy: bpf.PolicyRoundRobin}))
 }
 
 // admit tells the worker where the caller lives.

@@ -51,6 +51,30 @@ func New(t testing.TB) netns.NsHandle {
 	return ns
 }
 
+// NewQuiet makes a namespace whose loopback is up and whose devices speak both families, but say nothing by themselves: they have no
+// link-local addresses, ask for no routers and look for no duplicates.
+func NewQuiet(t testing.TB) netns.NsHandle {
+	t.Helper()
+	ns := New(t)
+	Within(t, ns, func() error {
+		for key, value := range map[string]string{"addr_gen_mode": "1", "accept_ra": "0", "accept_dad": "0"} {
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/"+key, []byte(value), 0o644); err != nil {
+				return err
+			}
+		}
+		return loopbackUp()
+	})
+	return ns
+}
+
+func loopbackUp() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(lo)
+}
+
 // NewIPv4 makes a namespace whose loopback is up and whose devices speak no IPv6: its neighbour discovery would be noise
 // among what a test counts.
 func NewIPv4(t testing.TB) netns.NsHandle {
@@ -60,11 +84,7 @@ func NewIPv4(t testing.TB) netns.NsHandle {
 		if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644); err != nil {
 			return err
 		}
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		return netlink.LinkSetUp(lo)
+		return loopbackUp()
 	})
 	return ns
 }

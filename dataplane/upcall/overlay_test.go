@@ -23,7 +23,6 @@ import (
 const (
 	greetings = "111111111111111111111111" // a service on the second worker
 	callers   = "222222222222222222222222" // the service that the client belongs to
-	address   = "10.30.1.1"
 )
 
 // script is the cluster: it answers the first worker's interest, and tells the second where the client lives only when it asks.
@@ -31,9 +30,15 @@ func script(t *testing.T, w *overlay) {
 	a, b := w.workers[0], w.workers[1]
 	stamp := func(n uint64) wire.Header { return wire.NewHeader(wire.Stamp{Epoch: 1, Revision: n}) }
 	var asked, sourceAsked atomic.Bool
+	address := w.inner.address
+	server := wire.RouteInstance{Generation: one, InstanceIPv6: b.inst, Peer: b.id, NamespaceIPv6: b.nsIP, Tag: b.tag, State: wire.StateRunning}
+	if b.inst.Is4() {
+		server.InstanceIP, server.NamespaceIP = b.inst, b.nsIP
+		server.InstanceIPv6, server.NamespaceIPv6 = netip.Addr{}, netip.Addr{}
+	}
 	a.publish = func() {
 		for _, i := range a.routes.Interest().Addresses {
-			if i.Address != netip.MustParseAddr(address) {
+			if i.Address != address {
 				require.NoError(t, a.routes.Resolved(wire.NetResolved{Header: stamp(1), Entries: []wire.ResolvedAddress{
 					{Address: i.Address, Resolution: wire.ResolvedNone},
 				}}))
@@ -45,10 +50,8 @@ func script(t *testing.T, w *overlay) {
 			time.Sleep(15 * time.Millisecond) // the way to the cluster and back
 			require.NoError(t, a.routes.Apply(wire.NetRoutes{
 				Header: stamp(1), ServiceID: greetings,
-				Addresses: []wire.ServiceAddress{{Policy: wire.PolicyRoundRobin, Address: netip.MustParseAddr(address)}},
-				Instances: []wire.RouteInstance{{
-					Number: 0, Generation: one, InstanceIP: b.inst, Peer: b.id, NamespaceIP: b.nsIP, Tag: b.tag, State: wire.StateRunning,
-				}},
+				Addresses: []wire.ServiceAddress{{Policy: wire.PolicyRoundRobin, Address: address}},
+				Instances: []wire.RouteInstance{server},
 			}))
 			// Routes come before the peers that they name, as they may.
 			require.NoError(t, a.peers.Apply(wire.NetPeers{Header: stamp(1), Peers: []wire.NetPeer{b.asPeer(greetings)}}))
@@ -65,14 +68,16 @@ func script(t *testing.T, w *overlay) {
 	}
 }
 
-func TestFirstPacketsArriveInOrder(t *testing.T) {
-	w := newOverlay(t, script)
+func TestFirstPacketsArriveInOrder(t *testing.T) { eachPairing(t, firstPacketsArriveInOrder) }
+
+func firstPacketsArriveInOrder(t *testing.T, inner, outer family) {
+	w := newOverlay(t, inner, outer, script)
 	a, b := w.workers[0], w.workers[1]
 	const n = 50
 
 	var server, client net.PacketConn
-	b.inBox(func() (err error) { server, err = net.ListenPacket("udp4", ":7000"); return err })
-	a.inBox(func() (err error) { client, err = net.ListenPacket("udp4", ":6000"); return err })
+	b.inBox(func() (err error) { server, err = net.ListenPacket(inner.udp(), ":7000"); return err })
+	a.inBox(func() (err error) { client, err = net.ListenPacket(inner.udp(), ":6000"); return err })
 	defer func() { _ = server.Close(); _ = client.Close() }()
 	go func() {
 		buffer := make([]byte, 100)
@@ -90,16 +95,16 @@ func TestFirstPacketsArriveInOrder(t *testing.T) {
 	var want, got []string
 	for i := range n {
 		text := fmt.Sprint(i)
-		_, err := client.WriteTo([]byte(text), &net.UDPAddr{IP: net.ParseIP(address), Port: 7000})
+		_, err := client.WriteTo([]byte(text), net.UDPAddrFromAddrPort(netip.AddrPortFrom(inner.address, 7000)))
 		require.NoError(t, err)
-		want = append(want, fmt.Sprintf("%s from %s:6000", text, a.inst))
+		want = append(want, fmt.Sprintf("%s from %s", text, netip.AddrPortFrom(a.inst, 6000)))
 	}
 	require.NoError(t, client.SetReadDeadline(time.Now().Add(3*time.Second)))
 	buffer := make([]byte, 100)
 	for range n {
 		size, from, err := client.ReadFrom(buffer)
 		require.NoError(t, err, "%d of %d answers; drops %v and %v; held %+v and %+v", len(got), n, a.drops(), b.drops(), a.queue.Stats(), b.queue.Stats())
-		require.Equal(t, address+":7000", from.String())
+		require.Equal(t, netip.AddrPortFrom(inner.address, 7000).String(), from.String())
 		got = append(got, string(buffer[:size]))
 	}
 	require.Equal(t, want, got)
@@ -114,14 +119,20 @@ func TestFirstPacketsArriveInOrder(t *testing.T) {
 }
 
 func TestNobodyAnswers(t *testing.T) {
-	w := newOverlay(t, script)
+	for _, inner := range []family{inIPv4, inIPv6} {
+		t.Run(inner.name, func(t *testing.T) { nobodyAnswers(t, inner) })
+	}
+}
+
+func nobodyAnswers(t *testing.T, inner family) {
+	w := newOverlay(t, inner, inIPv4, script)
 	a := w.workers[0]
 	var dialed, wrote error
 	start := time.Now()
 	a.inBox(func() error {
 		d := net.Dialer{Timeout: 3 * time.Second}
-		_, dialed = d.Dial("tcp4", "10.30.200.1:80")
-		conn, err := d.Dial("udp4", "10.30.200.2:80")
+		_, dialed = d.Dial(inner.tcp(), netip.AddrPortFrom(inner.nobody, 80).String())
+		conn, err := d.Dial(inner.udp(), netip.AddrPortFrom(inner.nobodyEither, 80).String())
 		if err != nil {
 			return err
 		}

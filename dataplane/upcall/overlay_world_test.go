@@ -34,13 +34,17 @@ const (
 )
 
 // overlay is two workers, each with one container and everything of NetManager that moves packets; the test plays the cluster.
-type overlay struct{ workers [2]*worker }
+type overlay struct {
+	inner, outer family
+	workers      [2]*worker
+}
 
 type worker struct {
 	t       *testing.T
+	inner   family
 	id      string
 	ns, box netns.NsHandle
-	outer   netip.Addr
+	outer   netip.Prefix
 	gateway netip.Addr
 	nsIP    netip.Addr
 	inst    netip.Addr
@@ -83,7 +87,7 @@ func up(name string, addr netip.Prefix) (int, error) {
 		return 0, err
 	}
 	if addr.IsValid() {
-		ip := &net.IPNet{IP: addr.Addr().AsSlice(), Mask: net.CIDRMask(addr.Bits(), 32)}
+		ip := &net.IPNet{IP: addr.Addr().AsSlice(), Mask: net.CIDRMask(addr.Bits(), addr.Addr().BitLen())}
 		if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ip}); err != nil {
 			return 0, err
 		}
@@ -100,26 +104,25 @@ func up(name string, addr netip.Prefix) (int, error) {
 	return 0, fmt.Errorf("%s does not come up", name)
 }
 
-func newOverlay(t *testing.T, script func(*testing.T, *overlay)) *overlay {
+func newOverlay(t *testing.T, inner, outer family, script func(*testing.T, *overlay)) *overlay {
 	t.Helper()
 	bpffs := t.TempDir()
 	require.NoError(t, unix.Mount("bpf", bpffs, "bpf", 0, ""))
 	t.Cleanup(func() { _ = unix.Unmount(bpffs, unix.MNT_DETACH) })
-	w := &overlay{}
+	w := &overlay{inner: inner, outer: outer}
 	for i := range w.workers {
 		key, err := ecdh.X25519().GenerateKey(rand.Reader)
 		require.NoError(t, err)
 		w.workers[i] = &worker{
-			t: t, id: fmt.Sprintf("%024x", 0xa+i), key: key, ns: netnstest.NewIPv4(t), box: netnstest.NewIPv4(t),
-			outer: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), gateway: netip.AddrFrom4([4]byte{10, 18, 0, byte(64*i + 1)}),
-			nsIP: netip.AddrFrom4([4]byte{10, 18, 0, byte(64*i + 2)}), inst: netip.AddrFrom4([4]byte{10, 30, 0, byte(i + 1)}),
+			t: t, inner: inner, id: fmt.Sprintf("%024x", 0xa+i), key: key, ns: netnstest.NewQuiet(t), box: netnstest.NewQuiet(t),
+			outer: outer.cable[i], gateway: inner.gateway[i], nsIP: inner.gateway[i].Next(), inst: inner.inst[i],
 			tag: uint32(0xabc0 + i), publish: func() {},
 		}
 	}
 	a, b := w.workers[0], w.workers[1]
 	netnstest.Within(t, a.ns, func() error { _, _, err := veth("eth0", "eth0", b.ns); return err })
 	for _, wk := range []*worker{b, a} { // a's end is up, and carries packets once b's is
-		netnstest.Within(t, wk.ns, func() error { _, err := up("eth0", netip.PrefixFrom(wk.outer, 24)); return err })
+		netnstest.Within(t, wk.ns, func() error { _, err := up("eth0", wk.outer); return err })
 	}
 	script(t, w)
 	for _, wk := range w.workers {
@@ -158,13 +161,15 @@ func (wk *worker) start(bpffs string) {
 		wk.inBox(func() error { return configureBox(wk, mac) })
 		maps := wk.dp.Maps()
 		ep := bpf.Endpoint{Generation: one.Packed(), Ifindex: uint32(host), Tag: wk.tag}
-		ep.Ns[bpf.V4], ep.Inst[bpf.V4] = bpf.AddrFrom(wk.nsIP), bpf.AddrFrom(wk.inst)
+		ep.Ns[wk.inner.index], ep.Inst[wk.inner.index] = bpf.AddrFrom(wk.nsIP), bpf.AddrFrom(wk.inst)
 		for _, err := range []error{
 			wk.dp.AttachUplink(uplink), wk.dp.AttachUpcall(up0, up1), wk.dp.AttachContainer(host),
 			maps.Endpoints.Put(uint32(host), ep), maps.Local.Put(bpf.AddrFrom(wk.nsIP), uint32(host)),
 			maps.Config.Put(0, bpf.Config{
 				Services4: bpf.PrefixFrom(netip.MustParsePrefix("10.30.0.0/16")), Workers4: bpf.PrefixFrom(netip.MustParsePrefix("10.18.0.0/16")),
-				Gateway4: bpf.AddrFrom(wk.gateway), TunnelPort: tunnelPort, Mtu: containerMTU, UpcallIfindex: uint32(up0),
+				Services6: bpf.PrefixFrom(netip.MustParsePrefix("fdff::/16")), Workers6: bpf.PrefixFrom(netip.MustParsePrefix("fc00::/16")),
+				Gateway4: bpf.AddrFrom(wk.inner.gateways(wk.gateway)[bpf.V4]), Gateway6: bpf.AddrFrom(wk.inner.gateways(wk.gateway)[bpf.V6]),
+				TunnelPort: tunnelPort, Mtu: containerMTU, UpcallIfindex: uint32(up0),
 			}),
 		} {
 			if err != nil {
@@ -173,7 +178,7 @@ func (wk *worker) start(bpffs string) {
 		}
 		wk.peers, err = peer.New(peer.Config{
 			Maps: maps, WorkerID: wk.id, Key: wk.key, Start: 1, Port: tunnelPort,
-			Uplink: func() peer.Uplink { return peer.Uplink{Ifindex: uplink, IPv4: wk.outer, MTU: 1500} },
+			Uplink: func() peer.Uplink { return uplinkAt(uplink, wk.outer.Addr()) },
 		})
 		if err != nil {
 			return err
@@ -216,7 +221,7 @@ func (wk *worker) start(bpffs string) {
 }
 
 func configureBox(wk *worker, hostMAC net.HardwareAddr) error {
-	index, err := up("eth0", netip.PrefixFrom(wk.nsIP, 32))
+	index, err := quietBox(wk.nsIP)
 	if err != nil {
 		return err
 	}
@@ -232,7 +237,31 @@ func configureBox(wk *worker, hostMAC net.HardwareAddr) error {
 	}); err != nil {
 		return err
 	}
-	return netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: wk.gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK)})
+	everything := netip.PrefixFrom(wk.gateway, 0).Masked()
+	return netlink.RouteAdd(&netlink.Route{
+		LinkIndex: index, Gw: wk.gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
+		Dst: &net.IPNet{IP: everything.Addr().AsSlice(), Mask: net.CIDRMask(0, everything.Addr().BitLen())},
+	})
+}
+
+// quietBox sets a container's device up as NetManager does: it asks for nobody and tells nobody of itself.
+func quietBox(addr netip.Addr) (int, error) {
+	l, err := netlink.LinkByName("eth0")
+	if err != nil {
+		return 0, err
+	}
+	if err := netlink.LinkSetARPOff(l); err != nil {
+		return 0, err
+	}
+	return up("eth0", netip.PrefixFrom(addr, addr.BitLen()))
+}
+
+func uplinkAt(ifindex int, addr netip.Addr) peer.Uplink {
+	u := peer.Uplink{Ifindex: ifindex, IPv6: addr, MTU: 1500}
+	if addr.Is4() {
+		u.IPv4, u.IPv6 = addr, netip.Addr{}
+	}
+	return u
 }
 
 func (wk *worker) beatOnce() error {
@@ -257,9 +286,13 @@ func (wk *worker) beat(ctx context.Context) error {
 }
 
 func (wk *worker) asPeer(service string) wire.NetPeer {
+	source := wire.NetSource{InstanceKey: wire.InstanceKey{ServiceID: service}, Generation: one, InstanceIPv6: wk.inst}
+	if wk.inst.Is4() {
+		source.InstanceIP, source.InstanceIPv6 = wk.inst, netip.Addr{}
+	}
 	return wire.NetPeer{
 		WorkerID: wk.id, PublicKey: wk.key.PublicKey().Bytes(),
-		Outer:   []netip.AddrPort{netip.AddrPortFrom(wk.outer, tunnelPort)},
-		Sources: []wire.NetSource{{InstanceKey: wire.InstanceKey{ServiceID: service}, Generation: one, InstanceIP: wk.inst}},
+		Outer:   []netip.AddrPort{netip.AddrPortFrom(wk.outer.Addr(), tunnelPort)},
+		Sources: []wire.NetSource{source},
 	}
 }
