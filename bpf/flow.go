@@ -105,7 +105,7 @@ func flowOf(c mapsOakCt, now time.Duration) Flow {
 	}
 }
 
-// FlowTable is one kind of map of flows, both families together.
+// FlowTable is all flows, both families together.
 type FlowTable struct {
 	small Table[mapsOakKey4, mapsOakCt4]
 	large Table[mapsOakKey, mapsOakCt6]
@@ -125,11 +125,8 @@ func (t FlowTable) now() time.Duration {
 	return monotonic()
 }
 
-// Flows returns the map of flows that both sides have taken part in.
+// Flows returns all flows.
 func (m *Maps) Flows() FlowTable { return FlowTable{small: m.Flows4, large: m.Flows6} }
-
-// NewFlows returns the map of half-open, one-way and ended flows.
-func (m *Maps) NewFlows() FlowTable { return FlowTable{small: m.NewFlows4, large: m.NewFlows6} }
 
 // All yields every entry as [Table.All] does.
 func (t FlowTable) All(errp *error) iter.Seq2[FlowKey, Flow] {

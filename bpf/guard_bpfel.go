@@ -29,14 +29,14 @@ const (
 	guardMapLoads      = "loads"
 	guardMapLocal      = "local"
 	guardMapMissRate   = "miss_rate"
-	guardMapNewFlows4  = "new_flows4"
-	guardMapNewFlows6  = "new_flows6"
 	guardMapPacket     = "packet"
 	guardMapPeerAddrs  = "peer_addrs"
 	guardMapPeerHealth = "peer_health"
 	guardMapPeerStats  = "peer_stats"
 	guardMapPeers      = "peers"
 	guardMapPending    = "pending"
+	guardMapRingAt     = "ring_at"
+	guardMapRings      = "rings"
 	guardMapScratch    = "scratch"
 	guardMapServices   = "services"
 	guardMapSources    = "sources"
@@ -109,14 +109,14 @@ type guardMapSpecs struct {
 	Loads      *ebpf.MapSpec `ebpf:"loads"`
 	Local      *ebpf.MapSpec `ebpf:"local"`
 	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
-	NewFlows4  *ebpf.MapSpec `ebpf:"new_flows4"`
-	NewFlows6  *ebpf.MapSpec `ebpf:"new_flows6"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
 	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
 	Peers      *ebpf.MapSpec `ebpf:"peers"`
 	Pending    *ebpf.MapSpec `ebpf:"pending"`
+	RingAt     *ebpf.MapSpec `ebpf:"ring_at"`
+	Rings      *ebpf.MapSpec `ebpf:"rings"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
@@ -163,14 +163,14 @@ type guardMaps struct {
 	Loads      *ebpf.Map `ebpf:"loads"`
 	Local      *ebpf.Map `ebpf:"local"`
 	MissRate   *ebpf.Map `ebpf:"miss_rate"`
-	NewFlows4  *ebpf.Map `ebpf:"new_flows4"`
-	NewFlows6  *ebpf.Map `ebpf:"new_flows6"`
 	Packet     *ebpf.Map `ebpf:"packet"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
 	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
 	Peers      *ebpf.Map `ebpf:"peers"`
 	Pending    *ebpf.Map `ebpf:"pending"`
+	RingAt     *ebpf.Map `ebpf:"ring_at"`
+	Rings      *ebpf.Map `ebpf:"rings"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
@@ -193,14 +193,14 @@ func (m *guardMaps) Close() error {
 		m.Loads,
 		m.Local,
 		m.MissRate,
-		m.NewFlows4,
-		m.NewFlows6,
 		m.Packet,
 		m.PeerAddrs,
 		m.PeerHealth,
 		m.PeerStats,
 		m.Peers,
 		m.Pending,
+		m.RingAt,
+		m.Rings,
 		m.Scratch,
 		m.Services,
 		m.Sources,

@@ -32,8 +32,8 @@ type Maps struct {
 	Loads      Table[uint32, BackendLoad]                 `ebpf:"loads"`
 	Flows4     Table[mapsOakKey4, mapsOakCt4]             `ebpf:"flows4"`
 	Flows6     Table[mapsOakKey, mapsOakCt6]              `ebpf:"flows6"`
-	NewFlows4  Table[mapsOakKey4, mapsOakCt4]             `ebpf:"new_flows4"`
-	NewFlows6  Table[mapsOakKey, mapsOakCt6]              `ebpf:"new_flows6"`
+	Rings      Table[uint32, []mapsOakKey]                `ebpf:"rings"`
+	RingAt     Table[uint32, []uint32]                    `ebpf:"ring_at"`
 	Fragments  Table[mapsOakFragmentKey, mapsOakFragment] `ebpf:"fragments"`
 	Pending    Table[Addr, Pending]                       `ebpf:"pending"`
 	MissRate   Table[uint32, uint64]                      `ebpf:"miss_rate"`

@@ -93,6 +93,7 @@ const (
 	mapsOakCtFlagsOAK_CT_PLAIN       mapsOakCtFlags = 64
 	mapsOakCtFlagsOAK_CT_DEAD        mapsOakCtFlags = 128
 	mapsOakCtFlagsOAK_CT_OUT         mapsOakCtFlags = 256
+	mapsOakCtFlagsOAK_CT_CLOSED      mapsOakCtFlags = 512
 )
 
 type mapsOakDrop uint32
@@ -212,8 +213,7 @@ const (
 	mapsOakLimitsOAK_MAX_PENDING              mapsOakLimits = 1024
 	mapsOakLimitsOAK_MAX_FLOWS4               mapsOakLimits = 524288
 	mapsOakLimitsOAK_MAX_FLOWS6               mapsOakLimits = 262144
-	mapsOakLimitsOAK_MAX_NEW_FLOWS4           mapsOakLimits = 32768
-	mapsOakLimitsOAK_MAX_NEW_FLOWS6           mapsOakLimits = 16384
+	mapsOakLimitsOAK_RING                     mapsOakLimits = 4096
 	mapsOakLimitsOAK_MAX_FRAGMENTS            mapsOakLimits = 4096
 	mapsOakLimitsOAK_HELLO_MAX                mapsOakLimits = 256
 )
@@ -416,14 +416,14 @@ const (
 	mapsMapLoads                = "loads"
 	mapsMapLocal                = "local"
 	mapsMapMissRate             = "miss_rate"
-	mapsMapNewFlows4            = "new_flows4"
-	mapsMapNewFlows6            = "new_flows6"
 	mapsMapPacket               = "packet"
 	mapsMapPeerAddrs            = "peer_addrs"
 	mapsMapPeerHealth           = "peer_health"
 	mapsMapPeerStats            = "peer_stats"
 	mapsMapPeers                = "peers"
 	mapsMapPending              = "pending"
+	mapsMapRingAt               = "ring_at"
+	mapsMapRings                = "rings"
 	mapsMapScratch              = "scratch"
 	mapsMapServices             = "services"
 	mapsMapSources              = "sources"
@@ -502,14 +502,14 @@ type mapsMapSpecs struct {
 	Loads      *ebpf.MapSpec `ebpf:"loads"`
 	Local      *ebpf.MapSpec `ebpf:"local"`
 	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
-	NewFlows4  *ebpf.MapSpec `ebpf:"new_flows4"`
-	NewFlows6  *ebpf.MapSpec `ebpf:"new_flows6"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
 	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
 	Peers      *ebpf.MapSpec `ebpf:"peers"`
 	Pending    *ebpf.MapSpec `ebpf:"pending"`
+	RingAt     *ebpf.MapSpec `ebpf:"ring_at"`
+	Rings      *ebpf.MapSpec `ebpf:"rings"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
@@ -566,14 +566,14 @@ type mapsMaps struct {
 	Loads      *ebpf.Map `ebpf:"loads"`
 	Local      *ebpf.Map `ebpf:"local"`
 	MissRate   *ebpf.Map `ebpf:"miss_rate"`
-	NewFlows4  *ebpf.Map `ebpf:"new_flows4"`
-	NewFlows6  *ebpf.Map `ebpf:"new_flows6"`
 	Packet     *ebpf.Map `ebpf:"packet"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
 	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
 	Peers      *ebpf.Map `ebpf:"peers"`
 	Pending    *ebpf.Map `ebpf:"pending"`
+	RingAt     *ebpf.Map `ebpf:"ring_at"`
+	Rings      *ebpf.Map `ebpf:"rings"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
@@ -596,14 +596,14 @@ func (m *mapsMaps) Close() error {
 		m.Loads,
 		m.Local,
 		m.MissRate,
-		m.NewFlows4,
-		m.NewFlows6,
 		m.Packet,
 		m.PeerAddrs,
 		m.PeerHealth,
 		m.PeerStats,
 		m.Peers,
 		m.Pending,
+		m.RingAt,
+		m.Rings,
 		m.Scratch,
 		m.Services,
 		m.Sources,

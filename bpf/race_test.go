@@ -49,7 +49,7 @@ func TestFirstPacketsOnTwoProcessors(t *testing.T) {
 	if differ > 0 {
 		t.Errorf("%d of %d flows began at two instances", differ, flows)
 	}
-	if n := len(entries(t, k.maps.NewFlows())); n != 2*flows {
+	if n := len(entries(t, k.maps.Flows())); n != 2*flows {
 		t.Errorf("%d entries, want %d", n, 2*flows)
 	}
 }

@@ -88,6 +88,7 @@ const (
 	FlowPlain       = uint16(mapsOakCtFlagsOAK_CT_PLAIN)
 	FlowDead        = uint16(mapsOakCtFlagsOAK_CT_DEAD)
 	FlowOut         = uint16(mapsOakCtFlagsOAK_CT_OUT)
+	FlowClosed      = uint16(mapsOakCtFlagsOAK_CT_CLOSED)
 )
 
 // What of TCP a direction has seen.

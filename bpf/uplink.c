@@ -150,7 +150,7 @@ static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config 
 	struct iphdr *ip;
 	struct udphdr *udp;
 
-	oak_pull(skb, ETH_HLEN + OAK_OUTER4 + sizeof(struct ipv6hdr) + sizeof(struct tcphdr));
+	oak_pull(skb, ETH_HLEN + OAK_OUTER4);
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
 	ip = data + ETH_HLEN;
@@ -184,7 +184,7 @@ static __always_inline int oak_uplink6(struct __sk_buff *skb, struct oak_config 
 	struct oak_outer6 *outer;
 	void *data, *end;
 
-	oak_pull(skb, ETH_HLEN + OAK_OUTER6 + sizeof(struct ipv6hdr) + sizeof(struct tcphdr));
+	oak_pull(skb, ETH_HLEN + OAK_OUTER6);
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
 	outer = data + ETH_HLEN;

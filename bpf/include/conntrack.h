@@ -2,8 +2,9 @@
 /*
  * Conntrack: one entry a direction, keyed by the packet as it arrives, holding all that its packets need.
  *
- * A flow begins in new_flows (LRU) and moves to flows once both sides have taken part: TCP at the opener's acknowledgement, UDP
- * at the first answer. It moves back when TCP has ended. So a flood of half-open flows evicts none that lives.
+ * A flow that begins enters a ring, and one that TCP has ended enters another. A flow that is pushed out of the first while it is still
+ * half-open or one-way is forgotten, and so is any that is pushed out of the second: a flood of openers takes the place of other openers
+ * alone, and nothing fills up while NetManager, which forgets what is idle, is away. To begin or end costs no move between maps.
  */
 #ifndef OAK_CONNTRACK_H
 #define OAK_CONNTRACK_H
@@ -28,78 +29,6 @@ static __always_inline void oak_mirror(struct oak_key *other, const struct oak_c
 	other->sport = e->t.dport;
 	other->dport = e->t.sport;
 	other->zone = oak_zone(zone >> 24, from);
-}
-
-/* oak_ct_move copies a side's entry to the other kind of map. Another processor may have ended the flow meanwhile, and another flow taken
- * its place: an entry that does not lead to the other side is left alone. Returns 0 if it is there. */
-static __always_inline int oak_ct_move(struct oak_scratch *s, const __u32 side, const __u32 into)
-{
-	struct oak_ct6 *e = side == OAK_FWD ? &s->fwd : &s->rev;
-	struct oak_key mirror;
-
-	if (oak_load(side))
-		return -1;
-	oak_mirror(&mirror, e, s->fwd_key.zone);
-	if (!oak_key_eq(&mirror, side == OAK_FWD ? &s->rev_key : &s->fwd_key))
-		return -1;
-	if (into & OAK_INTO_FLOWS)
-		e->c.flags |= OAK_CT_ESTABLISHED;
-	else
-		e->c.flags &= ~OAK_CT_ESTABLISHED;
-	return oak_store(side, into);
-}
-
-/* oak_ct_promote moves both directions, or neither: if flows is full the flow stays where it is. */
-static __always_inline void oak_ct_promote(struct oak_scratch *s)
-{
-	int there = s->rev.c.flags & OAK_CT_ESTABLISHED;
-
-	if (oak_ct_move(s, OAK_FWD, OAK_INTO_FLOWS | OAK_IF_ABSENT))
-		return;
-	if (!there && oak_ct_move(s, OAK_REV, OAK_INTO_FLOWS | OAK_IF_ABSENT)) {
-		oak_erase(OAK_FWD, OAK_INTO_FLOWS);
-		return;
-	}
-	oak_erase(OAK_FWD, OAK_INTO_NEW);
-	oak_erase(OAK_REV, OAK_INTO_NEW);
-}
-
-static __always_inline void oak_ct_demote(struct oak_scratch *s)
-{
-	if (!oak_ct_move(s, OAK_FWD, OAK_INTO_NEW))
-		oak_erase(OAK_FWD, OAK_INTO_FLOWS);
-	if (!oak_ct_move(s, OAK_REV, OAK_INTO_NEW))
-		oak_erase(OAK_REV, OAK_INTO_FLOWS);
-}
-
-/* oak_ct_restore makes the reply's entry anew, which new_flows has evicted before its other direction. */
-static __always_inline void oak_ct_restore(struct oak_scratch *s)
-{
-	__u32 *ifindex, from = s->fwd_key.zone & OAK_WHERE_MASK;
-	struct oak_ct6 *rev = &s->rev;
-
-	__builtin_memset(rev, 0, sizeof(*rev));
-	rev->t.src = s->fwd_key.dst;
-	rev->t.dst = s->fwd_key.src;
-	rev->t.sport = s->fwd_key.dport;
-	rev->t.dport = s->fwd_key.sport;
-	__builtin_memcpy(rev->c.tag, s->fwd.c.tag, sizeof(rev->c.tag));
-	rev->c.created = s->fwd.c.created;
-	rev->c.last_seen = s->fwd.c.last_seen;
-	if (from == OAK_FROM_OUTSIDE) {
-		rev->c.flags = OAK_CT_REWRITE | OAK_CT_REPLY | OAK_CT_OUT;
-	} else if (from & OAK_FROM_PEER) {
-		rev->c.flags = OAK_CT_REPLY | OAK_CT_TUNNEL;
-		rev->c.to = from & ~OAK_FROM_PEER;
-	} else {
-		ifindex = bpf_map_lookup_elem(&local, &s->fwd_key.src);
-		if (!ifindex)
-			return;
-		rev->c.to = *ifindex;
-		rev->c.flags = OAK_CT_REWRITE | OAK_CT_REPLY | (s->fwd.c.flags & OAK_CT_TUNNEL ? OAK_CT_REMOTE : 0) |
-			       (s->fwd.c.flags & OAK_CT_PLAIN);
-	}
-	oak_store(OAK_REV, OAK_INTO_NEW | OAK_IF_ABSENT);
 }
 
 static __always_inline void oak_active(__u32 backend, int by)
@@ -138,11 +67,61 @@ static __always_inline void oak_rtt_passive(struct oak_scratch *s)
 		oak_rtt_sample(from & ~OAK_FROM_PEER, us ? us : 1);
 }
 
-/* oak_ct_transition moves the flow between the maps if this packet ends or establishes it. Rare; the common packet does not come here. */
+/* oak_ct_forget removes the flow whose opener has the key of s, both directions. All else that s knows is lost. */
+__attribute__((noinline)) int oak_ct_forget(void)
+{
+	struct oak_scratch *s = oak_scratch();
+	struct oak_key mirror;
+
+	if (!s || oak_load(OAK_FWD))
+		return 0;
+	if (!(s->fwd.c.flags & OAK_CT_CLOSED))
+		oak_active(s->fwd.c.backend, -1);
+	oak_mirror(&s->rev_key, &s->fwd, s->fwd_key.zone);
+	if (!oak_load(OAK_REV)) {
+		oak_mirror(&mirror, &s->rev, s->rev_key.zone);
+		if (oak_key_eq(&mirror, &s->fwd_key))
+			oak_erase(OAK_REV);
+	}
+	oak_erase(OAK_FWD);
+	return 0;
+}
+
+/* oak_ring_enter enters the flow whose opener has the key of s into a ring. What it pushes out is forgotten, if it is still what it was when it
+ * entered. All else that s knows is lost. */
+__attribute__((noinline)) int oak_ring_enter(__u32 ring)
+{
+	struct oak_scratch *s = oak_scratch();
+	__u32 *at = bpf_map_lookup_elem(&ring_at, &ring), slot;
+	struct oak_key *k;
+	__u16 flags;
+
+	if (!s || !at)
+		return 0;
+	slot = ring * OAK_RING + (*at & (OAK_RING - 1));
+	(*at)++;
+	k = bpf_map_lookup_elem(&rings, &slot);
+	if (!k)
+		return 0;
+	s->saved_fwd = *k;
+	*k = s->fwd_key;
+	if (!s->saved_fwd.zone || oak_key_eq(&s->saved_fwd, &s->fwd_key))
+		return 0;
+	s->fwd_key = s->saved_fwd;
+	if (oak_load(OAK_FWD))
+		return 0;
+	flags = s->fwd.c.flags;
+	if (ring == OAK_RING_NEW ? !(flags & OAK_CT_ESTABLISHED) : flags & OAK_CT_CLOSED)
+		oak_ct_forget();
+	return 0;
+}
+
+/* oak_ct_transition notes that a flow is established or has ended, if this packet makes it so. The common packet does not come here. */
 __attribute__((noinline)) int oak_ct_transition(struct oak_key *at, __u32 tcp)
 {
 	struct oak_scratch *s = oak_scratch();
-	__u8 proto, seen, both, flags;
+	__u8 proto, seen, both;
+	__u16 flags;
 
 	if (!at || !s)
 		return 0;
@@ -152,19 +131,20 @@ __attribute__((noinline)) int oak_ct_transition(struct oak_key *at, __u32 tcp)
 	flags = s->fwd.c.flags;
 	proto = s->fwd_key.zone >> 24;
 	oak_mirror(&s->rev_key, &s->fwd, s->fwd_key.zone);
-	if (oak_load(OAK_REV)) {
-		if (!(flags & OAK_CT_REPLY))
-			oak_ct_restore(s);
+	if (flags & OAK_CT_CLOSED || oak_load(OAK_REV))
 		return 0;
-	}
 	if (proto == IPPROTO_TCP) {
 		seen = s->fwd.c.seen | s->rev.c.seen;
 		both = s->fwd.c.seen & s->rev.c.seen;
-		if (flags & OAK_CT_ESTABLISHED) {
-			if (!(seen & OAK_TCP_RST || both & OAK_TCP_FIN))
-				return 0;
+		if (seen & OAK_TCP_RST || both & OAK_TCP_FIN) {
 			oak_active(s->fwd.c.backend | s->rev.c.backend, -1);
-			oak_ct_demote(s);
+			oak_mark(OAK_FWD, OAK_CT_CLOSED);
+			oak_mark(OAK_REV, OAK_CT_CLOSED);
+			if (flags & OAK_CT_ESTABLISHED) {
+				if (flags & OAK_CT_REPLY)
+					s->fwd_key = s->rev_key;
+				oak_ring_enter(OAK_RING_CLOSED);
+			}
 			return 0;
 		}
 		if (flags & OAK_CT_REPLY) {
@@ -172,12 +152,13 @@ __attribute__((noinline)) int oak_ct_transition(struct oak_key *at, __u32 tcp)
 				oak_rtt_passive(s);
 			return 0;
 		}
-		if (!(tcp & OAK_TCP_ACK) || !(s->rev.c.seen & OAK_TCP_SYN) || seen & OAK_TCP_RST || both & OAK_TCP_FIN)
+		if (!(tcp & OAK_TCP_ACK) || !(s->rev.c.seen & OAK_TCP_SYN))
 			return 0;
 	} else if (proto != IPPROTO_UDP || !(flags & OAK_CT_REPLY)) {
 		return 0;
 	}
-	oak_ct_promote(s);
+	oak_mark(OAK_FWD, OAK_CT_ESTABLISHED);
+	oak_mark(OAK_REV, OAK_CT_ESTABLISHED);
 	return 0;
 }
 
@@ -196,7 +177,7 @@ static __always_inline void oak_ct_account(struct __sk_buff *skb, struct oak_pkt
 		if (p->tcp & OAK_TCP_ACK)
 			*last_ack = p->ack;
 	}
-	if (!(c->flags & OAK_CT_ESTABLISHED) || p->tcp & (OAK_TCP_FIN | OAK_TCP_RST)) {
+	if (p->tcp & (OAK_TCP_FIN | OAK_TCP_RST) || (!(c->flags & (OAK_CT_ESTABLISHED | OAK_CT_CLOSED)) && p->tcp != OAK_TCP_SYN)) {
 		oak_widen(p, family);
 		oak_ct_transition(&p->key, p->tcp);
 	}
@@ -221,29 +202,6 @@ __attribute__((noinline)) int oak_ct_reply_free(void)
 	return oak_key_eq(&mirror, &s->fwd_key);
 }
 
-/* oak_ct_forget removes the flow whose opener has the key of s, both directions. All else that s knows is lost. */
-__attribute__((noinline)) int oak_ct_forget(void)
-{
-	struct oak_scratch *s = oak_scratch();
-	struct oak_key mirror;
-
-	if (!s || oak_load(OAK_FWD))
-		return 0;
-	if (!(s->fwd.c.seen & (OAK_TCP_FIN | OAK_TCP_RST)))
-		oak_active(s->fwd.c.backend, -1);
-	oak_mirror(&s->rev_key, &s->fwd, s->fwd_key.zone);
-	if (!oak_load(OAK_REV)) {
-		oak_mirror(&mirror, &s->rev, s->rev_key.zone);
-		if (oak_key_eq(&mirror, &s->fwd_key)) {
-			oak_erase(OAK_REV, OAK_INTO_FLOWS);
-			oak_erase(OAK_REV, OAK_INTO_NEW);
-		}
-	}
-	oak_erase(OAK_FWD, OAK_INTO_FLOWS);
-	oak_erase(OAK_FWD, OAK_INTO_NEW);
-	return 0;
-}
-
 /* oak_ct_stamp fills what both directions of a flow that is being opened have in common. */
 static __always_inline void oak_ct_stamp(struct oak_scratch *s)
 {
@@ -255,25 +213,25 @@ static __always_inline void oak_ct_stamp(struct oak_scratch *s)
 }
 
 /* oak_ct_insert writes both directions. If another processor has opened the flow just now, that one counts: callers have to look
- * the entry up. Returns a drop reason, or 0. */
+ * the entry up. All that s knows is lost. Returns a drop reason, or 0. */
 static __always_inline int oak_ct_insert(struct oak_scratch *s)
 {
 	struct oak_key mirror;
 
-	oak_erase(OAK_REV, OAK_INTO_FLOWS);
-	if (oak_store(OAK_REV, OAK_INTO_NEW))
+	if (oak_store(OAK_REV, BPF_ANY))
 		return OAK_DROP_CONNTRACK_FULL;
-	if (!oak_store(OAK_FWD, OAK_INTO_NEW | OAK_IF_ABSENT)) {
+	if (!oak_store(OAK_FWD, BPF_NOEXIST)) {
 		oak_active(s->fwd.c.backend, 1);
+		oak_ring_enter(OAK_RING_NEW);
 		return 0;
 	}
 	if (oak_load(OAK_FWD)) {
-		oak_erase(OAK_REV, OAK_INTO_NEW);
+		oak_erase(OAK_REV);
 		return OAK_DROP_CONNTRACK_FULL;
 	}
 	oak_mirror(&mirror, &s->fwd, s->fwd_key.zone);
 	if (!oak_key_eq(&mirror, &s->rev_key))
-		oak_erase(OAK_REV, OAK_INTO_NEW);
+		oak_erase(OAK_REV);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The maps of flows, two a family. Packets of known flows look into their family's; what changes flows works on copies in scratch, large
+ * The maps of flows, one a family. Packets of known flows look into their family's; what changes flows works on copies in scratch, large
  * for both families, and the functions here bring them in and out. Those are not static: the verifier walks through each once.
  */
 #ifndef OAK_FLOWMAP_H
@@ -15,13 +15,6 @@ enum oak_side {
 	OAK_REV = 1,
 };
 
-/* Which map, and how an entry is written. */
-enum oak_into {
-	OAK_INTO_NEW = 0,
-	OAK_INTO_FLOWS = 1 << 0,
-	OAK_IF_ABSENT = 1 << 1,
-};
-
 /* oak_keep keeps the compiler from moving what is done with a pointer before the check that it is one. */
 #define oak_keep(p) asm volatile("" : "+r"(p))
 
@@ -33,16 +26,12 @@ static __always_inline int oak_key_eq(const struct oak_key *a, const struct oak_
 
 static __always_inline struct oak_ct4 *oak_flow4(const struct oak_key4 *k)
 {
-	struct oak_ct4 *e = bpf_map_lookup_elem(&flows4, k);
-
-	return e ? e : bpf_map_lookup_elem(&new_flows4, k);
+	return bpf_map_lookup_elem(&flows4, k);
 }
 
 static __always_inline struct oak_ct6 *oak_flow6(const struct oak_key *k)
 {
-	struct oak_ct6 *e = bpf_map_lookup_elem(&flows6, k);
-
-	return e ? e : bpf_map_lookup_elem(&new_flows6, k);
+	return bpf_map_lookup_elem(&flows6, k);
 }
 
 static __always_inline struct oak_scratch *oak_scratch(void)
@@ -86,10 +75,9 @@ __attribute__((noinline)) int oak_load(__u32 side)
 	return 0;
 }
 
-/* oak_store writes a side's entry under its key. Returns 0 if it is there. */
-__attribute__((noinline)) int oak_store(__u32 side, __u32 into)
+/* oak_store writes a side's entry under its key, with the flags of bpf_map_update_elem. Returns 0 if it is there. */
+__attribute__((noinline)) int oak_store(__u32 side, __u32 flags)
 {
-	__u64 flags = into & OAK_IF_ABSENT ? BPF_NOEXIST : BPF_ANY;
 	struct oak_scratch *s = oak_scratch();
 	struct oak_key *k;
 	struct oak_ct6 *e;
@@ -98,11 +86,8 @@ __attribute__((noinline)) int oak_store(__u32 side, __u32 into)
 		return -1;
 	k = side == OAK_FWD ? &s->fwd_key : &s->rev_key;
 	e = side == OAK_FWD ? &s->fwd : &s->rev;
-	if (!oak_addr_is4(&k->dst)) {
-		if (into & OAK_INTO_FLOWS)
-			return bpf_map_update_elem(&flows6, k, e, flags);
-		return bpf_map_update_elem(&new_flows6, k, e, flags);
-	}
+	if (!oak_addr_is4(&k->dst))
+		return bpf_map_update_elem(&flows6, k, e, flags);
 	oak_narrow(&s->small_key, k);
 	s->small.t.src = oak_addr_get4(&e->t.src);
 	s->small.t.dst = oak_addr_get4(&e->t.dst);
@@ -110,13 +95,11 @@ __attribute__((noinline)) int oak_store(__u32 side, __u32 into)
 	s->small.t.dport = e->t.dport;
 	s->small.last_ack = e->last_ack;
 	s->small.c = e->c;
-	if (into & OAK_INTO_FLOWS)
-		return bpf_map_update_elem(&flows4, &s->small_key, &s->small, flags);
-	return bpf_map_update_elem(&new_flows4, &s->small_key, &s->small, flags);
+	return bpf_map_update_elem(&flows4, &s->small_key, &s->small, flags);
 }
 
 /* oak_erase removes the entry of a side's key. */
-__attribute__((noinline)) int oak_erase(__u32 side, __u32 from)
+__attribute__((noinline)) int oak_erase(__u32 side)
 {
 	struct oak_scratch *s = oak_scratch();
 	struct oak_key4 k4;
@@ -125,15 +108,35 @@ __attribute__((noinline)) int oak_erase(__u32 side, __u32 from)
 	if (!s)
 		return -1;
 	k = side == OAK_FWD ? &s->fwd_key : &s->rev_key;
+	if (!oak_addr_is4(&k->dst))
+		return bpf_map_delete_elem(&flows6, k);
+	oak_narrow(&k4, k);
+	return bpf_map_delete_elem(&flows4, &k4);
+}
+
+/* oak_mark sets flags of the entry of a side's key. */
+__attribute__((noinline)) int oak_mark(__u32 side, __u32 set)
+{
+	struct oak_scratch *s = oak_scratch();
+	struct oak_key4 k4;
+	struct oak_ct4 *e4;
+	struct oak_ct6 *e6;
+	struct oak_key *k;
+
+	if (!s)
+		return -1;
+	k = side == OAK_FWD ? &s->fwd_key : &s->rev_key;
 	if (!oak_addr_is4(&k->dst)) {
-		if (from & OAK_INTO_FLOWS)
-			return bpf_map_delete_elem(&flows6, k);
-		return bpf_map_delete_elem(&new_flows6, k);
+		e6 = oak_flow6(k);
+		if (e6)
+			e6->c.flags |= set;
+		return 0;
 	}
 	oak_narrow(&k4, k);
-	if (from & OAK_INTO_FLOWS)
-		return bpf_map_delete_elem(&flows4, &k4);
-	return bpf_map_delete_elem(&new_flows4, &k4);
+	e4 = oak_flow4(&k4);
+	if (e4)
+		e4->c.flags |= set;
+	return 0;
 }
 
 #endif

@@ -50,13 +50,12 @@ OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, __u32, OAK_MAX_SERVICES, 0) cursors SEC(".map
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_backend, OAK_MAX_BACKENDS, 0) backends SEC(".maps");
 /* P counts, M sets: how busy each instance is, by index in backends. */
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_load, OAK_MAX_BACKENDS, 0) loads SEC(".maps");
-/* P, M purges: flows with packets both ways; a flood of new ones cannot evict them. By family, since keys and values of IPv4 are
- * less than half as large. */
+/* P, M purges: flows. By family, since keys and values of IPv4 are less than half as large. */
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_key4, struct oak_ct4, OAK_MAX_FLOWS4, OAK_LAZY) flows4 SEC(".maps");
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_key, struct oak_ct6, OAK_MAX_FLOWS6, OAK_LAZY) flows6 SEC(".maps");
-/* P, M purges: half-open and one-way flows, and flows that have ended. */
-OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_key4, struct oak_ct4, OAK_MAX_NEW_FLOWS4, 0) new_flows4 SEC(".maps");
-OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_key, struct oak_ct6, OAK_MAX_NEW_FLOWS6, 0) new_flows6 SEC(".maps");
+/* P: the openers' keys of flows that must not stay for good, OAK_RING of each enum oak_ring; and where each goes on. */
+OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_key, OAK_RING * OAK_RINGS, 0) rings SEC(".maps");
+OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u32, OAK_RINGS, 0) ring_at SEC(".maps");
 /* P: ports of datagrams in pieces. */
 OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_fragment_key, struct oak_fragment, OAK_MAX_FRAGMENTS, 0) fragments SEC(".maps");
 /* P, M settles: service addresses whose first packets are held. */

@@ -23,8 +23,7 @@ enum oak_limits {
 	OAK_MAX_PENDING = 1024,
 	OAK_MAX_FLOWS4 = 524288,    /* entries, two a flow; allocated as needed */
 	OAK_MAX_FLOWS6 = 262144,
-	OAK_MAX_NEW_FLOWS4 = 32768, /* entries, two a flow; LRU, allocated at start */
-	OAK_MAX_NEW_FLOWS6 = 16384,
+	OAK_RING = 4096,            /* flows a processor that have not begun yet, and that have ended: power of two */
 	OAK_MAX_FRAGMENTS = 4096,   /* datagrams under way in pieces; LRU */
 	OAK_HELLO_MAX = 256,
 };
@@ -171,6 +170,13 @@ struct oak_load {
 	__u32 load;   /* as reported, 0 to 1000 */
 };
 
+/* Rings of keys, by processor: a flow that enters one takes the place of that which entered it longest ago. */
+enum oak_ring {
+	OAK_RING_NEW = 0,    /* half-open and one-way; who leaves it that way is forgotten */
+	OAK_RING_CLOSED = 1, /* ended; who leaves it is forgotten */
+	OAK_RINGS = 2,
+};
+
 /* Where a packet came from, the lower 24 bits of a flow key's zone: an interface's index, or a peer's. */
 enum oak_where {
 	OAK_FROM_OUTSIDE = 0,     /* an uplink, not out of the tunnel */
@@ -216,10 +222,11 @@ enum oak_ct_flags {
 	OAK_CT_TUNNEL = 1 << 2,  /* goes out to a peer; else to a local endpoint */
 	OAK_CT_REMOTE = 1 << 3,  /* its packets arrive from a peer */
 	OAK_CT_HELD = 1 << 4,    /* opened while packets of its service were held: order first */
-	OAK_CT_ESTABLISHED = 1 << 5, /* lives in flows, not in new_flows */
+	OAK_CT_ESTABLISHED = 1 << 5, /* both sides have taken part: no flood of others takes its place */
 	OAK_CT_PLAIN = 1 << 6,   /* delivered by way of the interface that the programs are on: to the worker itself */
 	OAK_CT_DEAD = 1 << 7,    /* its instance is gone: answered with resets */
 	OAK_CT_OUT = 1 << 8,     /* goes out by the uplink as it is: an answer of an exposed port */
+	OAK_CT_CLOSED = 1 << 9,  /* TCP has ended it */
 };
 
 enum oak_tcp_seen {

@@ -42,7 +42,7 @@ func monotonic() time.Duration {
 
 func timeout(k bpf.FlowKey, f bpf.Flow) time.Duration {
 	switch {
-	case f.Flags&bpf.FlowEstablished == 0:
+	case f.Flags&bpf.FlowEstablished == 0 || f.Flags&bpf.FlowClosed != 0:
 		return HalfOpen
 	case k.Proto == unix.IPPROTO_TCP:
 		return EstablishedTCP
@@ -59,23 +59,22 @@ func (d *Datapath) Sweep(ctx context.Context) error {
 
 func sweep(ctx context.Context, m *bpf.Maps, now time.Duration) error {
 	var errs []error
-	for _, table := range []bpf.FlowTable{m.Flows(), m.NewFlows()} {
-		var err error
-		for key, flow := range table.All(&err) {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if now-flow.LastSeen < timeout(key, flow) {
-				continue
-			}
-			over, lerr := idle(table, key, now)
-			errs = append(errs, lerr)
-			if over {
-				errs = append(errs, table.Delete(key), table.Delete(key.Reverse(flow)))
-			}
+	table := m.Flows()
+	var err error
+	for key, flow := range table.All(&err) {
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		errs = append(errs, err)
+		if now-flow.LastSeen < timeout(key, flow) {
+			continue
+		}
+		over, lerr := idle(table, key, now)
+		errs = append(errs, lerr)
+		if over {
+			errs = append(errs, table.Delete(key), table.Delete(key.Reverse(flow)))
+		}
 	}
+	errs = append(errs, err)
 	return errors.Join(errs...)
 }
 
@@ -102,15 +101,14 @@ func (d *Datapath) PurgeEndpoint(addrs ...netip.Addr) error {
 		}
 	}
 	var errs []error
-	for _, table := range []bpf.FlowTable{d.maps.Flows(), d.maps.NewFlows()} {
-		var err error
-		for key, flow := range table.All(&err) {
-			if gone[key.Src] || gone[key.Dst] || gone[flow.Src] || gone[flow.Dst] {
-				errs = append(errs, table.Delete(key), table.Delete(key.Reverse(flow)))
-			}
+	table := d.maps.Flows()
+	var err error
+	for key, flow := range table.All(&err) {
+		if gone[key.Src] || gone[key.Dst] || gone[flow.Src] || gone[flow.Dst] {
+			errs = append(errs, table.Delete(key), table.Delete(key.Reverse(flow)))
 		}
-		errs = append(errs, err)
 	}
+	errs = append(errs, err)
 	return errors.Join(errs...)
 }
 
@@ -118,23 +116,22 @@ func (d *Datapath) PurgeEndpoint(addrs ...netip.Addr) error {
 func (d *Datapath) FlowUses() (Uses, error) {
 	u := Uses{Peers: map[uint32]int{}, Sources: map[bpf.Addr]int{}, VIPs: map[bpf.Addr]int{}, Backends: map[uint32]int{}}
 	var errs []error
-	for _, table := range []bpf.FlowTable{d.maps.Flows(), d.maps.NewFlows()} {
-		var err error
-		for key, flow := range table.All(&err) {
-			if peer := key.Peer(flow); peer != 0 {
-				u.Peers[peer]++
-			}
-			if flow.Flags&bpf.FlowReply != 0 {
-				continue // its forward direction speaks for both
-			}
-			if flow.Flags&bpf.FlowRemote != 0 {
-				u.Sources[key.Src]++
-			} else {
-				u.VIPs[key.Dst]++
-				u.Backends[flow.Backend]++
-			}
+	table := d.maps.Flows()
+	var err error
+	for key, flow := range table.All(&err) {
+		if peer := key.Peer(flow); peer != 0 {
+			u.Peers[peer]++
 		}
-		errs = append(errs, err)
+		if flow.Flags&bpf.FlowReply != 0 {
+			continue // its forward direction speaks for both
+		}
+		if flow.Flags&bpf.FlowRemote != 0 {
+			u.Sources[key.Src]++
+		} else {
+			u.VIPs[key.Dst]++
+			u.Backends[flow.Backend]++
+		}
 	}
+	errs = append(errs, err)
 	return u, errors.Join(errs...)
 }

@@ -50,10 +50,8 @@ func (t *Table) recover() error {
 		return fmt.Errorf("recover routes: %w", err)
 	}
 	named := map[uint32]bool{}
-	for _, flows := range []bpf.FlowTable{k.maps.Flows(), k.maps.NewFlows()} {
-		for _, f := range flows.All(&err) {
-			named[f.Backend] = true
-		}
+	for _, f := range k.maps.Flows().All(&err) {
+		named[f.Backend] = true
 	}
 	if err != nil {
 		return fmt.Errorf("recover what flows name: %w", err)

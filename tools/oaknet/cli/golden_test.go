@@ -100,7 +100,7 @@ func checkStatus(t *testing.T, w *world) {
 		p.ID, p.Tag, p.LoadedAt = uint32(i+1), "0123456789abcdef", &loaded
 	}
 	s.Maps = slices.DeleteFunc(s.Maps, func(m inspect.MapUse) bool {
-		return !slices.Contains([]string{"endpoints", "peers", "vips", "services", "backends", "flows4", "new_flows4", "events"}, m.Name)
+		return !slices.Contains([]string{"endpoints", "peers", "vips", "services", "backends", "flows4", "flows6", "events"}, m.Name)
 	})
 	assert.Greater(t, s.MapBytes, uint64(bpf.MaxBackends)*uint64(unsafe.Sizeof(bpf.Backend{})), "the array of instances alone takes as much")
 	s.MapBytes = 9 << 20

@@ -146,7 +146,7 @@ func checkCompletion(t *testing.T, w *world) {
 	for args, want := range map[string]string{
 		"__complete --worker ":       "w1\n",
 		"__complete service show ":   serviceB + "\n",
-		"__complete dump ":           "new_flows4\n",
+		"__complete dump ":           "flows6\n",
 		"__complete flow --state ":   "syn-sent\n",
 		"__complete flow --node ":    worker2ID + "\n",
 		"__complete flow --service ": "10.30.0.100\n",

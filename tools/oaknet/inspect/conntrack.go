@@ -11,17 +11,15 @@ import (
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
-// conntrack reads the entries of both maps. One that moves meanwhile may be seen in both; the established one counts.
+// conntrack reads the entries of all flows.
 func (r *Reader) conntrack() (map[bpf.FlowKey]bpf.Flow, error) {
 	out := map[bpf.FlowKey]bpf.Flow{}
-	for _, table := range []bpf.FlowTable{r.maps.NewFlows().At(r.clock.Monotonic), r.maps.Flows().At(r.clock.Monotonic)} {
-		var err error
-		for key, entry := range table.All(&err) {
-			out[key] = entry
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read conntrack: %w", err)
-		}
+	var err error
+	for key, entry := range r.maps.Flows().At(r.clock.Monotonic).All(&err) {
+		out[key] = entry
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read conntrack: %w", err)
 	}
 	return out, nil
 }

@@ -36,7 +36,7 @@ type Flow struct {
 	ICMPID uint16 `json:"icmp_id"`
 	// State is syn-sent, syn-received, established, closing or closed of TCP, new or assured of others.
 	State string `json:"state"`
-	// Established says that it is kept in the map flows, where a flood of new flows cannot evict it.
+	// Established says that both sides have taken part, and that no flood of new flows can take its place.
 	Established bool `json:"established"`
 	// Peer is the index of the other worker, WorkerID its id; 0 and empty for a local flow.
 	Peer     uint32 `json:"peer"`

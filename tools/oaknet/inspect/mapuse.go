@@ -65,7 +65,6 @@ func (r *Reader) counters() map[string]func() (int, error) {
 		"cursors":    entriesOf(m.Cursors),
 		"backends":   entriesOf(m.Backends),
 		"flows4":     entriesOf(m.Flows4), "flows6": entriesOf(m.Flows6),
-		"new_flows4": entriesOf(m.NewFlows4), "new_flows6": entriesOf(m.NewFlows6),
 		"peer_health": entriesOf(m.PeerHealth), "loads": entriesOf(m.Loads), "fragments": entriesOf(m.Fragments),
 		"pending":   entriesOf(m.Pending),
 		"miss_rate": entriesOf(m.MissRate),
