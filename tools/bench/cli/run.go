@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -97,7 +98,11 @@ func (o *runOptions) run(ctx context.Context) error {
 		return err
 	}
 	options.Attempts = attempts
-	s, err := session.Open(o.state, o.version)
+	key, err := o.key(options.NetManager)
+	if err != nil {
+		return err
+	}
+	s, err := session.Open(o.state, key)
 	if err != nil {
 		return err
 	}
@@ -113,6 +118,20 @@ func (o *runOptions) run(ctx context.Context) error {
 		return fmt.Errorf("not all could be measured: %s", strings.Join(o.failed, ", "))
 	}
 	return nil
+}
+
+// key names what is measured: builds of one version differ as long as it is being worked on.
+func (o *runOptions) key(program string) (string, error) {
+	f, err := os.Open(program)
+	if err != nil {
+		return "", fmt.Errorf("read NetManager's program: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read NetManager's program: %w", err)
+	}
+	return fmt.Sprintf("%s-%x", o.version, h.Sum(nil)[:4]), nil
 }
 
 // part measures the rounds of a part that are missing, and what its setups' programming takes if that is. It names what cannot be

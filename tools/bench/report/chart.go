@@ -25,13 +25,15 @@ var colours = []struct{ way, fill string }{
 	{"oak", "#0072b2"}, {"nft", "#d55e00"}, {"iptables", "#cc79a7"}, {"routed", "#009e73"}, {"host", "#999999"},
 }
 
-// Chart is an SVG of the main table: a group of bars a workload, a bar a variant, of processor time for the same work; shorter is better.
+// Chart is an SVG of the main table, a group of bars a workload and a bar a variant, and of what new connections cost among many services.
+// Bars are processor time for the same work; shorter is better.
 func Chart(f Figures) string {
 	var b strings.Builder
 	y := headHeight
 	for _, w := range plan.Workloads() {
-		y = group(&b, f, w, y)
+		y = group(&b, f, w.Name, "table", w, y)
 	}
+	y = group(&b, f, "connect, among services × instances", plan.Many(0).Name, plan.Connect, y)
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">
 <rect width="100%%" height="100%%" fill="#ffffff"/>
 <text x="8" y="20" font-size="14">Processor time for the same work, median and quartiles; shorter is better</text>
@@ -39,12 +41,12 @@ func Chart(f Figures) string {
 `, chartWidth, y, chartWidth, y, b.String())
 }
 
-// group draws one workload from y on and returns where it ends.
-func group(b *strings.Builder, f Figures, w plan.Workload, y int) int {
+// group draws one workload of a part from y on and returns where it ends.
+func group(b *strings.Builder, f Figures, title, part string, w plan.Workload, y int) int {
 	var bars []SliceFigure
 	most := 0.0
 	for _, s := range f.Slices {
-		if s.Workload == w.Name && s.Part == "table" {
+		if s.Workload == w.Name && s.Part == part {
 			bars, most = append(bars, s), max(most, s.Cost.High)
 		}
 	}
@@ -52,7 +54,7 @@ func group(b *strings.Builder, f Figures, w plan.Workload, y int) int {
 		return y
 	}
 	y += 18
-	fmt.Fprintf(b, "<text x=\"8\" y=\"%d\" font-weight=\"bold\">%s</text>\n", y, html.EscapeString(w.Name))
+	fmt.Fprintf(b, "<text x=\"8\" y=\"%d\" font-weight=\"bold\">%s</text>\n", y, html.EscapeString(title))
 	y += 8
 	for _, s := range bars {
 		x := func(v float64) float64 { return labelWidth + v/most*barWidth }
