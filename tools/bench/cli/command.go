@@ -22,7 +22,7 @@ func Command(version string, out, progress io.Writer) *cobra.Command {
 		Long: `Builds workers as network namespaces in each way that is compared, lets traffic pass between containers on them in short
 turns, and compares the processor time that a unit of work took. It needs root.`,
 	}
-	root.AddCommand(runCommand(version, out, progress), quickCommand(out, progress), downCommand(), cmdline.VersionCommand(version))
+	root.AddCommand(runCommand(version, out, progress), quickCommand(out, progress), programsCommand(out, progress), downCommand(), cmdline.VersionCommand(version))
 	root.AddCommand(endCommands(out)...)
 	cmdline.Group(root)
 	cmdline.Program{Prefix: "OAK_BENCH_"}.Adopt(root)
