@@ -120,7 +120,7 @@ func (w *world) cable() {
 				addrs = append(addrs, netip.PrefixFrom(nth(netip.MustParsePrefix("fe80::/64"), 0, byte(wk.end+1)), 64))
 			}
 			for _, addr := range addrs {
-				if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(addr)}); err != nil {
+				if err := netlink.AddrAdd(l, usableAt(addr)); err != nil {
 					return err
 				}
 			}
@@ -131,6 +131,11 @@ func (w *world) cable() {
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// usableAt is an address that is not looked for at others first: it can be used at once. IPv4 knows no such thing.
+func usableAt(p netip.Prefix) *netlink.Addr {
+	return &netlink.Addr{IPNet: ipNet(p), Flags: unix.IFA_F_NODAD}
 }
 
 // start opens the worker's datapath, as NetManager does at every start.
@@ -224,7 +229,7 @@ func configureBox(b *box, gateway netip.Addr, hostMAC net.HardwareAddr) error {
 	if err := netlink.LinkSetARPOff(l); err != nil {
 		return err
 	}
-	if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(b.nsIP, b.nsIP.BitLen()))}); err != nil {
+	if err := netlink.AddrAdd(l, usableAt(netip.PrefixFrom(b.nsIP, b.nsIP.BitLen()))); err != nil {
 		return err
 	}
 	if err := netlink.LinkSetUp(l); err != nil {

@@ -88,7 +88,7 @@ func up(name string, addr netip.Prefix) (int, error) {
 	}
 	if addr.IsValid() {
 		ip := &net.IPNet{IP: addr.Addr().AsSlice(), Mask: net.CIDRMask(addr.Bits(), addr.Addr().BitLen())}
-		if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ip}); err != nil {
+		if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ip, Flags: unix.IFA_F_NODAD}); err != nil {
 			return 0, err
 		}
 	}
