@@ -66,6 +66,11 @@ __attribute__((noinline)) int oak_no_flow(struct __sk_buff *skb, struct oak_pkt 
 	p->key.dst = dst;
 	if (v4 ? !oak_addr_eq(&src, &ep->ns[OAK_V4]) : !oak_addr_eq(&src, &ep->ns[OAK_V6]))
 		return oak_dropped(skb, reason == OAK_DROP_NEIGHBOUR ? reason : OAK_DROP_SPOOFED_SOURCE);
+	if (!reason && !p->quoted && oak_to_exposed(p)) {
+		if (v4)
+			oak_widen(p, OAK_V4);
+		return OAK_OPEN;
+	}
 	if (v4 ? !oak_is_service(cfg, &dst, OAK_V4) : !oak_is_service(cfg, &dst, OAK_V6))
 		return v4 ? oak_to_host(skb, cfg, p, OAK_V4) : oak_to_host(skb, cfg, p, OAK_V6);
 	if (reason)

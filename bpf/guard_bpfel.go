@@ -22,6 +22,7 @@ const (
 	guardMapDrops      = "drops"
 	guardMapEndpoints  = "endpoints"
 	guardMapEvents     = "events"
+	guardMapExposed    = "exposed"
 	guardMapFlows4     = "flows4"
 	guardMapFlows6     = "flows6"
 	guardMapFragments  = "fragments"
@@ -29,6 +30,7 @@ const (
 	guardMapLoads      = "loads"
 	guardMapLocal      = "local"
 	guardMapMissRate   = "miss_rate"
+	guardMapOwnAddrs   = "own_addrs"
 	guardMapPacket     = "packet"
 	guardMapPeerAddrs  = "peer_addrs"
 	guardMapPeerHealth = "peer_health"
@@ -102,6 +104,7 @@ type guardMapSpecs struct {
 	Drops      *ebpf.MapSpec `ebpf:"drops"`
 	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
+	Exposed    *ebpf.MapSpec `ebpf:"exposed"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
 	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
@@ -109,6 +112,7 @@ type guardMapSpecs struct {
 	Loads      *ebpf.MapSpec `ebpf:"loads"`
 	Local      *ebpf.MapSpec `ebpf:"local"`
 	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
@@ -156,6 +160,7 @@ type guardMaps struct {
 	Drops      *ebpf.Map `ebpf:"drops"`
 	Endpoints  *ebpf.Map `ebpf:"endpoints"`
 	Events     *ebpf.Map `ebpf:"events"`
+	Exposed    *ebpf.Map `ebpf:"exposed"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
 	Flows6     *ebpf.Map `ebpf:"flows6"`
 	Fragments  *ebpf.Map `ebpf:"fragments"`
@@ -163,6 +168,7 @@ type guardMaps struct {
 	Loads      *ebpf.Map `ebpf:"loads"`
 	Local      *ebpf.Map `ebpf:"local"`
 	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
@@ -186,6 +192,7 @@ func (m *guardMaps) Close() error {
 		m.Drops,
 		m.Endpoints,
 		m.Events,
+		m.Exposed,
 		m.Flows4,
 		m.Flows6,
 		m.Fragments,
@@ -193,6 +200,7 @@ func (m *guardMaps) Close() error {
 		m.Loads,
 		m.Local,
 		m.MissRate,
+		m.OwnAddrs,
 		m.Packet,
 		m.PeerAddrs,
 		m.PeerHealth,

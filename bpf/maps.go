@@ -34,6 +34,8 @@ type Maps struct {
 	Flows6     Table[mapsOakKey, mapsOakCt6]              `ebpf:"flows6"`
 	Rings      Table[uint32, []mapsOakKey]                `ebpf:"rings"`
 	RingAt     Table[uint32, []uint32]                    `ebpf:"ring_at"`
+	Exposed    Table[Port, Exposed]                       `ebpf:"exposed"`
+	OwnAddrs   Table[Addr, uint32]                        `ebpf:"own_addrs"`
 	Fragments  Table[mapsOakFragmentKey, mapsOakFragment] `ebpf:"fragments"`
 	Pending    Table[Addr, Pending]                       `ebpf:"pending"`
 	MissRate   Table[uint32, uint64]                      `ebpf:"miss_rate"`

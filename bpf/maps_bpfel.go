@@ -157,6 +157,14 @@ const (
 	mapsOakEndpointFlagsOAK_ENDPOINT_HOST mapsOakEndpointFlags = 1
 )
 
+type mapsOakExposed struct {
+	_       structs.HostLayout
+	Ifindex uint32
+	Uplink  uint32
+	Port    uint16
+	Pad     uint16
+}
+
 type mapsOakFragment struct {
 	_       structs.HostLayout
 	Sport   uint16
@@ -214,6 +222,8 @@ const (
 	mapsOakLimitsOAK_MAX_FLOWS4               mapsOakLimits = 524288
 	mapsOakLimitsOAK_MAX_FLOWS6               mapsOakLimits = 262144
 	mapsOakLimitsOAK_RING                     mapsOakLimits = 4096
+	mapsOakLimitsOAK_MAX_EXPOSED              mapsOakLimits = 16384
+	mapsOakLimitsOAK_MAX_OWN                  mapsOakLimits = 256
 	mapsOakLimitsOAK_MAX_FRAGMENTS            mapsOakLimits = 4096
 	mapsOakLimitsOAK_HELLO_MAX                mapsOakLimits = 256
 )
@@ -312,6 +322,13 @@ const (
 	mapsOakPolicyOAK_POLICY_INSTANCE      mapsOakPolicy = 4
 )
 
+type mapsOakPort struct {
+	_     structs.HostLayout
+	Port  uint16
+	Proto uint8
+	Pad   uint8
+}
+
 type mapsOakPrefix struct {
 	_    structs.HostLayout
 	Addr mapsOakAddr
@@ -355,7 +372,9 @@ const (
 	mapsOakStatOAK_STAT_REINJECTED     mapsOakStat = 5
 	mapsOakStatOAK_STAT_HELLO          mapsOakStat = 6
 	mapsOakStatOAK_STAT_TO_STACK       mapsOakStat = 7
-	mapsOakStatOAK_STAT_MAX            mapsOakStat = 8
+	mapsOakStatOAK_STAT_FROM_OUTSIDE   mapsOakStat = 8
+	mapsOakStatOAK_STAT_TO_OUTSIDE     mapsOakStat = 9
+	mapsOakStatOAK_STAT_MAX            mapsOakStat = 10
 )
 
 type mapsOakTcpSeen uint32
@@ -409,6 +428,7 @@ const (
 	mapsMapDrops                = "drops"
 	mapsMapEndpoints            = "endpoints"
 	mapsMapEvents               = "events"
+	mapsMapExposed              = "exposed"
 	mapsMapFlows4               = "flows4"
 	mapsMapFlows6               = "flows6"
 	mapsMapFragments            = "fragments"
@@ -416,6 +436,7 @@ const (
 	mapsMapLoads                = "loads"
 	mapsMapLocal                = "local"
 	mapsMapMissRate             = "miss_rate"
+	mapsMapOwnAddrs             = "own_addrs"
 	mapsMapPacket               = "packet"
 	mapsMapPeerAddrs            = "peer_addrs"
 	mapsMapPeerHealth           = "peer_health"
@@ -495,6 +516,7 @@ type mapsMapSpecs struct {
 	Drops      *ebpf.MapSpec `ebpf:"drops"`
 	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
+	Exposed    *ebpf.MapSpec `ebpf:"exposed"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
 	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
@@ -502,6 +524,7 @@ type mapsMapSpecs struct {
 	Loads      *ebpf.MapSpec `ebpf:"loads"`
 	Local      *ebpf.MapSpec `ebpf:"local"`
 	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
@@ -559,6 +582,7 @@ type mapsMaps struct {
 	Drops      *ebpf.Map `ebpf:"drops"`
 	Endpoints  *ebpf.Map `ebpf:"endpoints"`
 	Events     *ebpf.Map `ebpf:"events"`
+	Exposed    *ebpf.Map `ebpf:"exposed"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
 	Flows6     *ebpf.Map `ebpf:"flows6"`
 	Fragments  *ebpf.Map `ebpf:"fragments"`
@@ -566,6 +590,7 @@ type mapsMaps struct {
 	Loads      *ebpf.Map `ebpf:"loads"`
 	Local      *ebpf.Map `ebpf:"local"`
 	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
@@ -589,6 +614,7 @@ func (m *mapsMaps) Close() error {
 		m.Drops,
 		m.Endpoints,
 		m.Events,
+		m.Exposed,
 		m.Flows4,
 		m.Flows6,
 		m.Fragments,
@@ -596,6 +622,7 @@ func (m *mapsMaps) Close() error {
 		m.Loads,
 		m.Local,
 		m.MissRate,
+		m.OwnAddrs,
 		m.Packet,
 		m.PeerAddrs,
 		m.PeerHealth,

@@ -17,9 +17,12 @@ type (
 	Peer      = mapsOakPeer
 	PeerStats = mapsOakPeerStats
 	// PeerAddr is where packets of a peer come from: address and port, port 0 for any.
-	PeerAddr    = mapsOakPeerAddr
-	PeerHealth  = mapsOakPeerHealth
-	Source      = mapsOakSource
+	PeerAddr   = mapsOakPeerAddr
+	PeerHealth = mapsOakPeerHealth
+	Source     = mapsOakSource
+	// Port is one of the worker's own addresses'.
+	Port        = mapsOakPort
+	Exposed     = mapsOakExposed
 	VIP         = mapsOakVip
 	Service     = mapsOakService
 	Backend     = mapsOakBackend

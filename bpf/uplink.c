@@ -2,10 +2,11 @@
 //go:build ignore
 
 /*
- * The uplink. Ingress: the tunnel's packets, of which none is ever left to the kernel, and nothing else of the overlay. Egress:
- * no overlay address leaves unencapsulated.
+ * The uplink. Ingress: the tunnel's packets, of which none is ever left to the kernel, nothing else of the overlay, and flows to
+ * exposed ports. Egress: no overlay address leaves unencapsulated.
  */
 #include "include/ingress.h"
+#include "include/outside.h"
 #include "include/rate.h"
 
 /* Hello packets a second that NetManager gets to see of one peer, and of all strangers together, of whom each new peer is one. A
@@ -174,7 +175,7 @@ static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config 
 	}
 	if (oak_is_overlay(cfg, &src, OAK_V4) || oak_is_overlay(cfg, &dst, OAK_V4))
 		return oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK);
-	return TC_ACT_UNSPEC;
+	return oak_outside4(skb);
 }
 
 /* Extension headers before UDP reach the kernel's device, which drops what it gets. */
@@ -204,7 +205,7 @@ static __always_inline int oak_uplink6(struct __sk_buff *skb, struct oak_config 
 	}
 	if (oak_is_overlay(cfg, &src, OAK_V6) || oak_is_overlay(cfg, &dst, OAK_V6))
 		return oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK);
-	return TC_ACT_UNSPEC;
+	return oak_outside6(skb);
 }
 
 SEC("tc")

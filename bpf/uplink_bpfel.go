@@ -22,6 +22,7 @@ const (
 	uplinkMapDrops         = "drops"
 	uplinkMapEndpoints     = "endpoints"
 	uplinkMapEvents        = "events"
+	uplinkMapExposed       = "exposed"
 	uplinkMapFlows4        = "flows4"
 	uplinkMapFlows6        = "flows6"
 	uplinkMapFragments     = "fragments"
@@ -29,6 +30,7 @@ const (
 	uplinkMapLoads         = "loads"
 	uplinkMapLocal         = "local"
 	uplinkMapMissRate      = "miss_rate"
+	uplinkMapOwnAddrs      = "own_addrs"
 	uplinkMapPacket        = "packet"
 	uplinkMapPeerAddrs     = "peer_addrs"
 	uplinkMapPeerHealth    = "peer_health"
@@ -103,6 +105,7 @@ type uplinkMapSpecs struct {
 	Drops      *ebpf.MapSpec `ebpf:"drops"`
 	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
+	Exposed    *ebpf.MapSpec `ebpf:"exposed"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
 	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
@@ -110,6 +113,7 @@ type uplinkMapSpecs struct {
 	Loads      *ebpf.MapSpec `ebpf:"loads"`
 	Local      *ebpf.MapSpec `ebpf:"local"`
 	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
@@ -158,6 +162,7 @@ type uplinkMaps struct {
 	Drops      *ebpf.Map `ebpf:"drops"`
 	Endpoints  *ebpf.Map `ebpf:"endpoints"`
 	Events     *ebpf.Map `ebpf:"events"`
+	Exposed    *ebpf.Map `ebpf:"exposed"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
 	Flows6     *ebpf.Map `ebpf:"flows6"`
 	Fragments  *ebpf.Map `ebpf:"fragments"`
@@ -165,6 +170,7 @@ type uplinkMaps struct {
 	Loads      *ebpf.Map `ebpf:"loads"`
 	Local      *ebpf.Map `ebpf:"local"`
 	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
@@ -188,6 +194,7 @@ func (m *uplinkMaps) Close() error {
 		m.Drops,
 		m.Endpoints,
 		m.Events,
+		m.Exposed,
 		m.Flows4,
 		m.Flows6,
 		m.Fragments,
@@ -195,6 +202,7 @@ func (m *uplinkMaps) Close() error {
 		m.Loads,
 		m.Local,
 		m.MissRate,
+		m.OwnAddrs,
 		m.Packet,
 		m.PeerAddrs,
 		m.PeerHealth,

@@ -82,6 +82,10 @@ static __always_inline int oak_send(struct __sk_buff *skb, struct oak_pkt *p, vo
 	oak_ct_account(skb, p, c, family == OAK_V4 ? &((struct oak_ct4 *)e)->last_ack : &((struct oak_ct6 *)e)->last_ack, family);
 	if (peer)
 		return oak_encap(skb, peer, to, tag, p, family);
+	if (flags & OAK_CT_OUT) {
+		oak_stat(skb, OAK_STAT_TO_OUTSIDE);
+		return bpf_redirect_neigh(to, 0, 0, 0);
+	}
 	oak_stat(skb, OAK_STAT_TO_LOCAL);
 	if (flags & OAK_CT_PLAIN)
 		return oak_plain(skb, to);

@@ -56,6 +56,9 @@ OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_key, struct oak_ct6, OAK_MAX_FLOWS6, OAK_L
 /* P: the openers' keys of flows that must not stay for good, OAK_RING of each enum oak_ring; and where each goes on. */
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_key, OAK_RING * OAK_RINGS, 0) rings SEC(".maps");
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u32, OAK_RINGS, 0) ring_at SEC(".maps");
+/* M: exposed ports, and the addresses that they are exposed on. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_port, struct oak_exposed, OAK_MAX_EXPOSED, OAK_LAZY) exposed SEC(".maps");
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, __u32, OAK_MAX_OWN, OAK_LAZY) own_addrs SEC(".maps");
 /* P: ports of datagrams in pieces. */
 OAK_MAP(BPF_MAP_TYPE_LRU_HASH, struct oak_fragment_key, struct oak_fragment, OAK_MAX_FRAGMENTS, 0) fragments SEC(".maps");
 /* P, M settles: service addresses whose first packets are held. */

@@ -325,8 +325,8 @@ __attribute__((noinline)) int oak_parse_quoted(struct __sk_buff *skb, struct oak
 		proto = ip.nexthdr;
 		at += sizeof(ip);
 	}
-	/* Who complains is who the packet was for: there is no router inside the overlay. */
-	if (!oak_addr_eq(&from, &p->key.src))
+	/* Who complains is who the packet was for: there is no router inside the overlay, but many are outside. */
+	if (p->where != OAK_FROM_OUTSIDE && !oak_addr_eq(&from, &p->key.src))
 		return OAK_DROP_NO_FLOW;
 	if (bpf_skb_load_bytes(skb, at, &head, sizeof(head)))
 		return OAK_DROP_MALFORMED;

@@ -158,11 +158,17 @@ __attribute__((noinline)) int oak_rewrite_quoted(struct __sk_buff *skb, struct o
 			return OAK_DROP_REWRITE_FAILED;
 		is_echo = p->key.zone >> 24 == IPPROTO_ICMP;
 	} else {
-		/* Of the addresses each appears twice, outside and quoted, and both count. */
+		/* Of the addresses each appears twice, outside and quoted, and both count. Outside, a router's may stand for the source. */
 		__u32 was = oak_sum_addr(&p->key.src, &p->key.dst), is = oak_sum_addr(&to->src, &to->dst);
+		struct oak_addr from;
 
 		diff = oak_fold((__u64)(__u32)~was + is);
-		if (bpf_l4_csum_replace(skb, check, 0, diff, BPF_F_PSEUDO_HDR) || bpf_l4_csum_replace(skb, check, 0, diff, BPF_F_PSEUDO_HDR))
+		if (bpf_l4_csum_replace(skb, check, 0, diff, BPF_F_PSEUDO_HDR) ||
+		    bpf_skb_load_bytes(skb, p->l3 + offsetof(struct ipv6hdr, saddr), &from, sizeof(from)))
+			return OAK_DROP_REWRITE_FAILED;
+		was = oak_sum_addr(&from, &p->key.dst);
+		diff = oak_fold((__u64)(__u32)~was + is);
+		if (bpf_l4_csum_replace(skb, check, 0, diff, BPF_F_PSEUDO_HDR))
 			return OAK_DROP_REWRITE_FAILED;
 		if (bpf_skb_store_bytes(skb, p->l3 + offsetof(struct ipv6hdr, saddr), &to->src, sizeof(to->src), 0) ||
 		    bpf_skb_store_bytes(skb, p->l3 + offsetof(struct ipv6hdr, daddr), &to->dst, sizeof(to->dst), 0) ||

@@ -6,34 +6,11 @@
 #include "answer.h"
 #include "conntrack.h"
 #include "count.h"
+#include "exposed.h"
 #include "forward.h"
+#include "opening.h"
 #include "policy.h"
 #include "upcall.h"
-
-#define OAK_PORT_TRIES 32
-
-/* oak_reply_key finds a key under which the answers can be told from those of other flows: the caller's own port, or another one
- * if the same socket already talks to that instance under another address of it. Returns a drop reason, or 0. */
-static __always_inline int oak_reply_key(struct oak_scratch *s)
-{
-	__u16 port = bpf_ntohs(s->fwd_key.sport);
-
-	for (int i = 0; i < OAK_PORT_TRIES; i++) {
-		if (oak_ct_reply_free())
-			return 0;
-		/* Into the dynamic range of RFC 6335, away from what the socket's owner chose. */
-		port = 49152 | ((port + bpf_get_prandom_u32()) & 0x3fff);
-		s->rev_key.dport = bpf_htons(port);
-	}
-	return OAK_DROP_PORT_EXHAUSTED;
-}
-
-static __always_inline void oak_tag(__u8 *to, __u32 tag)
-{
-	to[0] = tag >> 16;
-	to[1] = tag >> 8;
-	to[2] = tag;
-}
 
 /* oak_open_local makes the entries of a flow that a container of this worker opens. Returns a drop reason, or 0. Not static: the verifier walks
  * through its loop once, not for every way that leads here, which is most of the time that a start of NetManager takes. */
@@ -122,6 +99,10 @@ __attribute__((noinline)) int oak_open_flow(struct __sk_buff *skb, struct oak_pk
 		return oak_dropped(skb, OAK_DROP_NO_ENDPOINT);
 	dst = p->key.dst;
 	vip = bpf_map_lookup_elem(&vips, &dst);
+	if (!vip && bpf_map_lookup_elem(&own_addrs, &dst)) {
+		reason = oak_open_exposed(p);
+		return reason ? oak_dropped(skb, reason) : OAK_OPENED;
+	}
 	if (reinjected) {
 		if (!vip)
 			return oak_answer(skb, p, OAK_DROP_UNRESOLVED);

@@ -24,6 +24,8 @@ enum oak_limits {
 	OAK_MAX_FLOWS4 = 524288,    /* entries, two a flow; allocated as needed */
 	OAK_MAX_FLOWS6 = 262144,
 	OAK_RING = 4096,            /* flows a processor that have not begun yet, and that have ended: power of two */
+	OAK_MAX_EXPOSED = 16384,
+	OAK_MAX_OWN = 256,          /* addresses of the uplink */
 	OAK_MAX_FRAGMENTS = 4096,   /* datagrams under way in pieces; LRU */
 	OAK_HELLO_MAX = 256,
 };
@@ -168,6 +170,21 @@ struct oak_backend {
 struct oak_load {
 	__u32 active; /* flows of this worker to it */
 	__u32 load;   /* as reported, 0 to 1000 */
+};
+
+/* A port of the worker's own addresses. */
+struct oak_port {
+	__u16 port;
+	__u8 proto;
+	__u8 pad;
+};
+
+/* The local instance behind an exposed port. */
+struct oak_exposed {
+	__u32 ifindex; /* of the endpoint */
+	__u32 uplink;  /* interface that callers outside are behind */
+	__be16 port;   /* inside the container */
+	__u16 pad;
 };
 
 /* Rings of keys, by processor: a flow that enters one takes the place of that which entered it longest ago. */
@@ -351,7 +368,9 @@ enum oak_stat {
 	OAK_STAT_REINJECTED = 5,
 	OAK_STAT_HELLO = 6,
 	OAK_STAT_TO_STACK = 7, /* out of containers, not for the overlay */
-	OAK_STAT_MAX = 8,
+	OAK_STAT_FROM_OUTSIDE = 8, /* of flows to exposed ports, on the uplink */
+	OAK_STAT_TO_OUTSIDE = 9,   /* their answers */
+	OAK_STAT_MAX = 10,
 };
 
 /* Why a packet was dropped. Names are cut from these: OAK_DROP_SPOOFED_SOURCE is "spoofed_source". */

@@ -19,7 +19,7 @@ func (a *Agent) openExposed() error {
 	var err error
 	a.exposed, err = expose.Open(expose.Config{
 		StateFile: a.state.path(portsFile), Endpoints: a.endpoints.List, Own: a.ownAddresses, Blocked: a.blockedPorts,
-		Programs: []expose.Programs{hostRules{&a.firewall}}, Log: a.log,
+		Programs: []expose.Programs{expose.Kernel{Maps: a.dp.Maps(), Uplink: a.uplinkIndex}, hostRules{&a.firewall}}, Log: a.log,
 	})
 	if err != nil {
 		return fmt.Errorf("open the table of exposed ports: %w", err)
@@ -49,6 +49,13 @@ func (a *Agent) ownAddresses() []netip.Addr {
 		}
 	}
 	return list
+}
+
+func (a *Agent) uplinkIndex() int {
+	if u := a.uplink.Load(); u != nil {
+		return u.Index
+	}
+	return 0
 }
 
 // blockedPorts are this worker's own, whether or not anything listens on them now.

@@ -28,7 +28,8 @@ func (h *host) reservedPorts() (out string) {
 
 func TestExposedPortsFromAttachToDetach(t *testing.T) {
 	h, c := newHost(t), newCluster(t, workerID)
-	cable(t, h.ns, netnstest.New(t))
+	outsideNS := netnstest.New(t)
+	cable(t, h.ns, outsideNS)
 	c.serve(h)
 	c.publish(wire.TopicNetNode, c.node(subnet), true)
 	h.start()
@@ -64,6 +65,7 @@ func TestExposedPortsFromAttachToDetach(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = l.Close() }()
 	require.Equal(t, "192.0.2.1", exchange(t, h.within, l, "192.0.2.1:8080"), "the host itself reaches it at its own address")
+	require.Equal(t, "192.0.2.2", exchange(t, func(f func()) { within(t, outsideNS, f) }, l, "192.0.2.1:8080"))
 
 	other := attachRequest(1, path)
 	other.Ports = want.Ports
@@ -79,6 +81,8 @@ func TestExposedPortsFromAttachToDetach(t *testing.T) {
 	require.NoError(t, err, "the service's descriptor has changed")
 	require.Equal(t, "8080-8081", h.reservedPorts())
 	exchange(t, h.within, l, "192.0.2.1:8081")
+	outside := func(f func()) { within(t, outsideNS, f) }
+	require.Equal(t, "192.0.2.2", exchange(t, outside, l, "192.0.2.1:8081"), "the outside keeps its address")
 
 	gone := strings.NewReplacer("{id}", serviceID, "{number}", "0").Replace(wire.PathLocalEndpoint)
 	_, err = h.ask(http.MethodDelete, gone+"?generation="+want.Generation.String(), nil, nil)
