@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -21,10 +22,16 @@ func TestHello(t *testing.T) {
 	client := deploy(t, s, "client", 1)[0]
 	placed := deploy(t, s, "server", servers)
 	t.Run("InstancesAreSpread", func(t *testing.T) { spread(t, client, placed) })
-	t.Run("FirstDatagramsArriveInOrder", func(t *testing.T) { datagrams(t, s) })
-	t.Run("RoundRobin", func(t *testing.T) { roundRobin(t, s) })
-	t.Run("InstanceAddresses", func(t *testing.T) { instanceAddresses(t, s) })
-	t.Run("Ping", func(t *testing.T) { ping(t, s) })
+	application(t, s, "fresh.json")
+	for _, f := range []family{ipv4, ipv6} {
+		t.Run(f.name, func(t *testing.T) {
+			t.Run("FirstDatagramsArriveInOrder", func(t *testing.T) { datagrams(t, s, f) })
+			t.Run("RoundRobin", func(t *testing.T) { roundRobin(t, s, f) })
+			t.Run("InstanceAddresses", func(t *testing.T) { instanceAddresses(t, s, f) })
+			t.Run("Ping", func(t *testing.T) { ping(t, s, f) })
+			t.Run("HostProcesses", func(t *testing.T) { hostProcesses(t, s, f) })
+		})
+	}
 	t.Run("RefusedDescriptors", func(t *testing.T) { refused(t, s) })
 	t.Run("DeletedBehindTheBack", func(t *testing.T) { behindTheBack(t, s) })
 	t.Run("Cuts", func(t *testing.T) { cuts(t, s) })
@@ -45,9 +52,8 @@ func spread(t *testing.T, client scene.Container, placed []scene.Container) {
 
 // datagrams: fifty in a row to a service that the worker has never seen are all held until it is known, then sent in order;
 // to a service on the client's own worker and to one on another.
-func datagrams(t *testing.T, s *scene.Scene) {
-	application(t, s, "fresh.json")
-	for _, name := range []string{"fresh1", "fresh2"} {
+func datagrams(t *testing.T, s *scene.Scene, f family) {
+	for _, name := range f.fresh {
 		deploy(t, s, name, 1)
 		v, err := s.Service(t.Context(), name)
 		if err != nil {
@@ -55,7 +61,7 @@ func datagrams(t *testing.T, s *scene.Scene) {
 		}
 		const n = 50
 		var r hello.BurstReport
-		call(t.Context(), t, s, &r, "udp-burst", v.RoundRobin+":80", "-n", fmt.Sprint(n))
+		call(t.Context(), t, s, &r, "udp-burst", net.JoinHostPort(f.service(v), "80"), "-n", fmt.Sprint(n))
 		if r.Sent != n || r.Received != n || r.Misplaced != 0 || len(r.Instances) != 1 {
 			t.Errorf("%s: %+v, want %d datagrams at one instance, in order", name, r, n)
 		}
@@ -63,7 +69,7 @@ func datagrams(t *testing.T, s *scene.Scene) {
 }
 
 // roundRobin: a static set shares new connections evenly, and sees who calls.
-func roundRobin(t *testing.T, s *scene.Scene) {
+func roundRobin(t *testing.T, s *scene.Scene, f family) {
 	v, err := s.Service(t.Context(), "server")
 	if err != nil {
 		t.Fatal(err)
@@ -72,10 +78,10 @@ func roundRobin(t *testing.T, s *scene.Scene) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settle(t, s, v.RoundRobin, servers)
+	settle(t, s, f.service(v), servers)
 	const n, each = 300, 300 / servers
 	var r hello.GetReport
-	call(t.Context(), t, s, &r, "get", "http://"+v.RoundRobin+"/", "-n", fmt.Sprint(n))
+	call(t.Context(), t, s, &r, "get", scene.URL(f.service(v)), "-n", fmt.Sprint(n))
 	if r.Failed != 0 || len(r.Instances) != servers {
 		t.Fatalf("%d of %d failed (%v); answers by instance: %v", r.Failed, n, r.Errors, r.Instances)
 	}
@@ -84,7 +90,7 @@ func roundRobin(t *testing.T, s *scene.Scene) {
 			t.Errorf("%s has answered %d of %d, want %d ± 1", name, got, n, each)
 		}
 	}
-	ip := self.Instances[0].InstanceIP
+	ip := f.instance(self.Instances[0])
 	if r.Peers[ip] != n {
 		t.Errorf("servers have seen %v, want the client's Instance IP %s in all", r.Peers, ip)
 	}
@@ -103,33 +109,33 @@ func settle(t *testing.T, s *scene.Scene, address string, n int) {
 }
 
 // instanceAddresses: an Instance IP always means that one instance.
-func instanceAddresses(t *testing.T, s *scene.Scene) {
+func instanceAddresses(t *testing.T, s *scene.Scene, f family) {
 	v, err := s.Service(t.Context(), "server")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range v.Instances {
 		var r hello.GetReport
-		call(t.Context(), t, s, &r, "get", "http://"+i.InstanceIP+"/", "-n", "5")
+		call(t.Context(), t, s, &r, "get", scene.URL(f.instance(i)), "-n", "5")
 		for name, n := range r.Instances {
 			if n != 5 || !strings.HasSuffix(name, fmt.Sprintf(".instance.%d", i.Number)) {
-				t.Errorf("instance %d at %s: answers by instance %v", i.Number, i.InstanceIP, r.Instances)
+				t.Errorf("instance %d at %s: answers by instance %v", i.Number, f.instance(i), r.Instances)
 			}
 		}
 		if r.Failed != 0 {
-			t.Errorf("instance %d at %s: %d of 5 failed: %v", i.Number, i.InstanceIP, r.Failed, r.Errors)
+			t.Errorf("instance %d at %s: %d of 5 failed: %v", i.Number, f.instance(i), r.Failed, r.Errors)
 		}
 	}
 }
 
 // ping: the service address answers echo requests.
-func ping(t *testing.T, s *scene.Scene) {
+func ping(t *testing.T, s *scene.Scene, f family) {
 	v, err := s.Service(t.Context(), "server")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var r hello.PingReport
-	call(t.Context(), t, s, &r, "ping", v.RoundRobin, "-n", "6")
+	call(t.Context(), t, s, &r, "ping", f.service(v), "-n", "6")
 	if r.Received != 6 {
 		t.Errorf("%d of 6 echoes came back", r.Received)
 	}

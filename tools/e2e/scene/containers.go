@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -59,6 +61,21 @@ func (s *Scene) Client(ctx context.Context) (Container, error) {
 		return Container{}, fmt.Errorf("find the client's container: there are %d", len(all))
 	}
 	return all[0], nil
+}
+
+// URL is where hello-server answers at an address.
+func URL(address string) string { return "http://" + net.JoinHostPort(address, "80") + "/" }
+
+// CallHost runs hello-client with the given arguments as a process of a host and reads its report.
+func (s *Scene) CallHost(ctx context.Context, host string, report any, args ...string) error {
+	out, err := s.Testbed.Run(ctx, host, append([]string{filepath.Join(s.bin, "images", ImageClient, ImageClient)}, args...)...)
+	if err != nil {
+		return fmt.Errorf("call from host %s: %w", host, err)
+	}
+	if err := json.Unmarshal(out, report); err != nil {
+		return fmt.Errorf("read the report of %q: %w: %q", args, err, out)
+	}
+	return nil
 }
 
 // Call runs hello-client with the given arguments inside a container and reads its report.
