@@ -44,7 +44,7 @@ type Flow struct {
 	Tag uint32
 	// Backend was chosen by this worker; 0 where another chose.
 	Backend uint32
-	// Created and LastSeen are of CLOCK_MONOTONIC, with the precision of a second and a millisecond.
+	// Created and LastSeen are of CLOCK_MONOTONIC, with the precision of about a second and a millisecond.
 	Created, LastSeen time.Duration
 	// LastAck is the last acknowledgement of TCP in network order.
 	LastAck        uint32
@@ -90,18 +90,24 @@ func (f Flow) common() mapsOakCt {
 	return mapsOakCt{
 		Packets: f.Packets, Bytes: f.Bytes, Flags: f.Flags, Generation: f.Generation, To: f.To,
 		Tag: [3]uint8{uint8(f.Tag >> 16), uint8(f.Tag >> 8), uint8(f.Tag)}, Seen: f.Seen, Backend: f.Backend,
-		Created: uint32(f.Created / time.Second), LastSeen: uint32(f.LastSeen / time.Millisecond),
+		Created: uint32(f.Created >> createdShift), LastSeen: uint32(f.LastSeen >> seenShift),
 	}
 }
 
-// flowOf is the inverse. The kernel's milliseconds wrap every seven weeks: what they mean follows from now.
+// The units of a flow's times, in powers of two of nanoseconds.
+const (
+	createdShift = int(mapsOakCtClockOAK_CREATED_SHIFT)
+	seenShift    = int(mapsOakCtClockOAK_SEEN_SHIFT)
+)
+
+// flowOf is the inverse. What the kernel notes of the last packet wraps every seven weeks: what it means follows from now.
 func flowOf(c mapsOakCt, now time.Duration) Flow {
-	ago := int32(uint32(now/time.Millisecond) - c.LastSeen)
+	ago := int32(uint32(now>>seenShift) - c.LastSeen)
 	return Flow{
 		Packets: c.Packets, Bytes: c.Bytes, Flags: c.Flags, Generation: c.Generation, To: c.To,
 		Tag:  uint32(c.Tag[0])<<16 | uint32(c.Tag[1])<<8 | uint32(c.Tag[2]),
-		Seen: c.Seen, Backend: c.Backend, Created: time.Duration(c.Created) * time.Second,
-		LastSeen: now - time.Duration(max(ago, 0))*time.Millisecond,
+		Seen: c.Seen, Backend: c.Backend, Created: time.Duration(c.Created) << createdShift,
+		LastSeen: now - time.Duration(max(ago, 0))<<seenShift,
 	}
 }
 

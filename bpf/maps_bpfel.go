@@ -81,6 +81,13 @@ type mapsOakCt6 struct {
 	C       mapsOakCt
 }
 
+type mapsOakCtClock uint32
+
+const (
+	mapsOakCtClockOAK_CREATED_SHIFT mapsOakCtClock = 30
+	mapsOakCtClockOAK_SEEN_SHIFT    mapsOakCtClock = 20
+)
+
 type mapsOakCtFlags uint32
 
 const (
@@ -164,6 +171,14 @@ type mapsOakExposed struct {
 	Port    uint16
 	Pad     uint16
 }
+
+type mapsOakFamily uint32
+
+const (
+	mapsOakFamilyOAK_V4       mapsOakFamily = 0
+	mapsOakFamilyOAK_V6       mapsOakFamily = 1
+	mapsOakFamilyOAK_FAMILIES mapsOakFamily = 2
+)
 
 type mapsOakFragment struct {
 	_       structs.HostLayout
@@ -290,6 +305,14 @@ type mapsOakPending struct {
 	Down     uint64
 }
 
+type mapsOakPiece uint32
+
+const (
+	mapsOakPieceOAK_WHOLE       mapsOakPiece = 0
+	mapsOakPieceOAK_FIRST_PIECE mapsOakPiece = 1
+	mapsOakPieceOAK_LATER_PIECE mapsOakPiece = 2
+)
+
 type mapsOakPkt struct {
 	_        structs.HostLayout
 	Key      mapsOakKey
@@ -334,6 +357,14 @@ type mapsOakPrefix struct {
 	Addr mapsOakAddr
 	Mask mapsOakAddr
 }
+
+type mapsOakRing uint32
+
+const (
+	mapsOakRingOAK_RING_NEW    mapsOakRing = 0
+	mapsOakRingOAK_RING_CLOSED mapsOakRing = 1
+	mapsOakRingOAK_RINGS       mapsOakRing = 2
+)
 
 type mapsOakScratch struct {
 	_        structs.HostLayout
@@ -450,13 +481,17 @@ const (
 	mapsMapSources              = "sources"
 	mapsMapStats                = "stats"
 	mapsMapVips                 = "vips"
+	mapsVarOakTypeCtClock       = "oak_type_ct_clock"
 	mapsVarOakTypeCtFlags       = "oak_type_ct_flags"
 	mapsVarOakTypeDrop          = "oak_type_drop"
 	mapsVarOakTypeEndpointFlags = "oak_type_endpoint_flags"
+	mapsVarOakTypeFamily        = "oak_type_family"
 	mapsVarOakTypeHello         = "oak_type_hello"
 	mapsVarOakTypeLimits        = "oak_type_limits"
 	mapsVarOakTypePeerState     = "oak_type_peer_state"
+	mapsVarOakTypePiece         = "oak_type_piece"
 	mapsVarOakTypePolicy        = "oak_type_policy"
+	mapsVarOakTypeRing          = "oak_type_ring"
 	mapsVarOakTypeStat          = "oak_type_stat"
 	mapsVarOakTypeTcpSeen       = "oak_type_tcp_seen"
 	mapsVarOakTypeWhere         = "oak_type_where"
@@ -544,13 +579,17 @@ type mapsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type mapsVariableSpecs struct {
+	OakTypeCtClock       *ebpf.VariableSpec `ebpf:"oak_type_ct_clock"`
 	OakTypeCtFlags       *ebpf.VariableSpec `ebpf:"oak_type_ct_flags"`
 	OakTypeDrop          *ebpf.VariableSpec `ebpf:"oak_type_drop"`
 	OakTypeEndpointFlags *ebpf.VariableSpec `ebpf:"oak_type_endpoint_flags"`
+	OakTypeFamily        *ebpf.VariableSpec `ebpf:"oak_type_family"`
 	OakTypeHello         *ebpf.VariableSpec `ebpf:"oak_type_hello"`
 	OakTypeLimits        *ebpf.VariableSpec `ebpf:"oak_type_limits"`
 	OakTypePeerState     *ebpf.VariableSpec `ebpf:"oak_type_peer_state"`
+	OakTypePiece         *ebpf.VariableSpec `ebpf:"oak_type_piece"`
 	OakTypePolicy        *ebpf.VariableSpec `ebpf:"oak_type_policy"`
+	OakTypeRing          *ebpf.VariableSpec `ebpf:"oak_type_ring"`
 	OakTypeStat          *ebpf.VariableSpec `ebpf:"oak_type_stat"`
 	OakTypeTcpSeen       *ebpf.VariableSpec `ebpf:"oak_type_tcp_seen"`
 	OakTypeWhere         *ebpf.VariableSpec `ebpf:"oak_type_where"`
@@ -643,13 +682,17 @@ func (m *mapsMaps) Close() error {
 //
 // It can be passed to loadMapsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type mapsVariables struct {
+	OakTypeCtClock       *ebpf.Variable `ebpf:"oak_type_ct_clock"`
 	OakTypeCtFlags       *ebpf.Variable `ebpf:"oak_type_ct_flags"`
 	OakTypeDrop          *ebpf.Variable `ebpf:"oak_type_drop"`
 	OakTypeEndpointFlags *ebpf.Variable `ebpf:"oak_type_endpoint_flags"`
+	OakTypeFamily        *ebpf.Variable `ebpf:"oak_type_family"`
 	OakTypeHello         *ebpf.Variable `ebpf:"oak_type_hello"`
 	OakTypeLimits        *ebpf.Variable `ebpf:"oak_type_limits"`
 	OakTypePeerState     *ebpf.Variable `ebpf:"oak_type_peer_state"`
+	OakTypePiece         *ebpf.Variable `ebpf:"oak_type_piece"`
 	OakTypePolicy        *ebpf.Variable `ebpf:"oak_type_policy"`
+	OakTypeRing          *ebpf.Variable `ebpf:"oak_type_ring"`
 	OakTypeStat          *ebpf.Variable `ebpf:"oak_type_stat"`
 	OakTypeTcpSeen       *ebpf.Variable `ebpf:"oak_type_tcp_seen"`
 	OakTypeWhere         *ebpf.Variable `ebpf:"oak_type_where"`

@@ -13,8 +13,6 @@
 #include "health.h"
 #include "parse.h"
 
-#define OAK_NS_PER_S 1000000000ULL
-
 /* oak_mirror makes the other direction's key from a direction's entry and zone. */
 static __always_inline void oak_mirror(struct oak_key *other, const struct oak_ct6 *e, __u32 zone)
 {
@@ -167,7 +165,7 @@ static __always_inline void oak_ct_account(struct __sk_buff *skb, struct oak_pkt
 {
 	__u32 segments = skb->gso_segs;
 
-	c->last_seen = bpf_ktime_get_coarse_ns() / OAK_NS_PER_MS;
+	c->last_seen = bpf_ktime_get_coarse_ns() >> OAK_SEEN_SHIFT;
 	c->packets += segments ? segments : 1;
 	c->bytes += skb->len;
 	if (p->quoted)
@@ -207,8 +205,8 @@ static __always_inline void oak_ct_stamp(struct oak_scratch *s)
 {
 	__u64 now = bpf_ktime_get_ns();
 
-	s->fwd.c.created = s->rev.c.created = now / OAK_NS_PER_S;
-	s->fwd.c.last_seen = s->rev.c.last_seen = now / OAK_NS_PER_MS;
+	s->fwd.c.created = s->rev.c.created = now >> OAK_CREATED_SHIFT;
+	s->fwd.c.last_seen = s->rev.c.last_seen = now >> OAK_SEEN_SHIFT;
 	s->fwd.last_ack = now / 1000; /* until the first acknowledgement: for the round trip of the handshake */
 }
 

@@ -246,6 +246,11 @@ enum oak_ct_flags {
 	OAK_CT_CLOSED = 1 << 9,  /* TCP has ended it */
 };
 
+enum oak_ct_clock {
+	OAK_CREATED_SHIFT = 30,
+	OAK_SEEN_SHIFT = 20,
+};
+
 enum oak_tcp_seen {
 	OAK_TCP_SYN = 1 << 0,
 	OAK_TCP_FIN = 1 << 1,
@@ -264,8 +269,8 @@ struct oak_ct {
 	__u8 tag[3];      /* network order */
 	__u8 seen;        /* enum oak_tcp_seen, of this direction */
 	__u32 backend;    /* chosen by this worker; 0 where another chose */
-	__u32 created;    /* seconds */
-	__u32 last_seen;  /* milliseconds */
+	__u32 created;    /* in 2^30 ns, a little over a second: what needs no division */
+	__u32 last_seen;  /* in 2^20 ns, a little over a millisecond */
 };
 
 struct oak_ct4 {
