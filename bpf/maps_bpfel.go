@@ -184,7 +184,9 @@ type mapsOakFragment struct {
 	_       structs.HostLayout
 	Sport   uint16
 	Dport   uint16
-	MayOpen uint32
+	MayOpen uint8
+	Proto   uint8
+	Pad     uint16
 }
 
 type mapsOakFragmentKey struct {

@@ -3,7 +3,6 @@
 package bpf
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -60,7 +59,11 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func newKernel(t testing.TB) *kernel {
+// newKernel makes the world, both families inside, IPv4 outside.
+func newKernel(t testing.TB) *kernel { return newKernelOf(t, pairing{}) }
+
+// newKernelOf makes the world with peers that are reached by the outer family of f.
+func newKernelOf(t testing.TB, f pairing) *kernel {
 	t.Helper()
 	p, m, err := Load("")
 	must(t, err)
@@ -68,14 +71,16 @@ func newKernel(t testing.TB) *kernel {
 	k := &kernel{t: t, progs: p, maps: m}
 	must(t, m.Config.Put(0, Config{
 		Services4: PrefixFrom(netip.MustParsePrefix("10.30.0.0/16")), Workers4: PrefixFrom(netip.MustParsePrefix("10.18.0.0/16")),
-		Gateway4: AddrFrom(gateway), UpcallIfindex: upcallIndex, TunnelPort: port, Mtu: 1444,
+		Services6: PrefixFrom(netip.MustParsePrefix("fd30::/16")), Workers6: PrefixFrom(netip.MustParsePrefix("fd18::/16")),
+		Gateway4: AddrFrom(gateway), Gateway6: AddrFrom(to6(gateway)), UpcallIfindex: upcallIndex, TunnelPort: port, Mtu: 1444,
 	}))
 	k.endpoint(loopback, client, clientInst, 0x1)
 	k.endpoint(otherLink, server, serverInst, serverTag)
-	must(t, m.Peers.Put(1, Peer{Outer: AddrFrom(peerOuter), Local: AddrFrom(selfOuter), Ifindex: loopback, Port: port, State: PeerUp}))
+	must(t, m.Peers.Put(1, Peer{Outer: AddrFrom(f.outside(peerOuter)), Local: AddrFrom(f.outside(selfOuter)), Family: uint16(f.outer),
+		Ifindex: loopback, Port: port, State: PeerUp}))
 	must(t, m.Peers.Put(2, Peer{State: PeerGreeting}))
-	must(t, m.PeerAddrs.Put(PeerAddr{Addr: AddrFrom(peerOuter)}, 1))
-	must(t, m.Sources.Put(AddrFrom(farClient), Source{Peer: 1, Generation: 1}))
+	must(t, m.PeerAddrs.Put(PeerAddr{Addr: AddrFrom(f.outside(peerOuter))}, 1))
+	k.source(farClient, 1)
 	k.backend(1, server, serverInst, Backend{Ifindex: otherLink, Tag: serverTag, Service: 1})
 	k.backend(2, farServer, farInst, Backend{Peer: 1, Tag: farTag, Service: 2})
 	k.backend(3, farServer, farInst, Backend{Peer: 2, Tag: farTag, Service: 5})
@@ -83,21 +88,36 @@ func newKernel(t testing.TB) *kernel {
 	k.service(2, vipRemote, 2)
 	k.service(4, vipEmpty)
 	k.service(5, vipUnmet, 3)
-	must(t, m.VIPs.Put(AddrFrom(vipRefused), VIP{Policy: PolicyNone}))
-	must(t, m.VIPs.Put(AddrFrom(farInst), VIP{Policy: PolicyInstance, Service: 2, Backend: 2}))
+	k.vip(vipRefused, VIP{Policy: PolicyNone})
+	k.vip(farInst, VIP{Policy: PolicyInstance, Service: 2, Backend: 2})
 	return k
+}
+
+// source, vip and the functions below write both families' entries.
+func (k *kernel) source(addr netip.Addr, peer uint32) {
+	for _, a := range both(addr) {
+		must(k.t, k.maps.Sources.Put(AddrFrom(a), Source{Peer: peer, Generation: 1}))
+	}
+}
+
+func (k *kernel) vip(addr netip.Addr, v VIP) {
+	for _, a := range both(addr) {
+		must(k.t, k.maps.VIPs.Put(AddrFrom(a), v))
+	}
 }
 
 func (k *kernel) endpoint(ifindex uint32, ns, inst netip.Addr, tag uint32) {
 	ep := Endpoint{Ifindex: ifindex, Tag: tag, Generation: 1}
-	ep.Ns[V4], ep.Inst[V4] = AddrFrom(ns), AddrFrom(inst)
+	for family, a := range both(ns) {
+		ep.Ns[family], ep.Inst[family] = AddrFrom(a), AddrFrom(both(inst)[family])
+		must(k.t, k.maps.Local.Put(AddrFrom(a), ifindex))
+	}
 	must(k.t, k.maps.Endpoints.Put(ifindex, ep))
-	must(k.t, k.maps.Local.Put(AddrFrom(ns), ifindex))
 }
 
 func (k *kernel) backend(index uint32, ns, inst netip.Addr, b Backend) {
 	b.Generation = 1
-	b.SetAddrs([2]netip.Addr{ns}, [2]netip.Addr{inst})
+	b.SetAddrs(both(ns), both(inst))
 	must(k.t, k.maps.Backends.Put(index, b))
 }
 
@@ -105,7 +125,7 @@ func (k *kernel) service(index uint32, vip netip.Addr, backends ...uint32) {
 	s := Service{Count: uint32(len(backends))}
 	copy(s.Backends[:], backends)
 	must(k.t, k.maps.Services.Put(index, s))
-	must(k.t, k.maps.VIPs.Put(AddrFrom(vip), VIP{Policy: PolicyRoundRobin, Service: index}))
+	k.vip(vip, VIP{Policy: PolicyRoundRobin, Service: index})
 }
 
 // beat makes NetManager seem alive.
@@ -138,115 +158,18 @@ func (k *kernel) drops() map[string]uint64 {
 	return got
 }
 
-// packet is an IPv4 packet as the tests speak of it.
-type packet struct {
-	src, dst     netip.Addr
-	proto        uint8
-	sport, dport uint16
-	flags        uint8 // TCP
-	icmp         uint8 // type
-	options      []byte
-	payload      string
-	noChecksum   bool // UDP
-	fragment     uint16
-}
-
-const (
-	flagFIN = 1
-	flagSYN = 2
-	flagRST = 4
-	flagACK = 16
-)
-
-func sum(b []byte, start uint32) uint32 {
-	for i := 0; i+1 < len(b); i += 2 {
-		start += uint32(binary.BigEndian.Uint16(b[i:]))
+// refuses gives a packet to a program and holds that it drops it for a reason, and for nothing else.
+func (k *kernel) refuses(what, reason string, ifindex uint32, prog *ebpf.Program, frame []byte) {
+	k.t.Helper()
+	before := k.drops()
+	verdict, _ := k.runFrom(ifindex, prog, frame)
+	got := k.drops()
+	for name, n := range before {
+		if got[name] -= n; got[name] == 0 {
+			delete(got, name)
+		}
 	}
-	if len(b)%2 == 1 {
-		start += uint32(b[len(b)-1]) << 8
-	}
-	return start
-}
-
-func fold(s uint32) uint16 {
-	for s > 0xffff {
-		s = s&0xffff + s>>16
-	}
-	return ^uint16(s)
-}
-
-// l4Checksum is where the transport's checksum lies within its header.
-var l4Checksum = map[uint8]int{unix.IPPROTO_TCP: 16, unix.IPPROTO_UDP: 6, unix.IPPROTO_ICMP: 2}
-
-func (p packet) transport() []byte {
-	switch p.proto {
-	case unix.IPPROTO_TCP:
-		h := make([]byte, 20)
-		h[12], h[13] = 5<<4, p.flags
-		binary.BigEndian.PutUint16(h[0:], p.sport)
-		binary.BigEndian.PutUint16(h[2:], p.dport)
-		return append(h, p.payload...)
-	case unix.IPPROTO_UDP:
-		h := make([]byte, 8)
-		binary.BigEndian.PutUint16(h[0:], p.sport)
-		binary.BigEndian.PutUint16(h[2:], p.dport)
-		binary.BigEndian.PutUint16(h[4:], uint16(8+len(p.payload)))
-		return append(h, p.payload...)
-	default:
-		h := make([]byte, 8)
-		h[0] = p.icmp
-		binary.BigEndian.PutUint16(h[4:], p.sport)
-		return append(h, p.payload...)
-	}
-}
-
-// ip returns the packet's bytes, checksums right.
-func (p packet) ip() []byte {
-	h := make([]byte, 20, 128)
-	h[0], h[8], h[9] = byte(0x40|(5+len(p.options)/4)), 64, p.proto
-	h = append(h, p.options...)
-	l4 := p.transport()
-	binary.BigEndian.PutUint16(h[2:], uint16(len(h)+len(l4)))
-	binary.BigEndian.PutUint16(h[6:], p.fragment)
-	copy(h[12:], p.src.AsSlice())
-	copy(h[16:], p.dst.AsSlice())
-	binary.BigEndian.PutUint16(h[10:], fold(sum(h, 0)))
-	if at, ok := l4Checksum[p.proto]; ok && !p.noChecksum {
-		binary.BigEndian.PutUint16(l4[at:], fold(sum(l4, pseudo(h, p.proto, len(l4)))))
-	}
-	return append(h, l4...)
-}
-
-// pseudo is the sum of the pseudo header, which ICMP has none of.
-func pseudo(ip []byte, proto uint8, length int) uint32 {
-	if proto == unix.IPPROTO_ICMP {
-		return 0
-	}
-	return sum(ip[12:20], uint32(proto)+uint32(length))
-}
-
-// frame puts an Ethernet header in front.
-func frame(ip []byte) []byte {
-	eth := []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0}
-	return append(eth, ip...)
-}
-
-func (p packet) frame() []byte { return frame(p.ip()) }
-
-// tunnelled wraps a packet as the peer would.
-func tunnelled(from netip.Addr, tag uint32, inner []byte) []byte {
-	body := append([]byte{0x0c, 0, 0, 1, byte(tag >> 16), byte(tag >> 8), byte(tag), 0}, inner...)
-	return packet{src: from, dst: selfOuter, proto: unix.IPPROTO_UDP, sport: 50000, dport: port, payload: string(body),
-		noChecksum: true}.frame()
-}
-
-// same holds a frame's IP part against what is wanted, byte by byte.
-func same(t testing.TB, got []byte, want packet) {
-	t.Helper()
-	if len(got) < 14 {
-		t.Fatalf("a frame of %d bytes came out", len(got))
-	}
-	if w := want.ip(); string(got[14:]) != string(w) {
-		t.Errorf("packet came out as\n% x\nwant\n% x", got[14:], w)
+	if verdict != verdictDrop || got[reason] != 1 || len(got) != 1 {
+		k.t.Errorf("%s: verdict %#x, drops %v; want a drop for %s alone", what, verdict, got, reason)
 	}
 }

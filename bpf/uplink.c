@@ -127,6 +127,9 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_add
 	/* Of a VLAN that only shares the cable. Tag 0 is a priority and no VLAN. */
 	if (skb->vlan_present && skb->vlan_tci & 0xfff)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
+	/* Peers at IPv4 addresses are known by the same form, which nobody has on the wire. */
+	if (outer == OAK_V6 && oak_addr_is4(src))
+		return oak_dropped(skb, OAK_DROP_UNKNOWN_PEER);
 	if (gpe.flags != OAK_GPE_FLAGS || gpe.reserved[0] || gpe.reserved[1] || gpe.zero)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
 	if (gpe.next == OAK_GPE_HELLO)

@@ -38,6 +38,16 @@ static __always_inline void oak_active(__u32 backend, int by)
 		__sync_fetch_and_add(&l->active, by);
 }
 
+/* oak_inactive takes a flow of which c is a direction out of its backend's count, if the backend's place still is that of who was chosen. */
+static __always_inline void oak_inactive(const struct oak_ct *c)
+{
+	__u32 index = c->backend;
+	struct oak_backend *b = index ? bpf_map_lookup_elem(&backends, &index) : 0;
+
+	if (b && b->slot == c->generation)
+		oak_active(index, -1);
+}
+
 /* oak_ct_ended reports whether the flow whose opener has this key has ended, whichever side has ended it: then the opener's SYN opens a new
  * one. */
 __attribute__((noinline)) int oak_ct_ended(struct oak_key *at)
@@ -74,7 +84,7 @@ __attribute__((noinline)) int oak_ct_forget(void)
 	if (!s || oak_load(OAK_FWD))
 		return 0;
 	if (!(s->fwd.c.flags & OAK_CT_CLOSED))
-		oak_active(s->fwd.c.backend, -1);
+		oak_inactive(&s->fwd.c);
 	oak_mirror(&s->rev_key, &s->fwd, s->fwd_key.zone);
 	if (!oak_load(OAK_REV)) {
 		oak_mirror(&mirror, &s->rev, s->rev_key.zone);
@@ -135,7 +145,7 @@ __attribute__((noinline)) int oak_ct_transition(struct oak_key *at, __u32 tcp)
 		seen = s->fwd.c.seen | s->rev.c.seen;
 		both = s->fwd.c.seen & s->rev.c.seen;
 		if (seen & OAK_TCP_RST || both & OAK_TCP_FIN) {
-			oak_active(s->fwd.c.backend | s->rev.c.backend, -1);
+			oak_inactive(flags & OAK_CT_REPLY ? &s->rev.c : &s->fwd.c);
 			oak_mark(OAK_FWD, OAK_CT_CLOSED);
 			oak_mark(OAK_REV, OAK_CT_CLOSED);
 			if (flags & OAK_CT_ESTABLISHED) {

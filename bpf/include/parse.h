@@ -103,6 +103,8 @@ static __always_inline void oak_pull(struct __sk_buff *skb, __u32 len)
 		bpf_skb_pull_data(skb, len < skb->len ? len : skb->len);
 }
 
+#include "piece.h"
+
 static __always_inline int oak_parse_ip4(struct __sk_buff *skb, __u32 off, struct oak_pkt *p)
 {
 	void *data = (void *)(long)skb->data;
@@ -147,11 +149,13 @@ __attribute__((noinline)) int oak_skip_extensions(struct __sk_buff *skb, struct 
 
 	if (!p)
 		return OAK_DROP_MALFORMED;
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i <= 4; i++) {
 		__u32 len = 8;
 
 		if (p->proto != 0 && p->proto != 60 && p->proto != 44)
 			return 0;
+		if (i == 4)
+			break;
 		if (bpf_skb_load_bytes(skb, p->l4, &h, sizeof(h)))
 			return OAK_DROP_MALFORMED;
 		if (p->proto == 44) {
@@ -233,6 +237,9 @@ static __always_inline int oak_parse_tcp(void *at, void *end, struct oak_pkt *p,
 
 	if ((void *)(tcp + 1) > end || p->l4_len < sizeof(*tcp) || tcp->doff < 5)
 		return OAK_DROP_MALFORMED;
+	/* Whoever answers it goes by the length of what follows. */
+	if (tcp->doff * 4 > p->l4_len)
+		return OAK_DROP_MALFORMED;
 	ports[0] = tcp->source;
 	ports[1] = tcp->dest;
 	p->ack = tcp->ack_seq;
@@ -288,7 +295,7 @@ static __always_inline int oak_icmp_is_error(__u8 type, const int family)
  * reason, or 0. */
 __attribute__((noinline)) int oak_parse_quoted(struct __sk_buff *skb, struct oak_pkt *p)
 {
-	struct oak_addr from;
+	struct oak_addr from, whom;
 	struct oak_icmp head;
 	__be16 ports[2];
 	__u32 at;
@@ -308,6 +315,7 @@ __attribute__((noinline)) int oak_parse_quoted(struct __sk_buff *skb, struct oak
 		if (ip.frag_off & bpf_htons(OAK_IP_OFFSET))
 			return OAK_DROP_FRAGMENT;
 		oak_addr_set4(&from, p->key4.src);
+		oak_addr_set4(&whom, p->key4.dst);
 		oak_addr_set4(&p->key.src, ip.daddr);
 		oak_addr_set4(&p->key.dst, ip.saddr);
 		proto = ip.protocol;
@@ -320,15 +328,18 @@ __attribute__((noinline)) int oak_parse_quoted(struct __sk_buff *skb, struct oak
 		if (ip.version != 6)
 			return OAK_DROP_MALFORMED;
 		from = p->key.src;
+		whom = p->key.dst;
 		__builtin_memcpy(&p->key.src, &ip.daddr, sizeof(p->key.src));
 		__builtin_memcpy(&p->key.dst, &ip.saddr, sizeof(p->key.dst));
 		proto = ip.nexthdr;
 		at += sizeof(ip);
 	}
-	/* Who complains is who the packet was for: there is no router inside the overlay, but many are outside. */
-	if (p->where != OAK_FROM_OUTSIDE && !oak_addr_eq(&from, &p->key.src))
+	/* Who complains is who the packet was for, and complains to who has sent it: there is no router inside the overlay, but many are
+	 * outside. */
+	if ((p->where != OAK_FROM_OUTSIDE && !oak_addr_eq(&from, &p->key.src)) || !oak_addr_eq(&whom, &p->key.dst))
 		return OAK_DROP_NO_FLOW;
-	if (bpf_skb_load_bytes(skb, at, &head, sizeof(head)))
+	/* What lies behind the packet's end, in the frame's padding, is not in its checksum. */
+	if (at + sizeof(head) > p->l4 + p->l4_len || bpf_skb_load_bytes(skb, at, &head, sizeof(head)))
 		return OAK_DROP_MALFORMED;
 	p->quoted_l4 = at;
 	p->key.zone = oak_zone(proto, p->where);
@@ -368,40 +379,6 @@ static __always_inline int oak_parse_icmp(struct __sk_buff *skb, void *at, void 
 	if (family == OAK_V6 && ((icmp->type > OAK_ICMPV6_ECHOREPLY && icmp->type <= OAK_ICMPV6_ND_LAST) || icmp->type == OAK_ICMPV6_MLD2))
 		return OAK_DROP_NEIGHBOUR;
 	return OAK_DROP_PROTOCOL;
-}
-
-/* oak_piece notes the ports of a datagram's first piece, or finds them for a later one. Returns a drop reason, or 0. */
-__attribute__((noinline)) int oak_piece(struct oak_pkt *p)
-{
-	struct oak_fragment_key key = {};
-	struct oak_fragment *f, ports = {};
-
-	if (!p)
-		return OAK_DROP_FRAGMENT;
-	if (p->family == OAK_V4) {
-		oak_addr_set4(&key.src, p->key4.src);
-		oak_addr_set4(&key.dst, p->key4.dst);
-	} else {
-		key.src = p->key.src;
-		key.dst = p->key.dst;
-	}
-	key.id = p->id;
-	key.zone = oak_zone(p->proto, p->where);
-	if (p->piece == OAK_FIRST_PIECE) {
-		ports.sport = p->family == OAK_V4 ? p->key4.sport : p->key.sport;
-		ports.dport = p->family == OAK_V4 ? p->key4.dport : p->key.dport;
-		ports.may_open = p->may_open;
-		bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
-		return 0;
-	}
-	f = bpf_map_lookup_elem(&fragments, &key);
-	if (!f)
-		return OAK_DROP_FRAGMENT;
-	p->key.sport = p->key4.sport = f->sport;
-	p->key.dport = p->key4.dport = f->dport;
-	p->key.zone = p->key4.zone = key.zone;
-	p->may_open = f->may_open;
-	return 0;
 }
 
 /* oak_parse_l4 completes the key from the transport header of a packet that came from where. oak_parse_ip has been at off, which the

@@ -9,9 +9,13 @@
 /* A distance that was not measured counts more than any that was: as a round trip of at least this many microseconds. */
 #define OAK_UNMEASURED 0x40000000
 
-static __always_inline int oak_backend_usable(const struct oak_backend *b)
+/* oak_backend_usable reports whether flows of a family may go to an instance: it is there, has an address of that family, and can be
+ * reached. */
+static __always_inline int oak_backend_usable(const struct oak_backend *b, __u32 family)
 {
-	return b->generation && (!b->peer || oak_peer_usable(b->peer));
+	if (!b->generation || (family == OAK_V4 ? !b->ns4 : oak_addr_is_zero(&b->ns6)))
+		return 0;
+	return !b->peer || oak_peer_usable(b->peer);
 }
 
 /* oak_closeness is less the closer an instance is: on this worker, then by round trip, then by distance. */
@@ -39,6 +43,9 @@ static __always_inline __u32 oak_busyness(__u32 index)
 		return 0;
 	active = l->active;
 	load = l->load;
+	/* Processors that take the last flow away at the same time may count below 0. */
+	if ((__s32)active < 0)
+		active = 0;
 	if (active > 1000000)
 		active = 1000000;
 	if (load > 1000)
@@ -57,11 +64,11 @@ static __always_inline int oak_better(__u32 policy, __u32 cost, __u32 best)
 #define OAK_UNUSABLE 0xffffffff
 
 /* oak_cost is what speaks against an instance, OAK_UNUSABLE if it cannot be reached. Not static: verified once, not for each turn of a loop. */
-__attribute__((noinline)) __u32 oak_cost(__u32 index, __u32 policy)
+__attribute__((noinline)) __u32 oak_cost(__u32 index, __u32 policy, __u32 family)
 {
 	struct oak_backend *b = bpf_map_lookup_elem(&backends, &index);
 
-	if (!b || !oak_backend_usable(b))
+	if (!b || !oak_backend_usable(b, family))
 		return OAK_UNUSABLE;
 	if (policy == OAK_POLICY_CLOSEST)
 		return oak_closeness(b);
@@ -72,6 +79,7 @@ __attribute__((noinline)) __u32 oak_cost(__u32 index, __u32 policy)
 struct oak_choice {
 	struct oak_service *s;
 	__u32 policy;
+	__u32 family;
 	__u32 count;
 	__u32 start;
 	__u32 best;
@@ -89,7 +97,7 @@ static long oak_consider(__u32 i, struct oak_choice *c)
 	if (slot >= OAK_MAX_BACKENDS_PER_SERVICE)
 		return 1;
 	index = c->s->backends[slot];
-	cost = oak_cost(index, c->policy);
+	cost = oak_cost(index, c->policy, c->family);
 	if (cost == OAK_UNUSABLE) {
 		c->passed++;
 		return 0;
@@ -104,9 +112,9 @@ static long oak_consider(__u32 i, struct oak_choice *c)
 /* oak_choose picks one of a service's instances, or 0 if none can be reached. It looks at them in turn, each time from the next one on:
  * round robin takes the first that can be reached, the others the best of all, the first of equals. Not static: verified once, for any
  * service. */
-__attribute__((noinline)) __u32 oak_choose(__u32 service, __u32 policy)
+__attribute__((noinline)) __u32 oak_choose(__u32 service, __u32 policy, __u32 family)
 {
-	struct oak_choice c = {.s = bpf_map_lookup_elem(&services, &service), .policy = policy, .best = OAK_UNUSABLE};
+	struct oak_choice c = {.s = bpf_map_lookup_elem(&services, &service), .policy = policy, .family = family, .best = OAK_UNUSABLE};
 	__u32 *cursor = bpf_map_lookup_elem(&cursors, &service);
 
 	if (!c.s || !cursor)
@@ -116,13 +124,13 @@ __attribute__((noinline)) __u32 oak_choose(__u32 service, __u32 policy)
 		return 0;
 	c.start = __sync_fetch_and_add(cursor, 1) % c.count;
 	bpf_loop(c.count, oak_consider, &c, 0);
-	if (policy == OAK_POLICY_RR && c.passed && c.chosen)
-		__sync_fetch_and_add(cursor, c.passed); /* those passed over had their turn */
+	if (policy == OAK_POLICY_RR && c.chosen)
+		__sync_fetch_and_add(cursor, c.passed); /* those passed over had their turn; 0 too: the verifier would tell turns apart by it */
 	return c.chosen;
 }
 
 /* oak_pick chooses what an address stands for. Returns a drop reason, or 0. */
-static __always_inline int oak_pick(const struct oak_vip *vip, __u32 *index)
+static __always_inline int oak_pick(const struct oak_vip *vip, __u32 family, __u32 *index)
 {
 	if (vip->policy == OAK_POLICY_NONE)
 		return OAK_DROP_NO_SERVICE;
@@ -131,9 +139,9 @@ static __always_inline int oak_pick(const struct oak_vip *vip, __u32 *index)
 
 		*index = vip->backend;
 		b = bpf_map_lookup_elem(&backends, index);
-		return b && oak_backend_usable(b) ? 0 : OAK_DROP_NO_BACKEND;
+		return b && oak_backend_usable(b, family) ? 0 : OAK_DROP_NO_BACKEND;
 	}
-	*index = oak_choose(vip->service, vip->policy);
+	*index = oak_choose(vip->service, vip->policy, family);
 	return *index ? 0 : OAK_DROP_NO_BACKEND;
 }
 

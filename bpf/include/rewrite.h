@@ -59,6 +59,14 @@ static __always_inline int oak_rewrite6(struct __sk_buff *skb, const struct oak_
 	return 0;
 }
 
+/* oak_keep_complete takes back what a helper has done to the sum that a card has made over the whole packet (CHECKSUM_COMPLETE). It takes
+ * for granted that the IP header's checksum changes against the addresses; IPv6 has none, and there the transport's alone makes up for
+ * them. Of packets without such a sum it changes nothing. */
+static __always_inline void oak_keep_complete(struct __sk_buff *skb, __u32 diff)
+{
+	bpf_csum_update(skb, diff);
+}
+
 /* oak_rewrite_ports writes the ports and, of an echo, the identifier. */
 static __always_inline int oak_rewrite_ports(struct __sk_buff *skb, const struct oak_pkt *p, __u32 check, __u64 flags, __be16 sport,
 					     __be16 dport, __be16 new_sport, __be16 new_dport)
@@ -66,7 +74,8 @@ static __always_inline int oak_rewrite_ports(struct __sk_buff *skb, const struct
 	__be16 ports[2] = {new_sport, new_dport};
 
 	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP) {
-		__be16 from = sport == OAK_ICMP_PORT ? dport : sport, to = sport == OAK_ICMP_PORT ? new_dport : new_sport;
+		/* The identifier is what changes: the other side's constant does not, and may equal it. */
+		__be16 from = sport != new_sport ? sport : dport, to = sport != new_sport ? new_sport : new_dport;
 
 		if (bpf_l4_csum_replace(skb, check, from, to, 2) ||
 		    bpf_skb_store_bytes(skb, p->l4 + offsetof(struct oak_icmp, id), &to, sizeof(to), 0))
@@ -109,6 +118,8 @@ static __always_inline int oak_rewrite(struct __sk_buff *skb, struct oak_pkt *p,
 	/* ICMP's checksum leaves the addresses out, ICMPv6's does not. */
 	if ((family == OAK_V6 || p->proto != IPPROTO_ICMP) && bpf_l4_csum_replace(skb, check, 0, diff, flags | BPF_F_PSEUDO_HDR))
 		return OAK_DROP_REWRITE_FAILED;
+	if (family == OAK_V6)
+		oak_keep_complete(skb, diff);
 	if (sport != new_sport || dport != new_dport)
 		return oak_rewrite_ports(skb, p, check, flags, sport, dport, new_sport, new_dport);
 	return 0;
@@ -166,10 +177,12 @@ __attribute__((noinline)) int oak_rewrite_quoted(struct __sk_buff *skb, struct o
 		if (bpf_l4_csum_replace(skb, check, 0, diff, BPF_F_PSEUDO_HDR) ||
 		    bpf_skb_load_bytes(skb, p->l3 + offsetof(struct ipv6hdr, saddr), &from, sizeof(from)))
 			return OAK_DROP_REWRITE_FAILED;
+		oak_keep_complete(skb, diff);
 		was = oak_sum_addr(&from, &p->key.dst);
 		diff = oak_fold((__u64)(__u32)~was + is);
 		if (bpf_l4_csum_replace(skb, check, 0, diff, BPF_F_PSEUDO_HDR))
 			return OAK_DROP_REWRITE_FAILED;
+		oak_keep_complete(skb, diff);
 		if (bpf_skb_store_bytes(skb, p->l3 + offsetof(struct ipv6hdr, saddr), &to->src, sizeof(to->src), 0) ||
 		    bpf_skb_store_bytes(skb, p->l3 + offsetof(struct ipv6hdr, daddr), &to->dst, sizeof(to->dst), 0) ||
 		    bpf_skb_store_bytes(skb, quoted + offsetof(struct ipv6hdr, saddr), &to->dst, sizeof(to->dst), 0) ||
@@ -180,7 +193,7 @@ __attribute__((noinline)) int oak_rewrite_quoted(struct __sk_buff *skb, struct o
 	if (ports[0] == old[0] && ports[1] == old[1])
 		return 0;
 	if (is_echo) {
-		__be16 from = old[0] == OAK_ICMP_PORT ? old[1] : old[0], id = old[0] == OAK_ICMP_PORT ? ports[1] : ports[0];
+		__be16 from = old[0] != ports[0] ? old[0] : old[1], id = old[0] != ports[0] ? ports[0] : ports[1];
 
 		if (bpf_l4_csum_replace(skb, check, from, id, 2) ||
 		    bpf_skb_store_bytes(skb, quoted_l4 + offsetof(struct oak_icmp, id), &id, sizeof(id), 0))

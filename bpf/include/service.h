@@ -109,7 +109,7 @@ __attribute__((noinline)) int oak_open_flow(struct __sk_buff *skb, struct oak_pk
 	} else if (!vip || !oak_pending_settled(&dst)) {
 		return oak_upcall(skb, &dst, 0, 0);
 	}
-	reason = oak_pick(vip, &index);
+	reason = oak_pick(vip, p->family, &index);
 	if (!reason)
 		reason = oak_open_local(p, ep, index, reinjected);
 	return reason ? oak_answer(skb, p, reason) : OAK_OPENED;

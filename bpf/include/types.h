@@ -336,7 +336,9 @@ struct oak_fragment_key {
 struct oak_fragment {
 	__be16 sport;
 	__be16 dport;
-	__u32 may_open;
+	__u8 may_open;
+	__u8 proto;
+	__u16 pad;
 };
 
 /* A service address whose first packets are held by NetManager. Key: struct oak_addr. */
