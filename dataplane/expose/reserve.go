@@ -151,3 +151,12 @@ func formatRanges(list []uint16) string {
 	}
 	return b.String()
 }
+
+// Release takes back every port that is reserved on a table's behalf.
+func Release(stateFile string) error {
+	r, err := openReservation(stateFile)
+	if err != nil {
+		return err
+	}
+	return r.set(ports{})
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/dataplane/agent"
@@ -40,11 +41,7 @@ func command() *cobra.Command {
 	environment().Adopt(root)
 	f := root.Flags()
 	c := &o.agent
-	f.StringVar(&c.Name, "name", cmdline.Hostname(), "name of the worker: of its folder of pins and its lock; unlike any other on this machine")
-	f.StringVar(&c.StateDir, "state-dir", "/var/lib/oakestra/netmanager", "folder of what outlives a restart and a reboot")
-	f.StringVar(&c.RunDir, "run-dir", "/run/oakestra", "folder of the lock and of the token of the local API's TCP form")
-	f.StringVar(&c.BPFFS, "bpffs", datapath.DefaultBPFFS, "mount point of the BPF file system")
-	f.StringVar(&c.Uplink, "uplink", "", "device towards other workers (default: the default route's, or the only one with an address)")
+	o.addPlaces(f)
 	f.Uint16Var(&c.TunnelPort, "tunnel-port", 0, fmt.Sprintf("UDP port of the overlay (default: what the cluster says, else %d)", agent.DefaultTunnelPort))
 	f.Uint16VarP(&c.Port, "port", "p", 0, "TCP port on loopback for the local API as well; the token to send is written to --run-dir (default: none)")
 	f.StringVar(&c.ResolvConf, "resolv-conf", dns.DefaultResolvConf, "file that names the worker's own resolvers, which other names than the overlay's are forwarded to")
@@ -52,8 +49,18 @@ func command() *cobra.Command {
 	p := root.PersistentFlags()
 	p.StringVar(&c.Socket, "socket", "/run/oakestra/netmanager.sock", "Unix socket of the local API")
 	o.log.AddFlags(p)
-	root.AddCommand(cmdline.VersionCommand(version), statusCommand(o))
+	root.AddCommand(cmdline.VersionCommand(version), statusCommand(o), uninstallCommand(o))
 	return root
+}
+
+// addPlaces adds the flags that say where a worker's things are.
+func (o *options) addPlaces(f *pflag.FlagSet) {
+	c := &o.agent
+	f.StringVar(&c.Name, "name", cmdline.Hostname(), "name of the worker: of its folder of pins and its lock; unlike any other on this machine")
+	f.StringVar(&c.StateDir, "state-dir", "/var/lib/oakestra/netmanager", "folder of what outlives a restart and a reboot")
+	f.StringVar(&c.RunDir, "run-dir", "/run/oakestra", "folder of the lock and of the token of the local API's TCP form")
+	f.StringVar(&c.BPFFS, "bpffs", datapath.DefaultBPFFS, "mount point of the BPF file system")
+	f.StringVar(&c.Uplink, "uplink", "", "device towards other workers (default: the default route's, or the only one with an address)")
 }
 
 func (o *options) run(cmd *cobra.Command) error {
