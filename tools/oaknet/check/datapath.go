@@ -126,7 +126,9 @@ func (f *Findings) endpoints(v View) {
 		return // said already
 	}
 	for _, e := range v.Endpoints {
-		if !e.Attached {
+		if !e.Attached && e.Host {
+			f.add(Failure, "host", fmt.Sprintf("its interface %d carries no program: processes of the host reach no service", e.Ifindex), "restart NetManager")
+		} else if !e.Attached {
 			f.add(Failure, fmt.Sprintf("endpoint %s.%d", e.ServiceID, e.Number),
 				fmt.Sprintf("its interface %d carries no program: the instance reaches nobody", e.Ifindex), "restart the instance, or else NetManager")
 		}

@@ -15,11 +15,16 @@ func (p *program) endpointCommand() *cobra.Command {
 	type row = inspect.Endpoint
 	return listing[row]{
 		name: "endpoint", short: "List the instances that are attached here",
-		long: `Lists the instances on this worker that are attached to the overlay.`,
+		long: `Lists the instances on this worker that are attached to the overlay, and the worker's own host, which calls services like them.`,
 		columns: []output.Column[row]{
 			{Name: "IFINDEX", Value: func(e row) string { return number(e.Ifindex) }},
 			{Name: "INTERFACE", Value: func(e row) string { return e.Interface }},
-			{Name: "SERVICE", Value: func(e row) string { return e.ServiceID }},
+			{Name: "SERVICE", Value: func(e row) string {
+				if e.Host {
+					return "(host)"
+				}
+				return e.ServiceID
+			}},
 			{Name: "NUMBER", Value: func(e row) string { return number(e.Number) }},
 			{Name: "GENERATION", Value: func(e row) string { return e.Generation }},
 			{Name: "NAMESPACE-IP", Value: func(e row) string { return addresses(e.NamespaceIP, e.NamespaceIPv6) }},

@@ -58,6 +58,9 @@ func known(t *testing.T) *world {
 	ep.Ns[bpf.V6], ep.Inst[bpf.V6] = addr("fc00::2"), addr("fdff::10")
 	ok(m.Endpoints.Put(uint32(oak1), ep))
 	ok(m.Local.Put(addr("10.18.0.2"), uint32(oak1)))
+	ok(m.Endpoints.Put(78, bpf.Endpoint{
+		Ns: addrs("10.18.0.1"), Inst: addrs("10.18.0.1"), Generation: 1, Ifindex: 78, Tag: 18, Flags: bpf.EndpointHost,
+	}))
 	ok(m.Endpoints.Put(77, bpf.Endpoint{Ns: addrs("10.18.0.3"), Inst: addrs("10.30.0.11"), Generation: gen(1, 2), Ifindex: 77, Tag: 17, Number: 4}))
 
 	ok(m.Backends.Put(1, backend("10.18.0.2", "10.30.0.10", bpf.Backend{Generation: gen(1, 0), Service: 1, Number: 0, Ifindex: uint32(oak1), Tag: 4660})))

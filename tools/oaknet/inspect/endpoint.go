@@ -24,6 +24,8 @@ type Endpoint struct {
 	// MAC is the address inside, HostMAC that of the host side.
 	MAC     string `json:"mac"`
 	HostMAC string `json:"host_mac"`
+	// Host says that it is no instance but the worker's own host, by which processes of the host call services.
+	Host bool `json:"host,omitempty"`
 	// Attached says that the interface carries the container program.
 	Attached bool `json:"attached"`
 }
@@ -39,7 +41,7 @@ func (r *Reader) Endpoints() ([]Endpoint, error) {
 		out = append(out, Endpoint{
 			Ifindex: ifindex, Interface: r.names[ifindex], ServiceID: bpf.FormatID(e.Service), Number: e.Number,
 			Generation: generation(e.Generation), InstanceAddresses: instanceAddresses(e.Ns, e.Inst), Tag: e.Tag,
-			MAC: mac(e.Mac), HostMAC: mac(e.HostMac), Attached: r.attached(ifindex),
+			MAC: mac(e.Mac), HostMAC: mac(e.HostMac), Attached: r.attached(ifindex), Host: e.Flags&bpf.EndpointHost != 0,
 		})
 	}
 	slices.SortFunc(out, func(a, b Endpoint) int { return cmp.Compare(a.Ifindex, b.Ifindex) })
