@@ -82,13 +82,19 @@ func (o *quickOptions) run(ctx context.Context) (err error) {
 	var rounds []session.Round
 	for n := 0; ; n++ {
 		r := session.Round{Part: part.Name, Number: n, Results: map[string]load.Result{}}
-		for _, slice := range part.Round(n) {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
+		err := trial.Untimed(func() error {
+			for _, slice := range part.Round(n) {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if r.Results[slice.Name()], err = stage.Measure(ctx, slice); err != nil {
+					return err
+				}
 			}
-			if r.Results[slice.Name()], err = stage.Measure(ctx, slice); err != nil {
-				return err
-			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		rounds = append(rounds, r)
 		if n+1 < leastQuick {

@@ -120,6 +120,26 @@ func (o *runOptions) run(ctx context.Context) error {
 	return nil
 }
 
+// measurable tries every slice, and keeps those that work.
+func (o *runOptions) measurable(ctx context.Context, p plan.Part, stage *trial.Stage, failed map[plan.Setup]error) (kept []plan.Slice, err error) {
+	return kept, trial.Untimed(func() error {
+		for _, slice := range p.Slices {
+			err := failed[slice.Variant.Setup]
+			if err == nil {
+				if err = stage.Probe(ctx, slice); err != nil {
+					o.say("%s: %v", p.Name, err)
+				}
+			}
+			if err != nil {
+				o.failed = append(o.failed, slice.Name())
+				continue
+			}
+			kept = append(kept, slice)
+		}
+		return nil
+	})
+}
+
 // key names what is measured: builds of one version differ as long as it is being worked on.
 func (o *runOptions) key(program string) (string, error) {
 	f, err := os.Open(program)
@@ -158,18 +178,9 @@ func (o *runOptions) part(ctx context.Context, p plan.Part, s *session.Session, 
 			o.say("%s: %v", p.Name, failed[setup])
 		}
 	}
-	p.Slices = slices.DeleteFunc(p.Slices, func(slice plan.Slice) bool {
-		err := failed[slice.Variant.Setup]
-		if err == nil {
-			if err = stage.Probe(ctx, slice); err != nil {
-				o.say("%s: %v", p.Name, err)
-			}
-		}
-		if err != nil {
-			o.failed = append(o.failed, slice.Name())
-		}
-		return err != nil
-	})
+	if p.Slices, err = o.measurable(ctx, p, stage, failed); err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -244,10 +255,19 @@ func (o *runOptions) round(ctx context.Context, p plan.Part, n int, s *session.S
 		return err
 	}
 	r := session.Round{Part: p.Name, Number: n, Results: map[string]load.Result{}}
-	for _, slice := range p.Round(n) {
+	err := trial.Untimed(func() error { return o.slices(ctx, p.Name, p.Round(n), stage, r) })
+	if err != nil {
+		return err
+	}
+	o.say("%s: round %d of %d took %.0f s", p.Name, n+1, p.Rounds, time.Since(start).Seconds())
+	return s.Add(r)
+}
+
+func (o *runOptions) slices(ctx context.Context, part string, slices []plan.Slice, stage *trial.Stage, r session.Round) error {
+	for _, slice := range slices {
 		result, err := stage.Measure(ctx, slice)
 		if err != nil && ctx.Err() == nil {
-			o.say("%s: %v: trying once more", p.Name, err)
+			o.say("%s: %v: trying once more", part, err)
 			result, err = stage.Measure(ctx, slice)
 		}
 		if ctx.Err() != nil {
@@ -258,8 +278,7 @@ func (o *runOptions) round(ctx context.Context, p plan.Part, n int, s *session.S
 		}
 		r.Results[slice.Name()] = result
 	}
-	o.say("%s: round %d of %d took %.0f s", p.Name, n+1, p.Rounds, time.Since(start).Seconds())
-	return s.Add(r)
+	return nil
 }
 
 // report prints the report of what there is, and writes it beside the rounds.

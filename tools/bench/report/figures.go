@@ -29,8 +29,9 @@ type Machine struct {
 	Kernel  string    `json:"kernel"`
 	CPU     string    `json:"cpu"`
 	CPUs    int       `json:"cpus"`
-	// Clock is the kernel's clock source, Mitigations what its command line says of them.
-	Clock string `json:"clock"`
+	// Clock is the kernel's clock source, Congestion TCP's congestion control.
+	Clock      string `json:"clock"`
+	Congestion string `json:"congestion"`
 	// Programs are versions of the tools that loaded the peers' rules.
 	Programs map[string]string `json:"programs"`
 	// Offloads are the features of an uplink that are on, as it comes and without offloads.

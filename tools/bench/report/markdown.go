@@ -35,7 +35,7 @@ func partsOf(f Figures) (out []string) {
 }
 
 func machine(b *strings.Builder, m Machine) {
-	fmt.Fprintf(b, "%s, %s, %d × %s, Linux %s, clock %s.\n", m.Version, m.At.UTC().Format("2006-01-02"), m.CPUs, m.CPU, m.Kernel, m.Clock)
+	fmt.Fprintf(b, "%s, %s, %d × %s, Linux %s, clock %s, TCP %s.\n", m.Version, m.At.UTC().Format("2006-01-02"), m.CPUs, m.CPU, m.Kernel, m.Clock, m.Congestion)
 	if len(m.Programs) > 0 {
 		fmt.Fprintf(b, "Peers' rules loaded by %s.\n", joinMap(m.Programs))
 	}

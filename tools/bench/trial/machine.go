@@ -22,8 +22,9 @@ import (
 func (s *Stage) Machine(version string) (report.Machine, error) {
 	m := report.Machine{
 		Version: version, At: time.Now().UTC(), CPUs: runtime.NumCPU(), CPU: cpuModel(), Kernel: firstLine("/proc/sys/kernel/osrelease"),
-		Clock:    firstLine("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-		Programs: map[string]string{}, MTUs: map[string]int{},
+		Clock:      firstLine("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+		Congestion: firstLine("/proc/sys/net/ipv4/tcp_congestion_control"),
+		Programs:   map[string]string{}, MTUs: map[string]int{},
 	}
 	for _, p := range []string{"nft", iptablesRestore} {
 		if out, err := exec.Command(p, "--version").Output(); err == nil {

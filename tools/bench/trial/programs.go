@@ -59,6 +59,35 @@ func (s *Stage) Programs(ctx context.Context, slice plan.Slice) (cost float64, o
 	return r.Cost(), out, nil
 }
 
+// ErrTimed is returned while the kernel takes the time of every run of every eBPF program: that costs more than some programs do.
+var ErrTimed = errors.New("the kernel is timing eBPF programs, which costs them up to a tenth of a microsecond a run: " +
+	"set kernel.bpf_stats_enabled to 0, and end what else asked for it")
+
+// timedRuns counts the runs of all programs that were timed so far. It stands still unless somebody has the kernel time them.
+func timedRuns() (total uint64, err error) {
+	all, err := programStats()
+	for _, p := range all {
+		total += p.runs
+	}
+	return total, err
+}
+
+// Untimed runs f and returns [ErrTimed] if programs were timed meanwhile, whatever they were.
+func Untimed(f func() error) error {
+	before, err := timedRuns()
+	if err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	after, err := timedRuns()
+	if err == nil && after > before {
+		err = ErrTimed
+	}
+	return err
+}
+
 type programStat struct {
 	name string
 	runs uint64
