@@ -30,6 +30,7 @@ const (
 	guardMapLoads      = "loads"
 	guardMapLocal      = "local"
 	guardMapMissRate   = "miss_rate"
+	guardMapNexthops   = "nexthops"
 	guardMapOwnAddrs   = "own_addrs"
 	guardMapPacket     = "packet"
 	guardMapPeerAddrs  = "peer_addrs"
@@ -112,6 +113,7 @@ type guardMapSpecs struct {
 	Loads      *ebpf.MapSpec `ebpf:"loads"`
 	Local      *ebpf.MapSpec `ebpf:"local"`
 	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	Nexthops   *ebpf.MapSpec `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
@@ -168,6 +170,7 @@ type guardMaps struct {
 	Loads      *ebpf.Map `ebpf:"loads"`
 	Local      *ebpf.Map `ebpf:"local"`
 	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	Nexthops   *ebpf.Map `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
@@ -200,6 +203,7 @@ func (m *guardMaps) Close() error {
 		m.Loads,
 		m.Local,
 		m.MissRate,
+		m.Nexthops,
 		m.OwnAddrs,
 		m.Packet,
 		m.PeerAddrs,

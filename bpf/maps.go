@@ -22,6 +22,7 @@ type Maps struct {
 	Local      Table[Addr, uint32]                        `ebpf:"local"`
 	Peers      Table[uint32, Peer]                        `ebpf:"peers"`
 	PeerAddrs  Table[PeerAddr, uint32]                    `ebpf:"peer_addrs"`
+	Nexthops   Table[uint32, []mapsOakNexthop]            `ebpf:"nexthops"`
 	PeerHealth Table[uint32, PeerHealth]                  `ebpf:"peer_health"`
 	PeerStats  Table[uint32, []PeerStats]                 `ebpf:"peer_stats"`
 	Sources    Table[Addr, Source]                        `ebpf:"sources"`

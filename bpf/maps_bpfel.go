@@ -251,6 +251,13 @@ type mapsOakLoad struct {
 	Load   uint32
 }
 
+type mapsOakNexthop struct {
+	_      structs.HostLayout
+	Family uint32
+	Addr   [4]uint32
+	Found  uint32
+}
+
 type mapsOakPeer struct {
 	_       structs.HostLayout
 	Outer   mapsOakAddr
@@ -469,6 +476,7 @@ const (
 	mapsMapLoads                = "loads"
 	mapsMapLocal                = "local"
 	mapsMapMissRate             = "miss_rate"
+	mapsMapNexthops             = "nexthops"
 	mapsMapOwnAddrs             = "own_addrs"
 	mapsMapPacket               = "packet"
 	mapsMapPeerAddrs            = "peer_addrs"
@@ -561,6 +569,7 @@ type mapsMapSpecs struct {
 	Loads      *ebpf.MapSpec `ebpf:"loads"`
 	Local      *ebpf.MapSpec `ebpf:"local"`
 	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	Nexthops   *ebpf.MapSpec `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
@@ -631,6 +640,7 @@ type mapsMaps struct {
 	Loads      *ebpf.Map `ebpf:"loads"`
 	Local      *ebpf.Map `ebpf:"local"`
 	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	Nexthops   *ebpf.Map `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
@@ -663,6 +673,7 @@ func (m *mapsMaps) Close() error {
 		m.Loads,
 		m.Local,
 		m.MissRate,
+		m.Nexthops,
 		m.OwnAddrs,
 		m.Packet,
 		m.PeerAddrs,

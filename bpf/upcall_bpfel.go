@@ -30,6 +30,7 @@ const (
 	upcallMapLoads         = "loads"
 	upcallMapLocal         = "local"
 	upcallMapMissRate      = "miss_rate"
+	upcallMapNexthops      = "nexthops"
 	upcallMapOwnAddrs      = "own_addrs"
 	upcallMapPacket        = "packet"
 	upcallMapPeerAddrs     = "peer_addrs"
@@ -111,6 +112,7 @@ type upcallMapSpecs struct {
 	Loads      *ebpf.MapSpec `ebpf:"loads"`
 	Local      *ebpf.MapSpec `ebpf:"local"`
 	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	Nexthops   *ebpf.MapSpec `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
@@ -168,6 +170,7 @@ type upcallMaps struct {
 	Loads      *ebpf.Map `ebpf:"loads"`
 	Local      *ebpf.Map `ebpf:"local"`
 	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	Nexthops   *ebpf.Map `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
@@ -200,6 +203,7 @@ func (m *upcallMaps) Close() error {
 		m.Loads,
 		m.Local,
 		m.MissRate,
+		m.Nexthops,
 		m.OwnAddrs,
 		m.Packet,
 		m.PeerAddrs,

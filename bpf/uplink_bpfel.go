@@ -30,6 +30,7 @@ const (
 	uplinkMapLoads         = "loads"
 	uplinkMapLocal         = "local"
 	uplinkMapMissRate      = "miss_rate"
+	uplinkMapNexthops      = "nexthops"
 	uplinkMapOwnAddrs      = "own_addrs"
 	uplinkMapPacket        = "packet"
 	uplinkMapPeerAddrs     = "peer_addrs"
@@ -113,6 +114,7 @@ type uplinkMapSpecs struct {
 	Loads      *ebpf.MapSpec `ebpf:"loads"`
 	Local      *ebpf.MapSpec `ebpf:"local"`
 	MissRate   *ebpf.MapSpec `ebpf:"miss_rate"`
+	Nexthops   *ebpf.MapSpec `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
@@ -170,6 +172,7 @@ type uplinkMaps struct {
 	Loads      *ebpf.Map `ebpf:"loads"`
 	Local      *ebpf.Map `ebpf:"local"`
 	MissRate   *ebpf.Map `ebpf:"miss_rate"`
+	Nexthops   *ebpf.Map `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
@@ -202,6 +205,7 @@ func (m *uplinkMaps) Close() error {
 		m.Loads,
 		m.Local,
 		m.MissRate,
+		m.Nexthops,
 		m.OwnAddrs,
 		m.Packet,
 		m.PeerAddrs,

@@ -6,6 +6,7 @@
 #define OAK_TUNNEL_H
 
 #include "count.h"
+#include "nexthop.h"
 #include "parse.h"
 #include "rewrite.h"
 
@@ -185,7 +186,7 @@ static __always_inline int oak_encap(struct __sk_buff *skb, const struct oak_pee
 		return oak_dropped(skb, reason);
 	oak_count_peer_tx(skb, index);
 	oak_stat(skb, OAK_STAT_TO_TUNNEL);
-	return bpf_redirect_neigh(ifindex, 0, 0, 0);
+	return oak_leave(skb, ifindex, index);
 }
 
 /* oak_protocol tells the kernel and the Ethernet header what family the packet has that was inside one of another family. */

@@ -103,6 +103,13 @@ struct oak_peer_addr {
 	__u16 pad;
 };
 
+/* Which neighbour the way to a peer leads to first. Kept by processor, and for a second. */
+struct oak_nexthop {
+	__u32 family;  /* AF_INET or AF_INET6; 0: none was found */
+	__u32 addr[4]; /* network order; with family as struct bpf_redir_neigh has it */
+	__u32 found;   /* in 2^20 ns */
+};
+
 /* How far and how alive a peer is. Key: as in peers. */
 struct oak_peer_health {
 	__u64 sampled; /* when rtt_us was measured last; 0: never */

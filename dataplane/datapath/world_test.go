@@ -16,6 +16,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
+	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
@@ -242,10 +243,18 @@ func configureBox(b *box, gateway netip.Addr, hostMAC net.HardwareAddr) error {
 	}); err != nil {
 		return err
 	}
-	return netlink.RouteAdd(&netlink.Route{
+	if err := netlink.RouteAdd(&netlink.Route{
 		LinkIndex: index, Gw: gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
 		Dst: ipNet(netip.PrefixFrom(gateway, 0).Masked()),
-	})
+	}); err != nil {
+		return err
+	}
+	h, err := netlink.NewHandle()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return device.AwaitLocal(h, b.nsIP)
 }
 
 // serve makes boxes the instances of a service with this address, as this worker sees it.

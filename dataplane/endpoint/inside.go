@@ -74,6 +74,11 @@ func (n namespace) settleInside(e *entry, inner netlink.Link, network Network) e
 			return errorsInside(err)
 		}
 	}
+	for _, ip := range network.addresses(e) {
+		if err := device.AwaitLocal(h, ip); err != nil {
+			return errorsInside(err)
+		}
+	}
 	return nil
 }
 
