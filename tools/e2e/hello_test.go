@@ -32,6 +32,7 @@ func TestHello(t *testing.T) {
 			t.Run("HostProcesses", func(t *testing.T) { hostProcesses(t, s, f) })
 		})
 	}
+	t.Run("ExposedPorts", func(t *testing.T) { exposed(t, s) })
 	t.Run("RefusedDescriptors", func(t *testing.T) { refused(t, s) })
 	t.Run("DeletedBehindTheBack", func(t *testing.T) { behindTheBack(t, s) })
 	t.Run("Cuts", func(t *testing.T) { cuts(t, s) })
