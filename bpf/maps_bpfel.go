@@ -141,7 +141,8 @@ const (
 	mapsOakDropOAK_DROP_TOO_BIG           mapsOakDrop = 32
 	mapsOakDropOAK_DROP_CONGESTED         mapsOakDrop = 33
 	mapsOakDropOAK_DROP_NEIGHBOUR         mapsOakDrop = 34
-	mapsOakDropOAK_DROP_MAX               mapsOakDrop = 35
+	mapsOakDropOAK_DROP_ECHO              mapsOakDrop = 35
+	mapsOakDropOAK_DROP_MAX               mapsOakDrop = 36
 )
 
 type mapsOakEndpoint struct {
@@ -162,6 +163,13 @@ type mapsOakEndpointFlags uint32
 
 const (
 	mapsOakEndpointFlagsOAK_ENDPOINT_HOST mapsOakEndpointFlags = 1
+)
+
+type mapsOakEvent uint32
+
+const (
+	mapsOakEventOAK_EVENT_HELLO mapsOakEvent = 1
+	mapsOakEventOAK_EVENT_STALE mapsOakEvent = 2
 )
 
 type mapsOakExposed struct {
@@ -199,6 +207,7 @@ type mapsOakFragmentKey struct {
 
 type mapsOakHello struct {
 	_       structs.HostLayout
+	Kind    uint32
 	Src     mapsOakAddr
 	Dst     mapsOakAddr
 	Sport   uint16
@@ -243,6 +252,8 @@ const (
 	mapsOakLimitsOAK_MAX_OWN                  mapsOakLimits = 256
 	mapsOakLimitsOAK_MAX_FRAGMENTS            mapsOakLimits = 4096
 	mapsOakLimitsOAK_HELLO_MAX                mapsOakLimits = 256
+	mapsOakLimitsOAK_SILENCE_MS               mapsOakLimits = 10000
+	mapsOakLimitsOAK_UNASKED_MS               mapsOakLimits = 5000
 )
 
 type mapsOakLoad struct {
@@ -283,6 +294,7 @@ type mapsOakPeerHealth struct {
 	Sampled uint64
 	Heard   uint64
 	Asked   uint64
+	Sent    uint64
 	Nonce   uint64
 	RttUs   uint32
 	VarUs   uint32
@@ -401,6 +413,14 @@ type mapsOakSource struct {
 	Pad        uint32
 }
 
+type mapsOakStale struct {
+	_    structs.HostLayout
+	Kind uint32
+	Peer uint32
+	Tag  uint32
+	Dst  mapsOakAddr
+}
+
 type mapsOakStat uint32
 
 const (
@@ -414,7 +434,8 @@ const (
 	mapsOakStatOAK_STAT_TO_STACK       mapsOakStat = 7
 	mapsOakStatOAK_STAT_FROM_OUTSIDE   mapsOakStat = 8
 	mapsOakStatOAK_STAT_TO_OUTSIDE     mapsOakStat = 9
-	mapsOakStatOAK_STAT_MAX            mapsOakStat = 10
+	mapsOakStatOAK_STAT_ECHO           mapsOakStat = 10
+	mapsOakStatOAK_STAT_MAX            mapsOakStat = 11
 )
 
 type mapsOakTcpSeen uint32
@@ -495,6 +516,7 @@ const (
 	mapsVarOakTypeCtFlags       = "oak_type_ct_flags"
 	mapsVarOakTypeDrop          = "oak_type_drop"
 	mapsVarOakTypeEndpointFlags = "oak_type_endpoint_flags"
+	mapsVarOakTypeEvent         = "oak_type_event"
 	mapsVarOakTypeFamily        = "oak_type_family"
 	mapsVarOakTypeHello         = "oak_type_hello"
 	mapsVarOakTypeLimits        = "oak_type_limits"
@@ -502,6 +524,7 @@ const (
 	mapsVarOakTypePiece         = "oak_type_piece"
 	mapsVarOakTypePolicy        = "oak_type_policy"
 	mapsVarOakTypeRing          = "oak_type_ring"
+	mapsVarOakTypeStale         = "oak_type_stale"
 	mapsVarOakTypeStat          = "oak_type_stat"
 	mapsVarOakTypeTcpSeen       = "oak_type_tcp_seen"
 	mapsVarOakTypeWhere         = "oak_type_where"
@@ -594,6 +617,7 @@ type mapsVariableSpecs struct {
 	OakTypeCtFlags       *ebpf.VariableSpec `ebpf:"oak_type_ct_flags"`
 	OakTypeDrop          *ebpf.VariableSpec `ebpf:"oak_type_drop"`
 	OakTypeEndpointFlags *ebpf.VariableSpec `ebpf:"oak_type_endpoint_flags"`
+	OakTypeEvent         *ebpf.VariableSpec `ebpf:"oak_type_event"`
 	OakTypeFamily        *ebpf.VariableSpec `ebpf:"oak_type_family"`
 	OakTypeHello         *ebpf.VariableSpec `ebpf:"oak_type_hello"`
 	OakTypeLimits        *ebpf.VariableSpec `ebpf:"oak_type_limits"`
@@ -601,6 +625,7 @@ type mapsVariableSpecs struct {
 	OakTypePiece         *ebpf.VariableSpec `ebpf:"oak_type_piece"`
 	OakTypePolicy        *ebpf.VariableSpec `ebpf:"oak_type_policy"`
 	OakTypeRing          *ebpf.VariableSpec `ebpf:"oak_type_ring"`
+	OakTypeStale         *ebpf.VariableSpec `ebpf:"oak_type_stale"`
 	OakTypeStat          *ebpf.VariableSpec `ebpf:"oak_type_stat"`
 	OakTypeTcpSeen       *ebpf.VariableSpec `ebpf:"oak_type_tcp_seen"`
 	OakTypeWhere         *ebpf.VariableSpec `ebpf:"oak_type_where"`
@@ -699,6 +724,7 @@ type mapsVariables struct {
 	OakTypeCtFlags       *ebpf.Variable `ebpf:"oak_type_ct_flags"`
 	OakTypeDrop          *ebpf.Variable `ebpf:"oak_type_drop"`
 	OakTypeEndpointFlags *ebpf.Variable `ebpf:"oak_type_endpoint_flags"`
+	OakTypeEvent         *ebpf.Variable `ebpf:"oak_type_event"`
 	OakTypeFamily        *ebpf.Variable `ebpf:"oak_type_family"`
 	OakTypeHello         *ebpf.Variable `ebpf:"oak_type_hello"`
 	OakTypeLimits        *ebpf.Variable `ebpf:"oak_type_limits"`
@@ -706,6 +732,7 @@ type mapsVariables struct {
 	OakTypePiece         *ebpf.Variable `ebpf:"oak_type_piece"`
 	OakTypePolicy        *ebpf.Variable `ebpf:"oak_type_policy"`
 	OakTypeRing          *ebpf.Variable `ebpf:"oak_type_ring"`
+	OakTypeStale         *ebpf.Variable `ebpf:"oak_type_stale"`
 	OakTypeStat          *ebpf.Variable `ebpf:"oak_type_stat"`
 	OakTypeTcpSeen       *ebpf.Variable `ebpf:"oak_type_tcp_seen"`
 	OakTypeWhere         *ebpf.Variable `ebpf:"oak_type_where"`

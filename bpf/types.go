@@ -29,6 +29,8 @@ type (
 	Pending     = mapsOakPending
 	BackendLoad = mapsOakLoad
 	Hello       = mapsOakHello
+	// StalePacket was sent by a peer to where nobody is.
+	StalePacket = mapsOakStale
 	Counter     = mapsOakCounter
 	Scratch     = mapsOakScratch
 )
@@ -62,6 +64,12 @@ func Overhead(outerIsIPv4 bool) int {
 	}
 	return 40 + 8 + 8
 }
+
+// Kinds of what the programs tell NetManager: the first four bytes of each record in events.
+const (
+	EventHello = uint32(mapsOakEventOAK_EVENT_HELLO)
+	EventStale = uint32(mapsOakEventOAK_EVENT_STALE)
+)
 
 // States of a peer.
 const (

@@ -5,7 +5,10 @@
  * The uplink. Ingress: the tunnel's packets, of which none is ever left to the kernel, nothing else of the overlay, and flows to
  * exposed ports. Egress: no overlay address leaves unencapsulated.
  */
+#include "include/echo.h"
+#include "include/events.h"
 #include "include/ingress.h"
+#include "include/notice.h"
 #include "include/outside.h"
 #include "include/rate.h"
 
@@ -53,6 +56,7 @@ __attribute__((noinline)) int oak_hello_up(struct __sk_buff *skb, struct oak_add
 		return oak_dropped(skb, OAK_DROP_HELLO_FULL);
 	/* Reserved memory is not cleared, and all of it reaches NetManager. */
 	__builtin_memset(h, 0, sizeof(*h));
+	h->kind = OAK_EVENT_HELLO;
 	h->src = *src;
 	h->dst = *dst;
 	h->sport = bpf_ntohs(sport);
@@ -97,8 +101,11 @@ static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 nu
 	}
 	if (!e && !reason)
 		reason = OAK_DROP_CONNTRACK_FULL;
-	if (reason)
+	if (reason) {
+		oak_widen(p, family);
+		oak_notice(reason, peer, &p->key.dst, number);
 		return oak_dropped(skb, reason);
+	}
 	oak_count_peer_rx(skb, peer);
 	oak_peer_heard(peer);
 	return oak_forward(skb, p, e, family);
@@ -137,6 +144,8 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_add
 	peer = oak_peer_at(src, sport);
 	if (!peer)
 		return oak_dropped(skb, OAK_DROP_UNKNOWN_PEER);
+	if (gpe.next == OAK_GPE_ECHO)
+		return outer == OAK_V4 ? oak_echo4(skb, peer) : oak_echo6(skb, peer);
 	if (gpe.next != OAK_GPE_IPV4 && gpe.next != OAK_GPE_IPV6)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
 	if (gpe.next == OAK_GPE_IPV4) {

@@ -147,7 +147,7 @@ func TestUplinkHandsHelloUp(t *testing.T) {
 		reader.SetDeadline(time.Now().Add(time.Second))
 		record, err := reader.Read()
 		must(t, err)
-		if got := string(record.RawSample[40 : 40+19]); got != "a hello of somebody" {
+		if got := string(record.RawSample[44 : 44+19]); got != "a hello of somebody" {
 			t.Errorf("NetManager gets %q", got)
 		}
 		if d := k.drops(); len(d) != 0 {
@@ -171,7 +171,7 @@ func TestHelloFlood(t *testing.T) {
 			if err != nil {
 				return
 			}
-			seen[record.RawSample[15]]++
+			seen[record.RawSample[4+15]]++
 		}
 	}
 	hellos := func(from netip.Addr, n int) {

@@ -6,8 +6,10 @@
 #include "maps.h"
 #include "rate.h"
 
-/* A peer that leaves echoes unanswered for this long is passed over. */
-#define OAK_SILENCE_NS (10000 * OAK_NS_PER_MS)
+#define OAK_SILENCE_NS (OAK_SILENCE_MS * OAK_NS_PER_MS)
+#define OAK_UNASKED_NS (OAK_UNASKED_MS * OAK_NS_PER_MS)
+/* A sample counts an eighth, as those of a handshake each do; one that has none before it for this long counts a half. */
+#define OAK_SPARSE_NS (2000 * OAK_NS_PER_MS)
 /* A sign of life is noted no more often, so that processors do not fight for the line. */
 #define OAK_HEARD_NS (100 * OAK_NS_PER_MS)
 
@@ -16,27 +18,31 @@ static __always_inline void oak_peer_heard(__u32 peer)
 	struct oak_peer_health *h = bpf_map_lookup_elem(&peer_health, &peer);
 	__u64 now = bpf_ktime_get_coarse_ns();
 
-	if (h && (h->asked || now - h->heard > OAK_HEARD_NS)) {
+	if (h && now - h->heard > OAK_HEARD_NS)
 		h->heard = now;
-		h->asked = 0;
-	}
 }
 
-/* oak_peer_usable reports whether new flows may go to a peer. */
+/* oak_peer_usable reports whether new flows may go to a peer. That it can be heard does not say that it hears us: a round trip does, which
+ * clears asked. Without NetManager nobody asks any more, and to be heard has to do. */
 static __always_inline int oak_peer_usable(__u32 index)
 {
 	struct oak_peer *peer = bpf_map_lookup_elem(&peers, &index);
 	struct oak_peer_health *h = bpf_map_lookup_elem(&peer_health, &index);
+	__u64 now;
 
 	if (!peer || !h || peer->state != OAK_PEER_UP)
 		return 0;
-	return !h->asked || (__s64)(bpf_ktime_get_coarse_ns() - h->asked) < (__s64)OAK_SILENCE_NS;
+	now = bpf_ktime_get_coarse_ns();
+	if (!h->asked || (__s64)(now - h->asked) < (__s64)OAK_SILENCE_NS)
+		return 1;
+	return (__s64)(now - h->sent) > (__s64)OAK_UNASKED_NS && h->heard > h->sent;
 }
 
 /* oak_rtt_sample takes a round trip to a peer into its smoothed value (RFC 6298, 2). */
 static __always_inline void oak_rtt_sample(__u32 peer, __u32 us)
 {
 	struct oak_peer_health *h = bpf_map_lookup_elem(&peer_health, &peer);
+	__u64 now = bpf_ktime_get_coarse_ns();
 	__u32 off;
 
 	if (!h)
@@ -47,9 +53,14 @@ static __always_inline void oak_rtt_sample(__u32 peer, __u32 us)
 	} else {
 		off = us > h->rtt_us ? us - h->rtt_us : h->rtt_us - us;
 		h->var_us = h->var_us - h->var_us / 4 + off / 4;
-		h->rtt_us = h->rtt_us - h->rtt_us / 8 + us / 8;
+		if ((__s64)(now - h->sampled) > (__s64)OAK_SPARSE_NS)
+			h->rtt_us = h->rtt_us / 2 + us / 2;
+		else
+			h->rtt_us = h->rtt_us - h->rtt_us / 8 + us / 8;
 	}
-	h->sampled = bpf_ktime_get_coarse_ns();
+	h->sampled = now;
+	h->heard = now;
+	h->asked = 0;
 }
 
 #endif

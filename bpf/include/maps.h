@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "peer.h"
 #include "types.h"
 
 #define OAK_MAP(map_type, key_t, value_t, entries, flags)                                                              \
@@ -32,8 +33,8 @@ OAK_MAP(BPF_MAP_TYPE_HASH, __u32, struct oak_endpoint, OAK_MAX_ENDPOINTS, OAK_LA
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_addr, __u32, OAK_MAX_ENDPOINTS * 2, OAK_LAZY) local SEC(".maps");
 /* M: other workers by index. */
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_peer, OAK_MAX_PEERS, 0) peers SEC(".maps");
-/* M: outer address and port → index in peers; only of peers that were met. */
-OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_peer_addr, __u32, OAK_MAX_PEERS, OAK_LAZY) peer_addrs SEC(".maps");
+/* M: outer address and port → index in peers; only of peers that were met, some of which have several. */
+OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_peer_addr, __u32, OAK_MAX_PEERS * 4, OAK_LAZY) peer_addrs SEC(".maps");
 /* P, M asks: round trips and signs of life, by index in peers. */
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_peer_health, OAK_MAX_PEERS, 0) peer_health SEC(".maps");
 /* P: the first neighbour on the way to each peer. */

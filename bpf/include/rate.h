@@ -11,6 +11,8 @@
  * none. */
 #define OAK_MISSES_OF_PEER 0x80000000
 #define OAK_HELLOS_OF_PEER 0xc0000000
+#define OAK_ECHOES_OF_PEER 0xd0000000
+#define OAK_NOTICES_OF_PEER 0xe0000000
 
 /* oak_allowed takes a token out of a bucket that gets so many a second, and holds no more. */
 static __always_inline int oak_allowed(__u32 who, __u32 per_second, __u64 now)

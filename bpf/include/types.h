@@ -28,6 +28,8 @@ enum oak_limits {
 	OAK_MAX_OWN = 256,          /* addresses of the uplink */
 	OAK_MAX_FRAGMENTS = 4096,   /* datagrams under way in pieces; LRU */
 	OAK_HELLO_MAX = 256,
+	OAK_SILENCE_MS = 10000, /* a peer that leaves echoes unanswered for this long is passed over */
+	OAK_UNASKED_MS = 5000,  /* NetManager repeats such an echo every second or so; if it does not for this long, it is away */
 };
 
 struct oak_addr {
@@ -74,64 +76,6 @@ struct oak_endpoint {
 	__u8 mac[6];      /* inside */
 	__u8 host_mac[6]; /* of the host side */
 	__u32 flags;      /* enum oak_endpoint_flags */
-};
-
-enum oak_peer_state {
-	OAK_PEER_FREE = 0,
-	OAK_PEER_GREETING = 1, /* known to the cluster, never met: not chosen */
-	OAK_PEER_UP = 2,
-	OAK_PEER_UNREACHABLE = 3, /* not chosen for new flows */
-};
-
-/* Another worker. Key: index; 0 is this worker itself and never used. */
-struct oak_peer {
-	struct oak_addr outer; /* learned by hello */
-	struct oak_addr local; /* our outer address towards it */
-	__u32 ifindex;         /* of the uplink towards it */
-	__u16 port;            /* of the peer's tunnel; 0: not located */
-	__u16 sport;           /* that our packets leave from; 0: the flow's hash decides */
-	__u16 mtu;             /* of what the tunnel carries: of the way to it, less the outer headers; 0: unknown, no limit */
-	__u16 family;          /* enum oak_family, of outer and local */
-	__u32 state;           /* enum oak_peer_state */
-	__u8 id[OAK_ID_LEN];
-};
-
-/* Where packets of a peer come from. Port 0: from any, which is so unless the peer is behind NAT. */
-struct oak_peer_addr {
-	struct oak_addr addr;
-	__u16 port;
-	__u16 pad;
-};
-
-/* Which neighbour the way to a peer leads to first. Kept by processor, and for a second. */
-struct oak_nexthop {
-	__u32 family;  /* AF_INET or AF_INET6; 0: none was found */
-	__u32 addr[4]; /* network order; with family as struct bpf_redir_neigh has it */
-	__u32 found;   /* in 2^20 ns */
-};
-
-/* How far and how alive a peer is. Key: as in peers. */
-struct oak_peer_health {
-	__u64 sampled; /* when rtt_us was measured last; 0: never */
-	__u64 heard;   /* the last packet that was accepted from it, within 100 ms */
-	__u64 asked;   /* the first echo request that has no answer yet; 0: none */
-	__u64 nonce;   /* of the last request */
-	__u32 rtt_us;  /* round trip, smoothed as RFC 6298 does */
-	__u32 var_us;
-};
-
-struct oak_peer_stats {
-	__u64 tx_packets;
-	__u64 tx_bytes;
-	__u64 rx_packets;
-	__u64 rx_bytes;
-};
-
-/* Where an Instance IP of another worker lives. Key: struct oak_addr. */
-struct oak_source {
-	__u64 generation;
-	__u32 peer;
-	__u32 pad;
 };
 
 enum oak_policy {
@@ -357,16 +301,6 @@ struct oak_pending {
 	__u64 down; /* packets that came back */
 };
 
-/* A hello packet on its way to NetManager, in events. */
-struct oak_hello {
-	struct oak_addr src;
-	struct oak_addr dst;
-	__u16 sport;
-	__u16 len; /* bytes of data used */
-	__u32 ifindex;
-	__u8 data[OAK_HELLO_MAX];
-};
-
 struct oak_counter {
 	__u64 packets;
 	__u64 bytes;
@@ -384,7 +318,8 @@ enum oak_stat {
 	OAK_STAT_TO_STACK = 7, /* out of containers, not for the overlay */
 	OAK_STAT_FROM_OUTSIDE = 8, /* of flows to exposed ports, on the uplink */
 	OAK_STAT_TO_OUTSIDE = 9,   /* their answers */
-	OAK_STAT_MAX = 10,
+	OAK_STAT_ECHO = 10,        /* requests answered, and answers taken */
+	OAK_STAT_MAX = 11,
 };
 
 /* Why a packet was dropped. Names are cut from these: OAK_DROP_SPOOFED_SOURCE is "spoofed_source". */
@@ -424,6 +359,7 @@ enum oak_drop {
 	OAK_DROP_TOO_BIG,          /* larger than the way to the peer carries */
 	OAK_DROP_CONGESTED,        /* tunnel: marked as congested on its way, and of a flow that cannot be told (RFC 6040) */
 	OAK_DROP_NEIGHBOUR,        /* out of a container: neighbour and router discovery, which has nobody to talk to */
+	OAK_DROP_ECHO,             /* an echo that nobody asked for, or too many */
 	OAK_DROP_MAX,
 };
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"time"
 )
 
 // DefaultTunnelPort is the overlay's UDP port unless configured otherwise; the reference system uses it too.
@@ -34,6 +35,8 @@ type Config struct {
 	Public Public
 	// ResolvConf is the file that names the worker's own resolvers; empty for the system's.
 	ResolvConf string
+	// EchoEvery is how often the ways to other workers are measured; 5 s if zero.
+	EchoEvery time.Duration
 	// Version is reported to NodeEngine.
 	Version string
 	Log     *slog.Logger

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/peer"
 	"github.com/oakestra/oakestra-ebpf/dataplane/routes"
 	"github.com/oakestra/oakestra-ebpf/dataplane/upcall"
@@ -44,7 +45,8 @@ func (a *Agent) startOverlay(ctx context.Context, workerID string, port uint16) 
 	o := &overlay{}
 	var err error
 	if o.peers, err = peer.New(peer.Config{
-		Maps: maps, WorkerID: workerID, Key: a.key, Start: a.epoch, Port: port, Uplink: a.uplinkNow, InUse: a.inUse, Log: a.log,
+		Maps: maps, WorkerID: workerID, Key: a.key, Start: a.epoch, Port: port, Uplink: a.uplinkNow, InUse: a.inUse,
+		EchoEvery: a.cfg.EchoEvery, Log: a.log,
 	}); err != nil {
 		return fmt.Errorf("start greeting workers: %w", err)
 	}
@@ -118,7 +120,9 @@ func (a *Agent) runOverlay(ctx context.Context, o *overlay) {
 	})
 	o.tasks.Go(func() { a.keep(ctx, "greet workers", o.peers.Run) })
 	o.tasks.Go(func() {
-		a.keep(ctx, "read hellos", func(ctx context.Context) error { return a.dp.Hellos(ctx, o.peers.HandleHello) })
+		a.keep(ctx, "read what the programs say", func(ctx context.Context) error {
+			return a.dp.Events(ctx, datapath.Receiver{Hello: o.peers.HandleHello, Stale: o.peers.HandleStale})
+		})
 	})
 	o.tasks.Go(func() {
 		a.every(ctx, expireEvery, "expire routes", func(context.Context) error { return o.routes.Expire(time.Now()) })

@@ -100,6 +100,12 @@ func cable(t *testing.T, a, b netns.NsHandle, families ...family) {
 		attrs.Name = "up"
 		require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "up", PeerNamespace: netlink.NsFd(int(b))}))
 	})
+	address(t, a, b, families...)
+}
+
+// address gives both ends of a cable their addresses, and sets them up.
+func address(t *testing.T, a, b netns.NsHandle, families ...family) {
+	t.Helper()
 	for i, ns := range []netns.NsHandle{a, b} {
 		within(t, ns, func() {
 			for _, name := range []string{"lo", "up"} {

@@ -63,10 +63,16 @@ func (g *Greeter) take(p *record, key bpf.PeerAddr) error {
 }
 
 // keyOf is the key in peer_addrs of where a peer was located; zero if it was not.
-func keyOf(p bpf.Peer) bpf.PeerAddr { return keyAt(p.Outer, p.Port) }
+func keyOf(p bpf.Peer) bpf.PeerAddr { return keyAt(p.Outer, p.Port, p.Sport != 0) }
 
-// keyAt is the key in peer_addrs of an address.
-func keyAt(addr bpf.Addr, _ uint16) bpf.PeerAddr { return bpf.PeerAddr{Addr: addr} }
+// keyAt is the key in peer_addrs of an address. Without a NAT in between packets come from any port, as the flow's hash says; with one
+// they come from that of the tunnel, whatever the NAT makes of it, and others may have the same address.
+func keyAt(addr bpf.Addr, port uint16, nat bool) bpf.PeerAddr {
+	if nat {
+		return bpf.PeerAddr{Addr: addr, Port: port}
+	}
+	return bpf.PeerAddr{Addr: addr}
+}
 
 // leaveFormer removes former addresses whose time has come, and those over the bound; all if now is zero.
 func (g *Greeter) leaveFormer(p *record, now time.Time) error {

@@ -87,7 +87,12 @@ func (g *Greeter) add(id [12]byte) (*record, error) {
 		return nil, err
 	}
 	p := &record{conversation: newConversation(id), index: index, wanted: true}
-	if err := g.write(p, bpf.Peer{Id: id, State: bpf.PeerGreeting}); err != nil {
+	// Its place may have been another's.
+	err = g.cfg.Maps.PeerHealth.Put(index, bpf.PeerHealth{})
+	if err == nil {
+		err = g.write(p, bpf.Peer{Id: id, State: bpf.PeerGreeting})
+	}
+	if err != nil {
 		delete(g.indices.used, index)
 		return nil, err
 	}

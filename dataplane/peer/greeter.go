@@ -3,6 +3,7 @@
 package peer
 
 import (
+	"cmp"
 	"crypto/ecdh"
 	"errors"
 	"fmt"
@@ -32,7 +33,9 @@ type Config struct {
 	// InUse counts what conntrack still needs, by peer index, Instance IP of a source and service address; it is asked only
 	// when a list lacks something. Nil: nothing is needed.
 	InUse func() (peers map[uint32]int, sources, vips map[bpf.Addr]int, err error)
-	Log   *slog.Logger
+	// EchoEvery is how old the last measured round trip to a peer may get until it is sent an echo; 5 s if zero.
+	EchoEvery time.Duration
+	Log       *slog.Logger
 }
 
 // maxOuter bounds the addresses that one peer is greeted at: those that it has in both families, and those that others see it at.
@@ -46,6 +49,7 @@ type Greeter struct {
 	socket sender
 	kick   chan struct{}
 	now    func() time.Time
+	mono   func() time.Duration // of the programs' clock
 
 	mu       sync.Mutex
 	held     wire.Stamp // of the list that was applied last
@@ -101,8 +105,9 @@ func New(cfg Config) (*Greeter, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.EchoEvery = cmp.Or(cfg.EchoEvery, echoEvery)
 	g := &Greeter{
-		cfg: cfg, log: cfg.Log, id: id, now: time.Now,
+		cfg: cfg, log: cfg.Log, id: id, now: time.Now, mono: monotonic,
 		kick:    make(chan struct{}, 1),
 		byID:    map[[12]byte]*record{},
 		indices: indices{used: map[uint32]bool{}, next: 1},

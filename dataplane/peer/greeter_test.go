@@ -28,11 +28,23 @@ var (
 	whereX = netip.MustParseAddrPort("192.0.2.66:50103")
 )
 
-// wireTap is a sender that keeps what is sent.
-type wireTap struct{ sent [][]byte }
+// wireTap is a sender that keeps what is sent: echo requests apart.
+type wireTap struct{ sent, echoes [][]byte }
 
-func (w *wireTap) send(p []byte, _ netip.Addr) error { w.sent = append(w.sent, p); return nil }
-func (w *wireTap) close() error                      { return nil }
+func (w *wireTap) send(p []byte, to netip.Addr) error {
+	header := ip6Len
+	if to.Is4() {
+		header = ip4Len
+	}
+	if p[header+udpLen+3] == 0xfd {
+		w.echoes = append(w.echoes, p)
+	} else {
+		w.sent = append(w.sent, p)
+	}
+	return nil
+}
+
+func (w *wireTap) close() error { return nil }
 
 // take returns what was sent since the last call.
 func (w *wireTap) take(t *testing.T) []hello.Hello {
@@ -89,6 +101,7 @@ func newSide(t *testing.T, maps *bpf.Maps, id string, key *ecdh.PrivateKey, star
 	s := &side{Greeter: g, tap: &wireTap{}, clock: time.Unix(1000, 0)}
 	g.socket = s.tap
 	g.now = func() time.Time { return s.clock }
+	g.mono = func() time.Duration { return time.Duration(s.clock.UnixNano()) }
 	g.lookAtUplink()
 	return s
 }

@@ -96,7 +96,7 @@ func (g *Greeter) confirm(p *record, h hello.Hello, e bpf.Hello, from netip.Addr
 	nat := !direct || h.Observed.Addr().IsValid() && h.Observed != own
 	if p.located() && p.address() != from {
 		if sameFamily := from.Addr().Is4() == p.address().Addr().Is4(); !sameFamily && !p.prefers(from, nat, h.Met) {
-			return g.confirmElsewhere(p, keyAt(bpf.AddrFrom(from.Addr()), from.Port()), from.Addr().Is4(), now)
+			return g.confirmElsewhere(p, keyAt(bpf.AddrFrom(from.Addr()), from.Port(), nat), from.Addr().Is4(), now)
 		} else if sameFamily && p.direct && h.Own == p.address() && now.Sub(p.confirmed) < addressKept {
 			return nil // it answers at two addresses, and this is not its first choice
 		}
@@ -112,6 +112,9 @@ func (g *Greeter) confirm(p *record, h hello.Hello, e bpf.Hello, from netip.Addr
 		Local: bpf.AddrFrom(own.Addr()), Ifindex: e.Ifindex,
 		Mtu: carries(smallerMTU(g.uplink.MTU, h.MTU), from.Addr()), Family: familyOf(from.Addr()),
 	}
+	if nat {
+		value.Sport = g.cfg.Port // where hellos come from: what is open in the NAT
+	}
 	before := p.kernel
 	if err := g.write(p, value); err != nil {
 		return err
@@ -126,6 +129,8 @@ func (g *Greeter) confirm(p *record, h hello.Hello, e bpf.Hello, from netip.Addr
 	}
 	if before.State != bpf.PeerUp || before.Outer != value.Outer || before.Port != value.Port {
 		g.log.Info("peer met", "peer", bpf.FormatID(p.id), "index", p.index, "address", from, "nat", p.nat, "mtu", value.Mtu)
+		p.nextEcho = time.Time{} // another way, another round trip
+		g.wake()
 	}
 	if before.State != bpf.PeerUp {
 		g.changed = append(g.changed, bpf.FormatID(p.id))

@@ -32,7 +32,7 @@ func recordOf(t *testing.T, s *side, id string) *record {
 // takesFrom reports whether s takes packets from an address, and as whose.
 func takesFrom(t *testing.T, s *side, a netip.AddrPort) uint32 {
 	t.Helper()
-	owner, _, err := s.cfg.Maps.PeerAddrs.Lookup(bpf.PeerAddr{Addr: bpf.AddrFrom(a.Addr())})
+	owner, _, err := s.cfg.Maps.PeerAddrs.Lookup(bpf.PeerAddr{Addr: bpf.AddrFrom(a.Addr()), Port: a.Port()})
 	require.NoError(t, err)
 	return owner
 }
@@ -50,6 +50,8 @@ func TestANATIsFoundWhereAddressesDiffer(t *testing.T) {
 		require.True(t, p.nat, "a NAT at either end counts for both")
 		require.Equal(t, s.at, p.address())
 		require.True(t, s.Peers()[0].NAT)
+		require.Equal(t, whereA.Port(), p.kernel.Sport, "data would leave by a port that no NAT knows of")
+		require.Equal(t, p.index, takesFrom(t, s.side, s.at))
 	}
 	require.Equal(t, []netip.AddrPort{publicA}, a.Public())
 	require.Empty(t, b.Public(), "who is seen where it is has nothing to tell")
@@ -60,6 +62,25 @@ func TestANATIsFoundWhereAddressesDiffer(t *testing.T) {
 	require.False(t, recordOf(t, a, idB).nat)
 	require.False(t, recordOf(t, b, idA).nat)
 	require.Empty(t, a.Public())
+	require.Zero(t, recordOf(t, a, idB).kernel.Sport, "flows are spread over ports where nothing forbids it")
+}
+
+// TestTwoWorkersMayShareAnAddress: behind one NAT they differ in their ports.
+func TestTwoWorkersMayShareAnAddress(t *testing.T) {
+	keyC := newKey(t)
+	a, b := pair(t)
+	c := newSide(t, newMaps(t), idC, keyC, 1, whereX)
+	require.NoError(t, b.Apply(list(2, peerOf(idA, a.cfg.Key, publicA), peerOf(idC, keyC, publicA2))))
+	require.NoError(t, c.Apply(list(1, peerOf(idB, b.cfg.Key, whereB))))
+	meet(t, a, b, publicA, whereB)
+	meet(t, c, b, publicA2, whereB)
+	meet(t, a, b, publicA, whereB)
+	for id, at := range map[string]netip.AddrPort{idA: publicA, idC: publicA2} {
+		p := recordOf(t, b, id)
+		require.True(t, p.met(), id)
+		require.Equal(t, at, p.address())
+		require.Equal(t, p.index, takesFrom(t, b, at))
+	}
 }
 
 func TestNATsAreKeptOpen(t *testing.T) {

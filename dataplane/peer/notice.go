@@ -24,13 +24,13 @@ type stale struct {
 	tag      uint32
 }
 
-// Stale tells a peer, by its index, that its packets to an address of the overlay with a tag find nobody here.
-func (g *Greeter) Stale(index uint32, ns netip.Addr, tag uint32) {
+// HandleStale tells a peer that its packets to an address of the overlay with a tag find nobody here.
+func (g *Greeter) HandleStale(e bpf.StalePacket) {
 	g.mu.Lock()
 	defer g.unlock()
 	var p *record
 	for _, r := range g.byID {
-		if r.index == index {
+		if r.index == e.Peer {
 			p = r
 			break
 		}
@@ -47,7 +47,7 @@ func (g *Greeter) Stale(index uint32, ns netip.Addr, tag uint32) {
 	}
 	p.sequence++
 	body := hello.Notice{
-		Sender: g.id, Receiver: p.id, At: hello.Position{Start: g.cfg.Start, Sequence: p.sequence}, Address: ns, Tag: tag,
+		Sender: g.id, Receiver: p.id, At: hello.Position{Start: g.cfg.Start, Sequence: p.sequence}, Address: e.Dst.Netip(), Tag: e.Tag,
 	}.Encode(p.key)
 	if err := g.socket.send(packet(own, p.address(), hello.Tunneled(body)), p.address().Addr()); err != nil {
 		g.log.Debug("tell a peer of a stale route", "peer", bpf.FormatID(p.id), "error", err)

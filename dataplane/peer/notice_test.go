@@ -10,10 +10,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/hello"
 )
 
 var somewhere = netip.MustParseAddr("10.18.0.2")
+
+func staleOf(peer, tag uint32) bpf.StalePacket {
+	return bpf.StalePacket{Peer: peer, Dst: bpf.AddrFrom(somewhere), Tag: tag}
+}
 
 // notices returns what a has sent.
 func notices(t *testing.T, a *side) (out [][]byte) {
@@ -34,7 +39,7 @@ func TestAPeerIsToldOfAStaleRoute(t *testing.T) {
 	var told []string
 	a.SubscribeStale(func(id string, ns netip.Addr, tag uint32) { told = append(told, fmt.Sprint(id, " ", ns, " ", tag)) })
 	index, _ := b.Index(idA)
-	b.Stale(index, somewhere, 0xabc)
+	b.HandleStale(staleOf(index, 0xabc))
 	sent := notices(t, b)
 	require.Len(t, sent, 1)
 	a.HandleHello(asEvent(sent[0], whereB, whereA))
@@ -76,16 +81,16 @@ func TestNoticesThatDoNotCount(t *testing.T) {
 func TestNoticesAreLimited(t *testing.T) {
 	a, b := pair(t)
 	index, _ := b.Index(idA)
-	b.Stale(index, somewhere, 1)
+	b.HandleStale(staleOf(index, 1))
 	require.Empty(t, b.tap.sent, "nobody is told who was not met")
 	meet(t, a, b, whereA, whereB)
 	for range 10 * noticeBurst {
-		b.Stale(index, somewhere, 1)
+		b.HandleStale(staleOf(index, 1))
 	}
 	require.Len(t, notices(t, b), noticeBurst)
 	b.clock = b.clock.Add(time.Second)
-	b.Stale(index, somewhere, 1)
+	b.HandleStale(staleOf(index, 1))
 	require.Len(t, notices(t, b), 1)
-	b.Stale(index+1, somewhere, 1)
+	b.HandleStale(staleOf(index+1, 1))
 	require.Empty(t, b.tap.sent)
 }

@@ -31,6 +31,9 @@ type record struct {
 	// former are addresses where it was located before, from which packets are still taken.
 	former []former
 
+	nextEcho time.Time // when to look after its health again
+	silent   bool      // it has left echoes unanswered for too long
+
 	noticed hello.Position // highest of the notices that were accepted from it
 	notices *rate.Limiter  // of those to it; nil before the first
 }

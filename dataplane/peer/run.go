@@ -91,6 +91,9 @@ func (g *Greeter) greetDue(now time.Time) time.Time {
 		if p.next.Before(next) {
 			next = p.next
 		}
+		if at := g.echoIfDue(p, now); p.met() && at.Before(next) {
+			next = at
+		}
 	}
 	if at, ok := g.greetObserver(now); ok && at.Before(next) {
 		next = at

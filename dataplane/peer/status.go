@@ -23,6 +23,10 @@ type Status struct {
 	NAT bool
 	// MTU of the way to it, in bytes; 0 while unknown.
 	MTU int
+	// Silent says that it has left echoes unanswered for so long that new flows pass it over.
+	Silent bool
+	// RTT is the smoothed round trip to it; 0 while unknown.
+	RTT time.Duration
 	// Listed says that the cluster's latest list has it; else it is kept for flows or routes only.
 	Listed bool
 	// Confirmed is when it last answered; zero if not since the start.
@@ -36,8 +40,14 @@ func (g *Greeter) Peers() []Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	out := make([]Status, 0, len(g.byID))
+	now := g.mono()
 	for _, p := range g.byID {
+		health, _, err := g.cfg.Maps.PeerHealth.Lookup(p.index)
+		if err != nil {
+			g.log.Debug("read the health of a peer", "peer", bpf.FormatID(p.id), "error", err)
+		}
 		out = append(out, Status{
+			Silent: health.Silent(now), RTT: health.RTT(),
 			WorkerID: bpf.FormatID(p.id), Index: p.index,
 			Met: p.met(), Address: p.address(), NAT: p.nat, MTU: int(p.kernel.Mtu),
 			Listed: p.wanted, Confirmed: p.confirmed, Unanswered: p.attempt,

@@ -200,7 +200,7 @@ func (wk *worker) start(bpffs string) {
 	wk.peers.SubscribeSources(wk.queue.SourceKnown)
 	wk.routes.OnAnswer(wk.queue.Answer)
 	tasks = append(tasks, wk.peers.Run, wk.queue.Run, wk.beat, func(ctx context.Context) error {
-		return wk.dp.Hellos(ctx, wk.peers.HandleHello)
+		return wk.dp.Events(ctx, datapath.Receiver{Hello: wk.peers.HandleHello, Stale: wk.peers.HandleStale})
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, len(tasks))

@@ -42,12 +42,13 @@ func known(t *testing.T) *world {
 	}))
 	ok(m.Peers.Put(2, bpf.Peer{State: bpf.PeerGreeting, Id: id(t, workerID)}))
 	ok(m.Peers.Put(4095, bpf.Peer{
-		Outer: addr("2001:db8::9"), Local: addr("2001:db8::1"), Ifindex: 99, Port: 1024, Mtu: 1400, State: bpf.PeerUnreachable,
+		Outer: addr("2001:db8::9"), Local: addr("2001:db8::1"), Ifindex: 99, Port: 1024, Mtu: 1400, State: bpf.PeerUp, Sport: 50103,
 	}))
 	ok(m.PeerStats.Put(1, onCPUs(t,
 		bpf.PeerStats{TxPackets: 10, TxBytes: 1000, RxPackets: 1, RxBytes: 100},
 		bpf.PeerStats{TxPackets: 5, TxBytes: 500, RxPackets: 2, RxBytes: 200})))
-	ok(m.PeerHealth.Put(1, bpf.PeerHealth{Heard: ago(1500 * time.Millisecond)}))
+	ok(m.PeerHealth.Put(1, bpf.PeerHealth{Heard: ago(1500 * time.Millisecond), Sampled: ago(1500 * time.Millisecond), RttUs: 1234}))
+	ok(m.PeerHealth.Put(4095, bpf.PeerHealth{Asked: ago(11 * time.Second), Sent: ago(time.Second)})) // unreachable
 	ok(m.Sources.Put(addr("10.30.0.50"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))
 	ok(m.Sources.Put(addr("10.30.0.51"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))
 

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 
@@ -16,8 +17,9 @@ func (p *program) nodeCommand() *cobra.Command {
 	type row = inspect.Node
 	return listing[row]{
 		name: "node", short: "List the other workers and the traffic with them",
-		long: `Lists the other workers that this one knows. STATE is greeting (known, never met: not chosen), up, or unreachable (not chosen
-for new flows). TX is what was sent to a worker, RX what was accepted from it; HEARD is how long ago.`,
+		long: `Lists the other workers that this one knows. STATE is greeting (known, never met: not chosen), up, or unreachable (it
+leaves echoes unanswered: not chosen for new flows). TX is what was sent to a worker, RX what was accepted from it; HEARD is how long ago.
+RTT is the round trip, smoothed, measured by TCP handshakes and echoes.`,
 		columns: []output.Column[row]{
 			{Name: "INDEX", Value: func(n row) string { return number(n.Index) }},
 			{Name: "WORKER", Value: func(n row) string { return n.WorkerID }},
@@ -28,9 +30,11 @@ for new flows). TX is what was sent to a worker, RX what was accepted from it; H
 			{Name: "RX-PACKETS", Value: func(n row) string { return number(n.RxPackets) }},
 			{Name: "RX-BYTES", Value: func(n row) string { return number(n.RxBytes) }},
 			{Name: "HEARD", Value: func(n row) string { return ageOrNever(n.LastHeard) }, By: heard},
+			{Name: "RTT", Value: roundTrip, By: func(n row) float64 { return orInfinite(n.RTT) }},
 			{Name: "LOCAL", Wide: true, Value: func(n row) string { return text(n.Local) }},
 			{Name: "UPLINK", Wide: true, Value: func(n row) string { return device(n.Interface, n.Ifindex) }},
 			{Name: "MTU", Wide: true, Value: func(n row) string { return number(n.MTU) }},
+			{Name: "NAT", Wide: true, Value: func(n row) string { return yes(n.NAT) }},
 			{Name: "SOURCES", Wide: true, Value: func(n row) string { return number(n.Sources) }},
 		},
 		read: (*inspect.Reader).Nodes,
@@ -46,9 +50,18 @@ func outer(n inspect.Node) string {
 }
 
 // heard orders by how long ago that was; never is longest ago.
-func heard(n inspect.Node) float64 {
-	if n.LastHeard == nil {
+func heard(n inspect.Node) float64 { return orInfinite(n.LastHeard) }
+
+func orInfinite(v *float64) float64 {
+	if v == nil {
 		return math.Inf(1)
 	}
-	return *n.LastHeard
+	return *v
+}
+
+func roundTrip(n inspect.Node) string {
+	if n.RTT == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.3gms", *n.RTT)
 }

@@ -16,7 +16,7 @@ type Node struct {
 	// Index is its place in the map peers.
 	Index    uint32 `json:"index"`
 	WorkerID string `json:"worker_id"`
-	// State is greeting (never met, not chosen), up, or unreachable (not chosen for new flows).
+	// State is greeting (never met, not chosen), up, or unreachable (leaves echoes unanswered, not chosen for new flows).
 	State string `json:"state"`
 	// Outer and Port are where packets to it go, as learned by hello; empty and 0 while it was never met.
 	Outer netip.Addr `json:"outer"`
@@ -35,6 +35,11 @@ type Node struct {
 	RxBytes   uint64 `json:"rx_bytes"`
 	// LastHeard is how long ago its last packet was accepted, in seconds; null if none was.
 	LastHeard *float64 `json:"last_heard_seconds"`
+	// RTT is the smoothed round trip to it, in milliseconds, Measured how long ago it was measured last, in seconds; null if never.
+	RTT      *float64 `json:"rtt_ms"`
+	Measured *float64 `json:"rtt_measured_seconds"`
+	// NAT says that addresses change between here and there.
+	NAT bool `json:"nat"`
 }
 
 // Nodes lists all other workers by index.
@@ -52,7 +57,7 @@ func (r *Reader) Nodes() ([]Node, error) {
 		n := Node{
 			Index: index, WorkerID: bpf.FormatID(p.Id), State: peerState(p.State),
 			Outer: p.Outer.Netip(), Port: p.Port, Local: p.Local.Netip(),
-			Ifindex: p.Ifindex, Interface: r.names[p.Ifindex], MTU: p.Mtu, Sources: sources[index],
+			Ifindex: p.Ifindex, Interface: r.names[p.Ifindex], MTU: p.Mtu, Sources: sources[index], NAT: p.Sport != 0,
 		}
 		perCPU, _, err := r.maps.PeerStats.Lookup(index)
 		if err != nil {
@@ -68,7 +73,14 @@ func (r *Reader) Nodes() ([]Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read health of peer %d: %w", index, err)
 		}
-		n.LastHeard = r.clock.sinceOrNever(health.Heard)
+		n.LastHeard, n.Measured = r.clock.sinceOrNever(health.Heard), r.clock.sinceOrNever(health.Sampled)
+		if health.Sampled != 0 {
+			ms := float64(health.RttUs) / 1000
+			n.RTT = &ms
+		}
+		if p.State == bpf.PeerUp && health.Silent(r.clock.Monotonic) {
+			n.State = peerState(bpf.PeerUnreachable)
+		}
 		out = append(out, n)
 	}
 	slices.SortFunc(out, func(a, b Node) int { return cmp.Compare(a.Index, b.Index) })
