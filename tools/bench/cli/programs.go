@@ -29,7 +29,7 @@ func programsCommand(out, progress io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "programs", Short: "Show how much of a unit's processor time each eBPF program takes", Args: cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			parts, err := plan.Only([]plan.Part{plan.Table(0), plan.Policies(0), plan.Many(0)}, only)
+			parts, err := plan.Only(plan.All(0, 0), only)
 			if err != nil {
 				return cmdline.Usagef("flag --only: %v", err)
 			}

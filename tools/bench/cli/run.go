@@ -52,7 +52,7 @@ func runCommand(version string, out, progress io.Writer) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.netmanager, "netmanager", filepath.Join("bin", "NetManager"), "NetManager's program")
 	f.StringSliceVar(&o.only, "only", nil, "parts, variants, workloads or VARIANT/WORKLOAD to keep to")
-	f.IntVar(&o.rounds, "rounds", 32, "rounds of the main table")
+	f.IntVar(&o.rounds, "rounds", 32, "rounds of the parts that demands are made of")
 	f.IntVar(&o.growth, "growth-rounds", 8, "rounds of the other parts")
 	f.DurationVar(&o.slice, "slice", 500*time.Millisecond, "how long each measurement takes")
 	f.StringVar(&o.state, "state-dir", filepath.Join("dist", "bench-dataplane"), "folder of finished rounds")
@@ -85,7 +85,7 @@ func stageOptions(netmanager string, cpu int, slice time.Duration, say func(stri
 }
 
 func (o *runOptions) parts() ([]plan.Part, error) {
-	return plan.Only([]plan.Part{plan.Table(o.rounds), plan.Policies(o.growth), plan.Many(o.growth)}, o.only)
+	return plan.Only(plan.All(o.rounds, o.growth), o.only)
 }
 
 func (o *runOptions) run(ctx context.Context) error {

@@ -24,6 +24,7 @@ func Comparisons() (out []Comparison) {
 	add("table", "nft-plain", "oak-plain")
 	add("table", "oak", "oak6")
 	add("table", "oak-same", "oak6-same")
+	add("scale", services(Oak, Growth[0], several).Name(), services(Oak, Growth[len(Growth)-1], several).Name())
 	for _, place := range []string{"", "-same"} {
 		add("policies", "oak-rr"+place, "oak-closest"+place, "oak-underutilized"+place, "oak-instance"+place)
 	}
@@ -59,6 +60,6 @@ func Demands() []Demand {
 		{Comparison{"table", "oak-plain", "nft-plain"}, "uplink without offloads, against VXLAN + nftables", map[string]float64{Bulk.Name: 1}},
 		{Comparison{"table", "oak6", "oak"}, "IPv6 against IPv4, other worker", limits(1.05, 1.05, 1.05, 1.05)},
 		{Comparison{"table", "oak6-same", "oak-same"}, "IPv6 against IPv4, same worker", limits(1.05, 1.05, 1.05, 1.05)},
-		{Comparison{"growth", grown, few}, "10,000 services × 10 instances against 10", limits(1.05, 1.05, 1.05, 1.05)},
+		{Comparison{"scale", grown, few}, "10,000 services × 10 instances against 10", limits(1.05, 1.05, 1.05, 1.05)},
 	}
 }

@@ -78,7 +78,7 @@ func Table(rounds int) Part {
 	return p
 }
 
-// Many compares few services with many.
+// Many compares few services with many, and each way with the others.
 func Many(rounds int) Part {
 	p := Part{Name: "growth", Rounds: rounds}
 	for _, w := range []Workload{Bulk, Request, Connect, UDP} {
@@ -93,6 +93,23 @@ func Many(rounds int) Part {
 		}
 	}
 	return p
+}
+
+// Scale compares few services of this project with as many as it is made for, in as many rounds as a demand takes.
+func Scale(rounds int) Part {
+	p := Part{Name: "scale", Rounds: rounds}
+	for _, w := range []Workload{Bulk, Request, Connect, UDP} {
+		for _, n := range []int{Growth[0], Growth[len(Growth)-1]} {
+			s := services(Oak, n, several)
+			p.add(w, Variant{Name: s.Name(), Setup: s, Place: topology.Other, Policy: wire.PolicyRoundRobin})
+		}
+	}
+	return p
+}
+
+// All are the parts of a whole run: those that demands are made of have so many rounds, the others fewer.
+func All(rounds, fewer int) []Part {
+	return []Part{Table(rounds), Scale(rounds), Policies(fewer), Many(fewer)}
 }
 
 // Policies compares the ways to choose an instance.

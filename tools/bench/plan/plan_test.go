@@ -11,7 +11,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/bench/plan"
 )
 
-func all() []plan.Part { return []plan.Part{plan.Table(32), plan.Policies(8), plan.Many(8)} }
+func all() []plan.Part { return plan.All(32, 8) }
 
 func names(p plan.Part) (out []string) {
 	for _, s := range p.Slices {
@@ -64,7 +64,7 @@ func TestWhatIsComparedIsMeasured(t *testing.T) {
 func TestOnlyKeepsWhatEverySortOfWordNames(t *testing.T) {
 	parts, err := plan.Only(all(), nil)
 	require.NoError(t, err)
-	require.Len(t, parts, 3)
+	require.Len(t, parts, 4)
 
 	parts, err = plan.Only(all(), []string{"oak", "nft", "udp"})
 	require.NoError(t, err)
