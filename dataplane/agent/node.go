@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -62,35 +61,6 @@ func checkNode(n wire.NetNode, workerID string) error {
 	return nil
 }
 
-func isV4(p netip.Prefix) bool { return p.IsValid() && p.Addr().Is4() }
-
-func isV6(p netip.Prefix) bool { return p.IsValid() && p.Addr().Is6() && !p.Addr().Is4In6() }
-
-func firstV4(list []netip.Prefix) (netip.Prefix, bool) { return first(list, isV4) }
-
-func first(list []netip.Prefix, is func(netip.Prefix) bool) (netip.Prefix, bool) {
-	if i := slices.IndexFunc(list, is); i >= 0 {
-		return list[i], true
-	}
-	return netip.Prefix{}, false
-}
-
-// gateways are the worker's own addresses inside the overlay. That of IPv6 is missing where the configuration, the kernel or too
-// small an MTU leaves none.
-func gateways(n wire.NetNode, mtu int) (device.HostAddresses, error) {
-	subnet, ok := firstV4(n.Subnets)
-	if !ok {
-		return device.HostAddresses{}, errors.New("no IPv4 subnet")
-	}
-	out := device.HostAddresses{IPv4: device.Gateway(subnet)}
-	subnet, ok = first(n.Subnets, isV6)
-	if ok && isV6(n.Ranges.ServicesV6) && isV6(n.Ranges.WorkersV6) && n.Ranges.WorkersV6.Contains(subnet.Addr()) &&
-		mtu >= device.MinMTUIPv6 && device.HasIPv6() {
-		out.IPv6 = device.Gateway(subnet)
-	}
-	return out, nil
-}
-
 // configure makes devices, maps, firewall and endpoints what the node's configuration, the flags and the uplink say, and starts
 // the overlay once all is known. It changes nothing that is right. configuring is held.
 func (a *Agent) configure(ctx context.Context) error {
@@ -120,6 +90,9 @@ func (a *Agent) configure(ctx context.Context) error {
 	own, err := gateways(*node, mtu)
 	if err != nil {
 		return err
+	}
+	if why := noIPv6(*node, mtu); why != "" {
+		a.log.Warn("containers have no IPv6", "reason", why)
 	}
 	n := endpoint.Network{Subnets: node.Subnets, Gateway: own.IPv4, GatewayIPv6: own.IPv6, MTU: mtu}
 	if err := a.endpoints.Configure(n); err != nil {
