@@ -16,6 +16,9 @@ SAMPLES  := tools/images/hello-server tools/images/hello-client
 # How often test-chaos does it all.
 ROUNDS ?= 20
 
+# How long fuzz goes on.
+FUZZTIME ?= 60s
+
 # Packages whose tests share what the machine has once: network namespaces, BPF, cgroups. They run one after the other.
 ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/bench/lab ./tools/bench/trial ./tools/e2e/...
 
@@ -59,6 +62,10 @@ test-unit: deps ## run the tests of pure logic, of stores on a real Postgres, of
 .PHONY: test-root
 test-root: deps build ## run the tests of BPF programs, datapath, containers, and end to end on the testbed
 	go test -p 1 -timeout 15m $(ROOT_PACKAGES)
+
+.PHONY: fuzz
+fuzz: deps ## play packets on the BPF programs and on a model of them, for FUZZTIME, and compare all that comes out; needs root
+	go test -run '^$$' -fuzz '^FuzzPrograms$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 4x ./bpf/model
 
 .PHONY: test-chaos
 test-chaos: deps build ## kill parts under load, ROUNDS times over; goes on where it broke off
