@@ -4,6 +4,7 @@ package egress
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -24,10 +25,14 @@ func (f *Firewall) Configure(subnets, overlay []netip.Prefix, tunnelPort uint16)
 	return Ensure(f.config)
 }
 
-// Expose says which ports are exposed on which of the host's own addresses.
+// Expose says which ports are exposed on which of the host's own addresses. The same again costs nothing: who keeps the table as it
+// has to be is Configure.
 func (f *Firewall) Expose(own []netip.Addr, list []Redirect) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if slices.Equal(f.config.Own, own) && slices.Equal(f.config.Exposed, list) {
+		return nil
+	}
 	f.config.Own, f.config.Exposed = own, list
 	if !f.configured {
 		return nil

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,7 @@ func (p *program) endpointCommand() *cobra.Command {
 			{Name: "NAMESPACE-IP", Value: func(e row) string { return addresses(e.NamespaceIP, e.NamespaceIPv6) }},
 			{Name: "INSTANCE-IP", Value: func(e row) string { return addresses(e.InstanceIP, e.InstanceIPv6) }},
 			{Name: "TAG", Value: func(e row) string { return number(e.Tag) }},
+			{Name: "PORTS", Value: func(e row) string { return strings.Join(e.Ports, " ") }},
 			{Name: "ATTACHED", Value: func(e row) string { return yes(e.Attached) }},
 			{Name: "MAC", Wide: true, Value: func(e row) string { return e.MAC }},
 			{Name: "HOST-MAC", Wide: true, Value: func(e row) string { return e.HostMAC }},

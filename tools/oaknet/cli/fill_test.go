@@ -62,6 +62,9 @@ func known(t *testing.T) *world {
 	ok(m.Endpoints.Put(78, bpf.Endpoint{
 		Ns: addrs("10.18.0.1"), Inst: addrs("10.18.0.1"), Generation: 1, Ifindex: 78, Tag: 18, Flags: bpf.EndpointHost,
 	}))
+	for port, proto := range map[uint16]uint8{8080: 6, 8081: 17} {
+		ok(m.Exposed.Put(bpf.Port{Port: port, Proto: proto}, bpf.Exposed{Ifindex: uint32(oak1), Uplink: 1, Port: port<<8&0xff00 | port>>8}))
+	}
 	ok(m.Endpoints.Put(77, bpf.Endpoint{Ns: addrs("10.18.0.3"), Inst: addrs("10.30.0.11"), Generation: gen(1, 2), Ifindex: 77, Tag: 17, Number: 4}))
 
 	ok(m.Backends.Put(1, backend("10.18.0.2", "10.30.0.10", bpf.Backend{Generation: gen(1, 0), Service: 1, Number: 0, Ifindex: uint32(oak1), Tag: 4660})))
