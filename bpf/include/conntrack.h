@@ -13,20 +13,22 @@
 #include "health.h"
 #include "parse.h"
 
+/* oak_origin is where the packets of the direction opposite to c come from, as enum oak_where has it. */
+static __always_inline __u32 oak_origin(const struct oak_ct *c)
+{
+	if (c->flags & OAK_CT_OUT)
+		return OAK_FROM_OUTSIDE;
+	return c->flags & OAK_CT_TUNNEL ? OAK_FROM_PEER | c->to : c->to;
+}
+
 /* oak_mirror makes the other direction's key from a direction's entry and zone. */
 static __always_inline void oak_mirror(struct oak_key *other, const struct oak_ct6 *e, __u32 zone)
 {
-	__u32 from = e->c.to;
-
-	if (e->c.flags & OAK_CT_TUNNEL)
-		from |= OAK_FROM_PEER;
-	if (e->c.flags & OAK_CT_OUT)
-		from = OAK_FROM_OUTSIDE;
 	other->src = e->t.dst;
 	other->dst = e->t.src;
 	other->sport = e->t.dport;
 	other->dport = e->t.sport;
-	other->zone = oak_zone(zone >> 24, from);
+	other->zone = oak_zone(zone >> 24, oak_origin(&e->c));
 }
 
 static __always_inline void oak_active(__u32 backend, int by)
@@ -65,16 +67,6 @@ __attribute__((noinline)) int oak_ct_ended(struct oak_key *at)
 	return !oak_load(OAK_REV) && s->rev.c.seen & (OAK_TCP_FIN | OAK_TCP_RST);
 }
 
-/* oak_rtt_passive measures a TCP handshake whose SYN is answered now: fwd is the answer's side, rev that of the SYN. One that was sent twice
- * cannot be told from its copy (Karn). */
-static __always_inline void oak_rtt_passive(struct oak_scratch *s)
-{
-	__u32 from = s->fwd_key.zone & OAK_WHERE_MASK, us = (__u32)(bpf_ktime_get_ns() / 1000) - s->rev.last_ack;
-
-	if (from & OAK_FROM_PEER && s->rev.c.seen == OAK_TCP_SYN && s->rev.c.packets == 1 && us < 60000000)
-		oak_rtt_sample(from & ~OAK_FROM_PEER, us ? us : 1);
-}
-
 /* oak_ct_forget removes the flow whose opener has the key of s, both directions. All else that s knows is lost. */
 __attribute__((noinline)) int oak_ct_forget(void)
 {
@@ -102,7 +94,7 @@ __attribute__((noinline)) int oak_ring_enter(__u32 ring)
 	struct oak_scratch *s = oak_scratch();
 	__u32 *at = bpf_map_lookup_elem(&ring_at, &ring), slot;
 	struct oak_key *k;
-	__u16 flags;
+	int flags;
 
 	if (!s || !at)
 		return 0;
@@ -116,79 +108,23 @@ __attribute__((noinline)) int oak_ring_enter(__u32 ring)
 	if (!s->saved_fwd.zone || oak_key_eq(&s->saved_fwd, &s->fwd_key))
 		return 0;
 	s->fwd_key = s->saved_fwd;
-	if (oak_load(OAK_FWD))
+	flags = oak_flags(OAK_FWD);
+	if (flags < 0)
 		return 0;
-	flags = s->fwd.c.flags;
 	if (ring == OAK_RING_NEW ? !(flags & OAK_CT_ESTABLISHED) : flags & OAK_CT_CLOSED)
 		oak_ct_forget();
 	return 0;
 }
 
-/* oak_ct_transition notes that a flow is established or has ended, if this packet makes it so. The common packet does not come here. */
-__attribute__((noinline)) int oak_ct_transition(struct oak_key *at, __u32 tcp)
+/* oak_ended enters the flow whose opener has this key into the ring of those that have ended. */
+__attribute__((noinline)) int oak_ended(struct oak_key *opener)
 {
 	struct oak_scratch *s = oak_scratch();
-	__u8 proto, seen, both;
-	__u16 flags;
 
-	if (!at || !s)
+	if (!s || !opener)
 		return 0;
-	s->fwd_key = *at;
-	if (oak_load(OAK_FWD))
-		return 0;
-	flags = s->fwd.c.flags;
-	proto = s->fwd_key.zone >> 24;
-	oak_mirror(&s->rev_key, &s->fwd, s->fwd_key.zone);
-	if (flags & OAK_CT_CLOSED || oak_load(OAK_REV))
-		return 0;
-	if (proto == IPPROTO_TCP) {
-		seen = s->fwd.c.seen | s->rev.c.seen;
-		both = s->fwd.c.seen & s->rev.c.seen;
-		if (seen & OAK_TCP_RST || both & OAK_TCP_FIN) {
-			oak_inactive(flags & OAK_CT_REPLY ? &s->rev.c : &s->fwd.c);
-			oak_mark(OAK_FWD, OAK_CT_CLOSED);
-			oak_mark(OAK_REV, OAK_CT_CLOSED);
-			if (flags & OAK_CT_ESTABLISHED) {
-				if (flags & OAK_CT_REPLY)
-					s->fwd_key = s->rev_key;
-				oak_ring_enter(OAK_RING_CLOSED);
-			}
-			return 0;
-		}
-		if (flags & OAK_CT_REPLY) {
-			if (tcp == (OAK_TCP_SYN | OAK_TCP_ACK))
-				oak_rtt_passive(s);
-			return 0;
-		}
-		if (!(tcp & OAK_TCP_ACK) || !(s->rev.c.seen & OAK_TCP_SYN))
-			return 0;
-	} else if (proto != IPPROTO_UDP || !(flags & OAK_CT_REPLY)) {
-		return 0;
-	}
-	oak_mark(OAK_FWD, OAK_CT_ESTABLISHED);
-	oak_mark(OAK_REV, OAK_CT_ESTABLISHED);
-	return 0;
-}
-
-/* oak_ct_account notes a packet in its direction's entry and, where it changes the flow's state, in the maps. */
-static __always_inline void oak_ct_account(struct __sk_buff *skb, struct oak_pkt *p, struct oak_ct *c, __u32 *last_ack, const int family)
-{
-	__u32 segments = skb->gso_segs;
-
-	c->last_seen = bpf_ktime_get_coarse_ns() >> OAK_SEEN_SHIFT;
-	c->packets += segments ? segments : 1;
-	c->bytes += skb->len;
-	if (p->quoted)
-		return;
-	if (p->tcp) {
-		c->seen |= p->tcp;
-		if (p->tcp & OAK_TCP_ACK)
-			*last_ack = p->ack;
-	}
-	if (p->tcp & (OAK_TCP_FIN | OAK_TCP_RST) || (!(c->flags & (OAK_CT_ESTABLISHED | OAK_CT_CLOSED)) && p->tcp != OAK_TCP_SYN)) {
-		oak_widen(p, family);
-		oak_ct_transition(&p->key, p->tcp);
-	}
+	s->fwd_key = *opener;
+	return oak_ring_enter(OAK_RING_CLOSED);
 }
 
 /* oak_ct_reply_free reports whether the reply key of s may be taken: it is free, or was this very flow's. What s knows of the reply is

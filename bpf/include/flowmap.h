@@ -114,8 +114,8 @@ __attribute__((noinline)) int oak_erase(__u32 side)
 	return bpf_map_delete_elem(&flows4, &k4);
 }
 
-/* oak_mark sets flags of the entry of a side's key. */
-__attribute__((noinline)) int oak_mark(__u32 side, __u32 set)
+/* oak_flags returns the flags of the entry of a side's key, negative if there is none. */
+static __always_inline int oak_flags(const __u32 side)
 {
 	struct oak_scratch *s = oak_scratch();
 	struct oak_key4 k4;
@@ -128,15 +128,11 @@ __attribute__((noinline)) int oak_mark(__u32 side, __u32 set)
 	k = side == OAK_FWD ? &s->fwd_key : &s->rev_key;
 	if (!oak_addr_is4(&k->dst)) {
 		e6 = oak_flow6(k);
-		if (e6)
-			e6->c.flags |= set;
-		return 0;
+		return e6 ? e6->c.flags : -1;
 	}
 	oak_narrow(&k4, k);
 	e4 = oak_flow4(&k4);
-	if (e4)
-		e4->c.flags |= set;
-	return 0;
+	return e4 ? e4->c.flags : -1;
 }
 
 #endif

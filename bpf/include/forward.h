@@ -4,22 +4,10 @@
 #define OAK_FORWARD_H
 
 #include "answer.h"
-#include "conntrack.h"
 #include "count.h"
 #include "rewrite.h"
+#include "state.h"
 #include "tunnel.h"
-
-/* An entry is a struct oak_ct4 or oak_ct6 by family. */
-static __always_inline void *oak_entry(const struct oak_pkt *p, const int family)
-{
-	return family == OAK_V4 ? (void *)oak_flow4(&p->key4) : (void *)oak_flow6(&p->key);
-}
-
-static __always_inline struct oak_ct *oak_common(void *e, const int family)
-{
-	oak_keep(e);
-	return family == OAK_V4 ? &((struct oak_ct4 *)e)->c : &((struct oak_ct6 *)e)->c;
-}
 
 static __always_inline int oak_translate(struct __sk_buff *skb, struct oak_pkt *p, const void *e, const int family)
 {
@@ -79,7 +67,7 @@ static __always_inline int oak_send(struct __sk_buff *skb, struct oak_pkt *p, vo
 		if (reason)
 			return oak_dropped(skb, reason);
 	}
-	oak_ct_account(skb, p, c, family == OAK_V4 ? &((struct oak_ct4 *)e)->last_ack : &((struct oak_ct6 *)e)->last_ack, family);
+	oak_account(skb, p, e, family);
 	if (peer)
 		return oak_encap(skb, peer, to, tag, p, family);
 	if (flags & OAK_CT_OUT) {

@@ -123,6 +123,10 @@ __attribute__((noinline)) __u32 oak_choose(__u32 service, __u32 policy, __u32 fa
 	if (!c.count || c.count > OAK_MAX_BACKENDS_PER_SERVICE)
 		return 0;
 	c.start = __sync_fetch_and_add(cursor, 1) % c.count;
+	/* Round robin's first choice will do as a rule, and is found without a loop. */
+	if (policy == OAK_POLICY_RR && oak_consider(0, &c))
+		return c.chosen;
+	c.passed = 0;
 	bpf_loop(c.count, oak_consider, &c, 0);
 	if (policy == OAK_POLICY_RR && c.chosen)
 		__sync_fetch_and_add(cursor, c.passed); /* those passed over had their turn; 0 too: the verifier would tell turns apart by it */
