@@ -241,7 +241,7 @@ func TestContainerMovesThePort(t *testing.T) {
 	})
 }
 
-// TestContainerSeesAnInstanceGo replaces a backend: packets of the old flow are dropped, a new one gets the new instance.
+// TestContainerSeesAnInstanceGo replaces a backend: packets of the old flow are refused, a new one gets the new instance.
 func TestContainerSeesAnInstanceGo(t *testing.T) {
 	eachPairing(t, func(t *testing.T, f pairing) {
 		k := newKernelOf(t, f)
@@ -250,8 +250,8 @@ func TestContainerSeesAnInstanceGo(t *testing.T) {
 		must(t, err)
 		b.Generation, b.Slot = 2, 1
 		must(t, k.maps.Backends.Put(2, b))
-		if verdict, _ := k.run(k.progs.Container, tcp(client, vipRemote, 4000, 80, flagACK).of(f).frame()); verdict != verdictDrop {
-			t.Errorf("a packet of the old flow: verdict %#x, want a drop", verdict)
+		if verdict, _ := k.run(k.progs.Container, tcp(client, vipRemote, 4000, 80, flagACK).of(f).frame()); verdict != verdictRedirect {
+			t.Errorf("a packet of the old flow: verdict %#x, want the redirect of an answer", verdict)
 		}
 		if got := k.drops()["backend_gone"]; got != 1 {
 			t.Errorf("drops %v, want backend_gone", k.drops())

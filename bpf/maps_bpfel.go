@@ -254,6 +254,8 @@ const (
 	mapsOakLimitsOAK_HELLO_MAX                mapsOakLimits = 256
 	mapsOakLimitsOAK_SILENCE_MS               mapsOakLimits = 10000
 	mapsOakLimitsOAK_UNASKED_MS               mapsOakLimits = 5000
+	mapsOakLimitsOAK_QUOTE                    mapsOakLimits = 128
+	mapsOakLimitsOAK_MADE                     mapsOakLimits = 176
 )
 
 type mapsOakLoad struct {
@@ -397,6 +399,7 @@ type mapsOakScratch struct {
 	SavedRev mapsOakKey
 	Small    mapsOakCt4
 	SmallKey mapsOakKey4
+	Made     [176]uint8
 }
 
 type mapsOakService struct {
@@ -435,7 +438,8 @@ const (
 	mapsOakStatOAK_STAT_FROM_OUTSIDE   mapsOakStat = 8
 	mapsOakStatOAK_STAT_TO_OUTSIDE     mapsOakStat = 9
 	mapsOakStatOAK_STAT_ECHO           mapsOakStat = 10
-	mapsOakStatOAK_STAT_MAX            mapsOakStat = 11
+	mapsOakStatOAK_STAT_ANSWERED       mapsOakStat = 11
+	mapsOakStatOAK_STAT_MAX            mapsOakStat = 12
 )
 
 type mapsOakTcpSeen uint32

@@ -161,7 +161,7 @@ func (k *kernel) drops() map[string]uint64 {
 // refuses gives a packet to a program and holds that it drops it for a reason, and for nothing else.
 func (k *kernel) refuses(what, reason string, ifindex uint32, prog *ebpf.Program, frame []byte) {
 	k.t.Helper()
-	before := k.drops()
+	before, told := k.drops(), k.answers()
 	verdict, _ := k.runFrom(ifindex, prog, frame)
 	got := k.drops()
 	for name, n := range before {
@@ -169,7 +169,11 @@ func (k *kernel) refuses(what, reason string, ifindex uint32, prog *ebpf.Program
 			delete(got, name)
 		}
 	}
-	if verdict != verdictDrop || got[reason] != 1 || len(got) != 1 {
+	want := uint32(verdictDrop)
+	if k.answers() != told {
+		want = verdictRedirect // of what tells the sender
+	}
+	if verdict != want || got[reason] != 1 || len(got) != 1 {
 		k.t.Errorf("%s: verdict %#x, drops %v; want a drop for %s alone", what, verdict, got, reason)
 	}
 }

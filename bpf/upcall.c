@@ -8,7 +8,6 @@
 #include "include/ingress.h"
 #include "include/service.h"
 
-#define OAK_PACKET_HOST 0 /* linux/if_packet.h, which needs a C library */
 
 static __always_inline int oak_reinject_container(struct __sk_buff *skb, struct oak_pkt *p, const int family)
 {
@@ -55,16 +54,6 @@ static __always_inline int oak_reinject_peer(struct __sk_buff *skb, struct oak_p
 	if (!e)
 		return oak_dropped(skb, OAK_DROP_CONNTRACK_FULL);
 	return oak_forward(skb, p, e, family);
-}
-
-/* oak_deliver hands a packet to the endpoint that it is for: into its network namespace, or to the host by its own pair. */
-static __always_inline int oak_deliver(struct __sk_buff *skb, __u32 ifindex)
-{
-	struct oak_endpoint *ep = bpf_map_lookup_elem(&endpoints, &ifindex);
-
-	if (ep && ep->flags & OAK_ENDPOINT_HOST)
-		return oak_plain(skb, ifindex);
-	return bpf_redirect_peer(ifindex, 0);
 }
 
 static __always_inline int oak_reinject_ip(struct __sk_buff *skb, const struct ethhdr *eth, const int family)

@@ -7,8 +7,10 @@
 
 #define OAK_NS_PER_MS 1000000ULL
 
-/* Whose bucket: the number of a container's interface, which is positive, or one of these with the index of a peer; 0: all who are
- * none. */
+/* Whose bucket: the number of a container's interface, which is small, by itself or with the first two of these; or the index of a peer with
+ * one of the others; 0: all who are none. */
+#define OAK_RESETS_TO 0x20000000
+#define OAK_ERRORS_TO 0x40000000
 #define OAK_MISSES_OF_PEER 0x80000000
 #define OAK_HELLOS_OF_PEER 0xc0000000
 #define OAK_ECHOES_OF_PEER 0xd0000000

@@ -30,6 +30,8 @@ enum oak_limits {
 	OAK_HELLO_MAX = 256,
 	OAK_SILENCE_MS = 10000, /* a peer that leaves echoes unanswered for this long is passed over */
 	OAK_UNASKED_MS = 5000,  /* NetManager repeats such an echo every second or so; if it does not for this long, it is away */
+	OAK_QUOTE = 128,            /* bytes of a packet that an ICMP error quotes at most; a power of two */
+	OAK_MADE = 48 + OAK_QUOTE,  /* with the headers of IPv6 and ICMP */
 };
 
 struct oak_addr {
@@ -274,6 +276,7 @@ struct oak_scratch {
 	struct oak_key saved_rev;
 	struct oak_ct4 small; /* on its way into a map */
 	struct oak_key4 small_key;
+	__u8 made[OAK_MADE] __attribute__((aligned(8))); /* of an answer: its headers, and what it quotes */
 };
 
 /* The ports of a datagram that comes in pieces. */
@@ -319,7 +322,8 @@ enum oak_stat {
 	OAK_STAT_FROM_OUTSIDE = 8, /* of flows to exposed ports, on the uplink */
 	OAK_STAT_TO_OUTSIDE = 9,   /* their answers */
 	OAK_STAT_ECHO = 10,        /* requests answered, and answers taken */
-	OAK_STAT_MAX = 11,
+	OAK_STAT_ANSWERED = 11,    /* of the dropped ones: whose sender was told */
+	OAK_STAT_MAX = 12,
 };
 
 /* Why a packet was dropped. Names are cut from these: OAK_DROP_SPOOFED_SOURCE is "spoofed_source". */

@@ -91,7 +91,7 @@ func (w *World) byFlow(p *packet, f *Flow, reinjected bool) Outcome {
 	if f.Backend != 0 {
 		if b, ok := w.Backends[f.Backend]; !ok || b.Gone || b.Slot != f.Slot {
 			if !p.open {
-				return dropped("backend_gone")
+				return w.answer(p, "backend_gone")
 			}
 			p.replaces = true
 			return w.open(p, reinjected)
@@ -103,19 +103,19 @@ func (w *World) byFlow(p *packet, f *Flow, reinjected bool) Outcome {
 // open opens the flow of a container's packet.
 func (w *World) open(p *packet, reinjected bool) Outcome {
 	if !p.open {
-		return dropped("no_flow")
+		return w.answer(p, "no_flow")
 	}
 	ep := w.Endpoints[p.key.From.Index]
 	a, known := w.Addresses[p.key.Dst]
 	switch what := (Wanted{Addr: p.key.Dst}); {
 	case reinjected && !known:
-		return dropped("unresolved")
+		return w.answer(p, "unresolved")
 	case !reinjected && (!known || !w.settled(what)):
 		return w.upcall(p, what, 0, 0)
 	}
 	index, reason := w.choose(p.key, a, p.family)
 	if reason != "" {
-		return dropped(reason)
+		return w.answer(p, reason)
 	}
 	b := w.Backends[index]
 	if p.replaces {

@@ -102,7 +102,7 @@ func (w *World) forward(p *packet, f *Flow) Outcome {
 			return dropped("peer_down")
 		}
 		if peer.MTU > 0 && len(p.frame)-ethLen > peer.MTU {
-			return dropped("too_big")
+			return w.tooBig(p, peer.MTU)
 		}
 	}
 	if f.Rewrite {

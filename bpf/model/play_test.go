@@ -97,6 +97,8 @@ func (p *player) begin() error {
 	}
 	for _, who := range []uint32{clientLink, serverLink, 0xc0000000} {
 		t.do(p.maps.MissRate.Delete(who))
+		t.do(p.maps.MissRate.Delete(0x20000000 | who))
+		t.do(p.maps.MissRate.Delete(0x40000000 | who))
 	}
 	p.hellos.SetDeadline(time.Now())
 	for {
@@ -225,8 +227,9 @@ func (p *player) give(prog *ebpf.Program, iface uint32, frame []byte) error {
 		want = p.w.Reinject(frame)
 	}
 	p.Packets++
-	p.Seen[want.Reason+want.Sent]++
-	if want.Sent != "" {
+	p.Seen[want.Reason]++
+	p.Seen[want.Sent]++
+	if want.Sent != "" && want.Reason == "" {
 		p.Delivered++
 	}
 	drops, sent, err := p.counts()

@@ -241,6 +241,7 @@ func (w *World) Reinject(in []byte) Outcome {
 		if _, ok := w.endpointAt(p.dst, fam); !ok {
 			return dropped("no_endpoint")
 		}
+		clear(p.frame[:12]) // of those of the endpoint, which the model has none of
 		return Outcome{Verdict: Redirect, Sent: "to_local", Frame: p.frame}
 	case 0:
 		w.comesBack(Wanted{Addr: p.dst})

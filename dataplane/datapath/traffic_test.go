@@ -106,9 +106,14 @@ func roundRobinLocalAndRemote(t *testing.T, w *world) {
 func TestBulkBothWays(t *testing.T) { eachPairing(t, bulkBothWays) }
 
 func bulkBothWays(t *testing.T, w *world) {
+	bulkBetween(t, w, w.workers[0].box(), w.workers[1].box())
+}
+
+// bulkBetween has a client of the first worker send 16 MiB to an instance on the second, which sends them back.
+func bulkBetween(t *testing.T, w *world, client, far *box) {
+	t.Helper()
 	vip := w.inner.service(0)
 	a, b := w.workers[0], w.workers[1]
-	client, far := a.box(), b.box()
 	far.listen(t, "far")
 	a.serve(1, vip, far)
 	b.admit(client)

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
@@ -58,8 +56,6 @@ func parse(raw []byte, at time.Time) (f frame, ok bool) {
 	return f, true
 }
 
-func (f frame) packet() []byte { return f.raw[vnetLen+ethLen:] }
-
 // addresses are those of an IPv4 or IPv6 packet.
 func addresses(p []byte) (src, dst netip.Addr, ok bool) {
 	switch {
@@ -69,18 +65,4 @@ func addresses(p []byte) (src, dst netip.Addr, ok bool) {
 		return netip.AddrFrom16([16]byte(p[8:])), netip.AddrFrom16([16]byte(p[24:])), true
 	}
 	return src, dst, false
-}
-
-// toEndpoint wraps a packet of ours so that it reaches the container that is its destination.
-func toEndpoint(packet []byte) []byte {
-	b := make([]byte, vnetLen+ethLen, vnetLen+ethLen+len(packet))
-	eth := b[vnetLen:]
-	eth[0], eth[1] = mac0, mac1
-	binary.BigEndian.PutUint32(eth[2:], deliver)
-	eth[6], eth[7], eth[8] = mac0, mac1, 0x61
-	binary.BigEndian.PutUint16(eth[12:], unix.ETH_P_IP)
-	if packet[0]>>4 == 6 {
-		binary.BigEndian.PutUint16(eth[12:], unix.ETH_P_IPV6)
-	}
-	return append(b, packet...)
 }

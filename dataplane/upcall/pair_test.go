@@ -169,7 +169,7 @@ func udp(src, dst string, payload string) []byte {
 	binary.BigEndian.PutUint16(b[0:], 40000)
 	binary.BigEndian.PutUint16(b[2:], 53)
 	binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
-	return ip(protoUDP, netip.MustParseAddr(src), netip.MustParseAddr(dst), b)
+	return ip(unix.IPPROTO_UDP, netip.MustParseAddr(src), netip.MustParseAddr(dst), b)
 }
 
 func tcp(src, dst string, flags byte, payload int) []byte {
@@ -182,8 +182,31 @@ func tcp(src, dst string, flags byte, payload int) []byte {
 	for i := range b[20:] {
 		b[20+i] = byte(i)
 	}
-	return ip(protoTCP, netip.MustParseAddr(src), netip.MustParseAddr(dst), b)
+	return ip(unix.IPPROTO_TCP, netip.MustParseAddr(src), netip.MustParseAddr(dst), b)
 }
+
+// ip puts a header before the body of a packet; nobody here looks at checksums.
+func ip(proto byte, src, dst netip.Addr, body []byte) []byte {
+	if src.Is6() {
+		b := make([]byte, 40, 40+len(body))
+		b[0], b[6], b[7] = 6<<4, proto, 64
+		binary.BigEndian.PutUint16(b[4:], uint16(len(body)))
+		copy(b[8:], src.AsSlice())
+		copy(b[24:], dst.AsSlice())
+		return append(b, body...)
+	}
+	b := make([]byte, 20, 20+len(body))
+	b[0], b[8], b[9] = 0x45, 64, proto
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)+len(body)))
+	copy(b[12:], src.AsSlice())
+	copy(b[16:], dst.AsSlice())
+	return append(b, body...)
+}
+
+const (
+	tcpSYN = 2
+	tcpACK = 16
+)
 
 const (
 	client  = "10.18.0.2"

@@ -25,12 +25,6 @@ const (
 	maxPacket    = 1 << 17 // of one frame; segmentation offload makes up to 64 KiB and headers
 )
 
-// Refusals that are sent a second, and at once.
-const (
-	refusalRate  = 200
-	refusalBurst = 400
-)
-
 // Config is what a [Queue] needs.
 type Config struct {
 	// Ifindex is that of the end of the upcall pair at which redirected frames arrive.
@@ -62,7 +56,6 @@ type Queue struct {
 	log    *slog.Logger
 	socket io.ReadWriteCloser
 	now    func() time.Time
-	limit  *rate.Limiter
 	gripes *rate.Limiter
 
 	mu    sync.Mutex // held while writing, so that frames keep their order
@@ -92,7 +85,6 @@ func New(cfg Config) (*Queue, error) {
 	}
 	q := &Queue{
 		cfg: cfg, log: cfg.Log, socket: socket, now: time.Now,
-		limit:  rate.NewLimiter(refusalRate, refusalBurst),
 		gripes: rate.NewLimiter(1, 5),
 		holds:  map[wanted]*hold{},
 	}
@@ -166,7 +158,7 @@ func (q *Queue) ask(key wanted) {
 }
 
 // Answer says that the programs can handle packets to an address from now on (ok), or that nobody has it. What was held goes back, in
-// order; without a destination its senders are told.
+// order; the programs tell senders that have no destination.
 func (q *Queue) Answer(addr netip.Addr, ok bool) {
 	q.release(wanted{addr: bpf.AddrFrom(addr)}, !ok)
 }
@@ -196,43 +188,21 @@ func (q *Queue) letGo(f frame) {
 	q.stats.Bytes -= len(f.raw)
 }
 
-// back writes a frame back, and tells its sender if nobody will answer.
+// back writes a frame back. If nobody has its destination, the programs tell its sender.
 func (q *Queue) back(f frame, refuse bool) {
 	q.write(f.raw)
-	if !refuse {
-		return
-	}
-	q.stats.Refused++
-	q.tell(f, true)
-}
-
-// tell has the container that sent a frame learn that it reached nobody, for good or for now. Senders on other workers are told by theirs.
-func (q *Queue) tell(f frame, final bool) {
-	if f.peer != 0 || !q.limit.AllowN(q.now(), 1) {
-		return
-	}
-	var router [2]netip.Addr
-	if cfg, ok, err := q.cfg.Maps.Config.Lookup(0); ok && err == nil {
-		router = [2]netip.Addr{cfg.Gateway4.Netip(), cfg.Gateway6.Netip()}
-	}
-	if p := refusal(f.packet(), router, final); p != nil {
-		q.send(toEndpoint(p))
+	if refuse {
+		q.stats.Refused++
 	}
 }
 
 func (q *Queue) write(raw []byte) {
-	if q.send(raw) {
-		q.stats.Returned++
-	}
-}
-
-func (q *Queue) send(raw []byte) bool {
 	if _, err := q.socket.Write(raw); err != nil {
 		q.stats.Failed++
 		if q.gripes.Allow() {
 			q.log.Warn("cannot write a packet back", "bytes", len(raw), "error", err)
 		}
-		return false
+		return
 	}
-	return true
+	q.stats.Returned++
 }

@@ -86,7 +86,6 @@ func (q *Queue) attend(now time.Time) time.Duration {
 			q.letGo(f)
 			q.stats.TimedOut++
 			q.write(f.raw)
-			q.tell(f, false)
 			late++
 		}
 		h.frames = h.frames[late:]
