@@ -42,6 +42,12 @@ static __always_inline int oak_may_answer(struct __sk_buff *skb, const struct oa
 	return !p->quoted && p->piece != OAK_LATER_PIECE;
 }
 
+/* oak_answer_allowed takes a token out of a bucket of answers. Not static: the stack that it needs is not its callers'. */
+__attribute__((noinline)) int oak_answer_allowed(__u32 who, __u32 per_second)
+{
+	return oak_allowed(who, per_second, bpf_ktime_get_ns());
+}
+
 /* oak_deliver gives a packet to a local endpoint as it is. */
 static __always_inline int oak_deliver(struct __sk_buff *skb, __u32 ifindex)
 {
@@ -60,7 +66,6 @@ static __always_inline int oak_deliver(struct __sk_buff *skb, __u32 ifindex)
  * is not said: a sender that tries again finds it so. Not static: verified once. */
 __attribute__((noinline)) int oak_answer(struct __sk_buff *skb, struct oak_pkt *p, __u32 reason)
 {
-	__u64 now = bpf_ktime_get_ns();
 	int v4, verdict = oak_dropped(skb, reason);
 
 	if (!p || !oak_may_answer(skb, p))
@@ -80,7 +85,7 @@ __attribute__((noinline)) int oak_answer(struct __sk_buff *skb, struct oak_pkt *
 		return verdict;
 	}
 	if (p->proto == IPPROTO_TCP && reason != OAK_DROP_UNRESOLVED) {
-		if (!oak_allowed(OAK_RESETS_TO | p->where, OAK_RESETS_PER_SECOND, now) || oak_make_reset(skb, p))
+		if (!oak_answer_allowed(OAK_RESETS_TO | p->where, OAK_RESETS_PER_SECOND) || oak_make_reset(skb, p))
 			return verdict;
 	} else {
 		__u8 code = v4 ? OAK_ICMP_HOST : OAK_ICMPV6_HOST;
@@ -89,7 +94,7 @@ __attribute__((noinline)) int oak_answer(struct __sk_buff *skb, struct oak_pkt *
 			code = v4 ? OAK_ICMP_PORT_UNREACHABLE : OAK_ICMPV6_PORT_UNREACHABLE;
 		else if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP && !p->may_open)
 			return verdict; /* not an echo request */
-		if (!oak_allowed(OAK_ERRORS_TO | p->where, OAK_ERRORS_PER_SECOND, now) ||
+		if (!oak_answer_allowed(OAK_ERRORS_TO | p->where, OAK_ERRORS_PER_SECOND) ||
 		    oak_make_error(skb, p, v4 ? OAK_ICMP_UNREACHABLE : OAK_ICMPV6_UNREACHABLE, code, 0))
 			return verdict;
 	}
@@ -106,7 +111,7 @@ __attribute__((noinline)) int oak_answer_too_big(struct __sk_buff *skb, struct o
 	if (!p || !oak_may_answer(skb, p))
 		return verdict;
 	v4 = p->family == OAK_V4;
-	if (!oak_allowed(OAK_ERRORS_TO | p->where, OAK_ERRORS_PER_SECOND, bpf_ktime_get_ns()) ||
+	if (!oak_answer_allowed(OAK_ERRORS_TO | p->where, OAK_ERRORS_PER_SECOND) ||
 	    oak_make_error(skb, p, v4 ? OAK_ICMP_UNREACHABLE : OAK_ICMPV6_TOO_BIG, v4 ? OAK_ICMP_TOO_BIG : 0, mtu))
 		return verdict;
 	oak_stat(skb, OAK_STAT_ANSWERED);
