@@ -208,20 +208,18 @@ func TestRareSamplesCountMore(t *testing.T) {
 
 // TestASilentPeerIsPassedOver: new flows do not go where echoes have been without an answer for 10 s; those that there are go on.
 func TestASilentPeerIsPassedOver(t *testing.T) {
-	sec := uint64(time.Second)
-	now := nanoseconds(t)
 	for name, c := range map[string]struct {
-		health PeerHealth
-		usable bool
+		asked, sent, heard uint64 // seconds ago; 0: never
+		usable             bool
 	}{
-		"never asked":                     {PeerHealth{}, true},
-		"asked just now":                  {PeerHealth{Asked: now - sec, Sent: now - sec}, true},
-		"no answer for 9 s":               {PeerHealth{Asked: now - 9*sec, Sent: now - sec}, true},
-		"no answer for 11 s":              {PeerHealth{Asked: now - 11*sec, Sent: now - sec}, false},
-		"heard, but does not hear us":     {PeerHealth{Asked: now - 11*sec, Sent: now - sec, Heard: now}, false},
-		"nobody asks, nothing was heard":  {PeerHealth{Asked: now - 60*sec, Sent: now - 50*sec, Heard: now - 55*sec}, false},
-		"nobody asks, and it is back":     {PeerHealth{Asked: now - 60*sec, Sent: now - 50*sec, Heard: now - 2*sec}, true},
-		"nobody asks, and it spoke early": {PeerHealth{Asked: now - 60*sec, Sent: now - 50*sec, Heard: now - 51*sec}, false},
+		"never asked":                     {0, 0, 0, true},
+		"asked just now":                  {1, 1, 0, true},
+		"no answer for 9 s":               {9, 1, 0, true},
+		"no answer for 11 s":              {11, 1, 0, false},
+		"heard, but does not hear us":     {11, 2, 1, false},
+		"nobody asks, nothing was heard":  {60, 50, 55, false},
+		"nobody asks, and it is back":     {60, 50, 2, true},
+		"nobody asks, and it spoke early": {60, 50, 51, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKernel(t)
@@ -229,10 +227,18 @@ func TestASilentPeerIsPassedOver(t *testing.T) {
 			if verdict, _ := k.run(k.progs.Container, flow.frame()); verdict != verdictRedirect {
 				t.Fatalf("before: verdict %#x, drops %v", verdict, k.drops())
 			}
-			if c.health.Silent(time.Duration(now)) == c.usable {
+			now := nanoseconds(t)
+			ago := func(seconds uint64) uint64 {
+				if seconds == 0 {
+					return 0
+				}
+				return now - seconds*uint64(time.Second)
+			}
+			health := PeerHealth{Asked: ago(c.asked), Sent: ago(c.sent), Heard: ago(c.heard)}
+			if health.Silent(time.Duration(now)) == c.usable {
 				t.Errorf("Go says that it is silent: %v", !c.usable)
 			}
-			must(t, k.maps.PeerHealth.Put(1, c.health))
+			must(t, k.maps.PeerHealth.Put(1, health))
 			verdict, _ := k.run(k.progs.Container, tcp(client, vipRemote, 4001, 80, flagSYN).frame())
 			if reached := verdict == verdictRedirect && k.drops()["no_backend"] == 0; reached != c.usable {
 				t.Errorf("a new flow: verdict %#x, drops %v; want it to reach the peer: %v", verdict, k.drops(), c.usable)
