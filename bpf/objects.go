@@ -32,9 +32,15 @@ func (p *Programs) Close() {
 	}
 }
 
+// Kernel is what the programs have to know of the kernel beneath them. The zero value does on every kernel that is supported.
+type Kernel struct {
+	// DecapL3 is that bpf_skb_adjust_room can be told the family of what it uncovers (Linux 6.3).
+	DecapL3 bool
+}
+
 // Load loads every program and all maps. With pinPath, maps are pinned there by name, and those already there are used; a pinned
 // map of another shape is an error. With an empty pinPath nothing is pinned.
-func Load(pinPath string) (*Programs, *Maps, error) {
+func Load(pinPath string, on Kernel) (*Programs, *Maps, error) {
 	spec, err := loadMaps()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read object maps: %w", err)
@@ -44,7 +50,7 @@ func Load(pinPath string) (*Programs, *Maps, error) {
 		return nil, nil, fmt.Errorf("create maps: %w", err)
 	}
 	defer all.Close()
-	progs, err := loadPrograms(all.Maps)
+	progs, err := loadPrograms(all.Maps, on)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,7 +62,7 @@ func Load(pinPath string) (*Programs, *Maps, error) {
 	return progs, maps, nil
 }
 
-func loadPrograms(maps map[string]*ebpf.Map) (*Programs, error) {
+func loadPrograms(maps map[string]*ebpf.Map, on Kernel) (*Programs, error) {
 	p := &Programs{}
 	for _, object := range []struct {
 		name string
@@ -73,6 +79,10 @@ func loadPrograms(maps map[string]*ebpf.Map) (*Programs, error) {
 			p.Close()
 			return nil, fmt.Errorf("read object %s: %w", object.name, err)
 		}
+		if err := on.tell(spec); err != nil {
+			p.Close()
+			return nil, fmt.Errorf("prepare object %s: %w", object.name, err)
+		}
 		c, err := newCollection(spec, "", maps)
 		if err != nil {
 			p.Close()
@@ -84,6 +94,22 @@ func loadPrograms(maps map[string]*ebpf.Map) (*Programs, error) {
 		c.Close()
 	}
 	return p, nil
+}
+
+// tell sets the constants of an object that depend on the kernel. The verifier leaves out what they rule out.
+func (k Kernel) tell(spec *ebpf.CollectionSpec) error {
+	v, ok := spec.Variables["oak_has_decap_l3"]
+	if !ok {
+		return nil
+	}
+	var has uint32
+	if k.DecapL3 {
+		has = 1
+	}
+	if err := v.Set(has); err != nil {
+		return fmt.Errorf("say whether the kernel has DECAP_L3: %w", err)
+	}
+	return nil
 }
 
 func newCollection(spec *ebpf.CollectionSpec, pinPath string, maps map[string]*ebpf.Map) (*ebpf.Collection, error) {

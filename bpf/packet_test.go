@@ -65,7 +65,14 @@ func newKernel(t testing.TB) *kernel { return newKernelOf(t, pairing{}) }
 // newKernelOf makes the world with peers that are reached by the outer family of f.
 func newKernelOf(t testing.TB, f pairing) *kernel {
 	t.Helper()
-	p, m, err := Load("")
+	has, err := HaveRoom(RoomDecapIPv4 | RoomDecapIPv6)
+	must(t, err)
+	return newKernelOn(t, f, Kernel{DecapL3: has})
+}
+
+func newKernelOn(t testing.TB, f pairing, on Kernel) *kernel {
+	t.Helper()
+	p, m, err := Load("", on)
 	must(t, err)
 	t.Cleanup(func() { p.Close(); _ = m.Close() })
 	k := &kernel{t: t, progs: p, maps: m}

@@ -40,10 +40,10 @@ struct oak_outer6 {
 #define OAK_OUTER6 ((__s32)sizeof(struct oak_outer6)) /* 56 bytes */
 
 /* Flags of bpf_skb_adjust_room since Linux 6.3, which the headers of the floor do not have. Older kernels are told in a longer way what is
- * inside. */
+ * inside. Set when the programs are loaded. */
 #define OAK_DECAP_L3_IPV4 (1ULL << 7)
 #define OAK_DECAP_L3_IPV6 (1ULL << 8)
-volatile const __u32 oak_has_decap_l3 = 1;
+volatile const __u32 oak_has_decap_l3 = 0;
 
 /* RFC 3168: the lower two bits of the traffic class. */
 #define OAK_ECN_MASK 3

@@ -28,9 +28,9 @@ type Options struct {
 	Worker string
 	// LockDir holds the lock that keeps a second NetManager out; /run/oakestra if empty.
 	LockDir string
-	// NoTCX makes do with clsact filters, as on kernels before 6.6, where tcx links are to be had too.
-	NoTCX bool
-	Log   *slog.Logger
+	// Without names features that are to be done without where the kernel has them too.
+	Without []string
+	Log     *slog.Logger
 }
 
 // Datapath is the loaded datapath of one worker.
@@ -99,10 +99,10 @@ func open(o Options) (*Datapath, error) {
 	if err := os.MkdirAll(mapDir, 0o700); err != nil {
 		return nil, fmt.Errorf("create folder of pinned maps: %w", err)
 	}
-	if d.found, err = probe(wanted(), o.without()...); err != nil {
+	if d.found, err = probe(wanted(), o.Without...); err != nil {
 		return nil, err
 	}
-	if d.progs, d.maps, err = bpf.Load(mapDir); err != nil {
+	if d.progs, d.maps, err = bpf.Load(mapDir, bpf.Kernel{DecapL3: d.found.Uses(FeatureDecapL3)}); err != nil {
 		return nil, fmt.Errorf("load datapath over %s: %w", mapDir, err)
 	}
 	d.hooks = hooks{dir: filepath.Join(d.dir, "links"), tcx: d.found.Uses(FeatureTCX), log: d.log}
@@ -113,14 +113,6 @@ func open(o Options) (*Datapath, error) {
 	d.dropOldVersions(filepath.Dir(mapDir))
 	d.tellFeatures()
 	return d, nil
-}
-
-// without lists the features that are not to be used although the kernel may have them.
-func (o Options) without() []string {
-	if o.NoTCX {
-		return []string{FeatureTCX}
-	}
-	return nil
 }
 
 // tellFeatures leaves behind what the kernel can do, for those who look at the datapath; it runs without that too.

@@ -13,6 +13,7 @@ import (
 	kernel "github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 
+	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/bpf/features"
 )
 
@@ -29,18 +30,6 @@ const (
 	FeatureDecapL4UDP = "decap_l4_udp"
 )
 
-// Flags of bpf_skb_adjust_room that are probed by value: the headers of the machine that builds may not have them yet.
-const (
-	roomFixedGSO    = 1 << 0
-	roomEncapIPv4   = 1 << 1
-	roomEncapIPv6   = 1 << 2
-	roomEncapUDP    = 1 << 4
-	roomNoCsumReset = 1 << 5
-	roomDecapIPv4   = 1 << 7
-	roomDecapIPv6   = 1 << 8
-	roomDecapUDP    = 1 << 10
-)
-
 // feature is one that the datapath wants, and how to find out whether it is there.
 type feature struct {
 	name, least, use, fallback string
@@ -55,17 +44,17 @@ func wanted() []feature {
 		{"batch_lookup", "5.6", "reading maps of many entries", "", haveBatch},
 		{"csum_level", "5.7", "keeping the receive checksum", "", helper(asm.FnCsumLevel)},
 		{"encapsulation", "5.8", "tunnel headers around segmented packets", "",
-			room(roomEncapIPv4 | roomEncapIPv6 | roomEncapUDP | roomFixedGSO | roomNoCsumReset)},
+			room(bpf.RoomEncapIPv4 | bpf.RoomEncapIPv6 | bpf.RoomEncapUDP | bpf.RoomFixedGSO | bpf.RoomNoCsumReset)},
 		{"ring_buffer", "5.8", "hello packets and traces", "", is(func() error { return kernel.HaveMapType(ebpf.RingBuf) })},
 		{"redirect_peer", "5.10", "delivery straight into a container's namespace", "", helper(asm.FnRedirectPeer)},
 		{"redirect_neigh", "5.10", "sending to other workers past the host's stack", "", helper(asm.FnRedirectNeigh)},
 		{"coarse_clock", "5.11", "the time of each packet at little cost", "", helper(asm.FnKtimeGetCoarseNs)},
-		{FeatureDecapL3, "6.3", "taking off a tunnel header of the other family", "the frame's protocol is changed by bpf_skb_change_proto",
-			room(roomDecapIPv4 | roomDecapIPv6)},
+		{FeatureDecapL3, "6.3", "taking off a tunnel header of the other family", "bpf_skb_change_proto tells the kernel what is inside",
+			room(bpf.RoomDecapIPv4 | bpf.RoomDecapIPv6)},
 		{FeatureTCX, "6.6", "links that are pinned and updated atomically", "clsact filters; a person's `tc filter del` takes them off",
 			func() (bool, error) { return haveTCX(), nil }},
 		{FeatureDecapL4UDP, "", "UDP with segmentation offload through the tunnel", "tx-udp-segmentation is off inside containers",
-			room(roomDecapUDP)},
+			room(bpf.RoomDecapUDP)},
 	}
 }
 
@@ -137,35 +126,7 @@ func haveBatch() (bool, error) {
 	return err == nil, err
 }
 
-// room reports whether bpf_skb_adjust_room takes these flags. It judges flags first and then how much room is asked for: 4 KiB is
-// too much for any kernel, so that no packet has to be made up that would suit.
+// room reports whether bpf_skb_adjust_room takes these flags.
 func room(flags int32) func() (bool, error) {
-	return func() (bool, error) {
-		prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-			Type: ebpf.SchedCLS, License: "Dual BSD/GPL",
-			Instructions: asm.Instructions{
-				asm.Mov.Imm(asm.R2, 0x1000),
-				asm.Mov.Imm(asm.R3, 1), // BPF_ADJ_ROOM_MAC
-				asm.Mov.Imm(asm.R4, flags),
-				asm.FnSkbAdjustRoom.Call(),
-				asm.Neg.Imm(asm.R0, 0),
-				asm.Return(),
-			},
-		})
-		if err != nil {
-			return false, err
-		}
-		defer prog.Close()
-		errno, err := prog.Run(&ebpf.RunOptions{Data: make([]byte, 64)})
-		if err != nil {
-			return false, err
-		}
-		switch unix.Errno(errno) {
-		case unix.EFAULT:
-			return true, nil
-		case unix.EINVAL:
-			return false, nil
-		}
-		return false, fmt.Errorf("bpf_skb_adjust_room answered %w", unix.Errno(errno))
-	}
+	return func() (bool, error) { return bpf.HaveRoom(flags) }
 }

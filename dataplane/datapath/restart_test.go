@@ -37,7 +37,9 @@ func TestRestartBreaksNoFlow(t *testing.T) {
 	t.Run("tcx", func(t *testing.T) { eachFamily(t, restartBreaksNoFlow) })
 	t.Run("clsact", func(t *testing.T) {
 		for _, f := range []family{inIPv4, inIPv6} {
-			t.Run(f.name, func(t *testing.T) { restartBreaksNoFlow(t, newWorldWith(t, f, inIPv4, datapath.Options{NoTCX: true})) })
+			t.Run(f.name, func(t *testing.T) {
+				restartBreaksNoFlow(t, newWorldWith(t, f, inIPv4, datapath.Options{Without: []string{datapath.FeatureTCX}}))
+			})
 		}
 	})
 }

@@ -236,6 +236,9 @@ func configureBox(b *box, gateway netip.Addr, hostMAC net.HardwareAddr) error {
 	if err := netlink.LinkSetUp(l); err != nil {
 		return err
 	}
+	if err := device.DisableUDPSegmentation("eth0"); err != nil {
+		return err
+	}
 	index := l.Attrs().Index
 	b.mac = l.Attrs().HardwareAddr
 	if err := netlink.NeighAdd(&netlink.Neigh{

@@ -88,7 +88,7 @@ func (w *world) worker(name string) (*bpf.Maps, *bpf.Programs) {
 	require.NoError(w.t, err)
 	dir := filepath.Join(w.bpffs, "oakestra", name, "v"+version, bpf.MapDir)
 	require.NoError(w.t, os.MkdirAll(dir, 0o700))
-	progs, maps, err := bpf.Load(dir)
+	progs, maps, err := bpf.Load(dir, bpf.Kernel{})
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { progs.Close(); _ = maps.Close() })
 	return maps, progs
