@@ -32,7 +32,7 @@ func load() (*kernel, error) {
 	if k.stats, err = bpf.StatNames(); err != nil {
 		return nil, err
 	}
-	k.progs, k.maps, err = bpf.Load("")
+	k.progs, k.maps, err = bpf.Load("", bpf.Kernel{})
 	return k, err
 }
 
