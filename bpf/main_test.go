@@ -26,7 +26,12 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		os.Exit(m.Run())
+		code := m.Run()
+		if missing := unreached(); code == 0 && wholeRun() && len(missing) > 0 {
+			fmt.Fprintln(os.Stderr, "FAIL: no test of packets leads to", missing)
+			code = 1
+		}
+		os.Exit(code)
 	}
 	cmd := exec.Command(os.Args[0], os.Args[1:]...)
 	cmd.Env = append(os.Environ(), inNamespace+"=1")

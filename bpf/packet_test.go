@@ -74,8 +74,8 @@ func newKernelOn(t testing.TB, f pairing, on Kernel) *kernel {
 	t.Helper()
 	p, m, err := Load("", on)
 	must(t, err)
-	t.Cleanup(func() { p.Close(); _ = m.Close() })
 	k := &kernel{t: t, progs: p, maps: m}
+	t.Cleanup(func() { k.remember(); p.Close(); _ = m.Close() })
 	must(t, m.Config.Put(0, Config{
 		Services4: PrefixFrom(netip.MustParsePrefix("10.30.0.0/16")), Workers4: PrefixFrom(netip.MustParsePrefix("10.18.0.0/16")),
 		Services6: PrefixFrom(netip.MustParsePrefix("fd30::/16")), Workers6: PrefixFrom(netip.MustParsePrefix("fd18::/16")),

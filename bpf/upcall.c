@@ -71,7 +71,6 @@ static __always_inline int oak_reinject_ip(struct __sk_buff *skb, const struct e
 		return oak_dropped(skb, reason);
 	/* Its Ethernet address is nobody's here. Kernels that do not scrub redirected packets would have it dropped as a stranger's. */
 	bpf_skb_change_type(skb, OAK_PACKET_HOST);
-	oak_stat(skb, OAK_STAT_REINJECTED);
 	if (peer == OAK_PEER_DELIVER) {
 		if (oak_addresses(skb, &src, &dst, family))
 			return oak_dropped(skb, OAK_DROP_MALFORMED);
@@ -91,6 +90,7 @@ int oak_reinject(struct __sk_buff *skb)
 {
 	struct ethhdr eth;
 
+	oak_stat(skb, OAK_STAT_REINJECTED);
 	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)))
 		return oak_dropped(skb, OAK_DROP_MALFORMED);
 	if (skb->protocol == bpf_htons(ETH_P_IP))

@@ -130,7 +130,6 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_add
 	__u32 peer, tag = (__u32)gpe.tag[0] << 16 | (__u32)gpe.tag[1] << 8 | gpe.tag[2];
 	int reason;
 
-	oak_stat(skb, OAK_STAT_FROM_TUNNEL);
 	/* Of a VLAN that only shares the cable. Tag 0 is a priority and no VLAN. */
 	if (skb->vlan_present && skb->vlan_tci & 0xfff)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
@@ -178,6 +177,7 @@ static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config 
 		if (udp->dest == bpf_htons(cfg->tunnel_port)) {
 			struct oak_outer4 *outer = data + ETH_HLEN;
 
+			oak_stat(skb, OAK_STAT_FROM_TUNNEL);
 			if (ip->frag_off & bpf_htons(OAK_IP_FRAGMENT))
 				return oak_dropped(skb, OAK_DROP_OUTER_FRAGMENT);
 			if (ip->ihl != 5 || (void *)(outer + 1) > end)
@@ -209,6 +209,7 @@ static __always_inline int oak_uplink6(struct __sk_buff *skb, struct oak_config 
 		if ((void *)(&outer->udp + 1) > end)
 			return oak_dropped(skb, OAK_DROP_MALFORMED);
 		if (outer->udp.dest == bpf_htons(cfg->tunnel_port)) {
+			oak_stat(skb, OAK_STAT_FROM_TUNNEL);
 			if ((void *)(outer + 1) > end)
 				return oak_dropped(skb, OAK_DROP_BAD_HEADER);
 			return oak_from_tunnel(skb, &src, &dst, outer->udp.source, &outer->gpe,

@@ -12,6 +12,12 @@ import (
 
 // Container is the program for what comes out of a container by an interface.
 func (w *World) Container(iface uint32, in []byte) Outcome {
+	out := w.fromContainer(iface, in)
+	out.From = "from_container"
+	return out
+}
+
+func (w *World) fromContainer(iface uint32, in []byte) Outcome {
 	fam, ok := family(in)
 	if !ok {
 		return dropped("not_ip")

@@ -180,6 +180,7 @@ type Outcome struct {
 	Verdict uint32
 	Reason  string // of a drop that is counted as one
 	Sent    string // the counter of where it went
+	From    string // the counter of where it came from
 	Frame   []byte // of all but drops
 	// To and Got are where it went and what its receiver sees, of packets that flows carry.
 	To    Place

@@ -43,13 +43,15 @@ func (w *World) UplinkIn(in []byte) Outcome {
 			return dropped("malformed")
 		}
 		if binary.BigEndian.Uint16(ip[udp+2:]) == w.Port {
+			out := dropped("bad_header")
 			switch {
 			case piece != 0:
-				return dropped("outer_fragment")
-			case udp != header || len(ip) < header+16:
-				return dropped("bad_header")
+				out = dropped("outer_fragment")
+			case udp == header && len(ip) >= header+16:
+				out = w.fromTunnel(bytes.Clone(in), src, outer)
 			}
-			return w.fromTunnel(bytes.Clone(in), src, outer)
+			out.From = "from_tunnel"
+			return out
 		}
 	}
 	if w.overlay(src) || w.overlay(dst) {
@@ -227,6 +229,12 @@ const Deliver = 0xffffffff
 
 // Reinject is the program for what NetManager writes back.
 func (w *World) Reinject(in []byte) Outcome {
+	out := w.reinject(in)
+	out.From = "reinjected"
+	return out
+}
+
+func (w *World) reinject(in []byte) Outcome {
 	fam, ok := family(in)
 	if !ok {
 		return dropped("not_ip")
