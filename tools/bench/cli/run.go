@@ -25,8 +25,10 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/bench/trial"
 )
 
-// attempts is how often a disturbed slice is measured at most.
-const attempts = 3
+const (
+	attempts = 3   // how often a disturbed slice is measured at most
+	changes  = 200 // of services, for the speed of programming
+)
 
 // runOptions are the flags of a run.
 type runOptions struct {
@@ -203,7 +205,7 @@ func (o *runOptions) part(ctx context.Context, p plan.Part, s *session.Session, 
 		if failed[setup] != nil {
 			continue
 		}
-		speed, err := stage.Speed(ctx, setup)
+		speed, err := stage.Speed(ctx, setup, changes)
 		if err != nil {
 			return err
 		}

@@ -12,16 +12,15 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/bench/stats"
 )
 
-// How many changes are made, and for how long at most; a peer that needs seconds for one is known well enough after a few.
+// How long changes are made at most; a peer that needs seconds for one is known well enough after a few.
 const (
-	changes        = 200
 	changePatience = 15 * time.Second
 	// settled is how long it takes Go to use processors that it was pinned off.
 	settled = 2 * time.Second
 )
 
-// Speed measures how fast a setup takes a change; how fast it took its services in was measured when it was built.
-func (s *Stage) Speed(ctx context.Context, setup plan.Setup) (out session.Speed, err error) {
+// Speed measures how fast a setup takes each of so many changes; how fast it took its services in was measured when it was built.
+func (s *Stage) Speed(ctx context.Context, setup plan.Setup, changes int) (out session.Speed, err error) {
 	p := s.setups[setup]
 	if p == nil || setup.Services == 0 {
 		return out, fmt.Errorf("measure the speed of %s: it is not built, or has no services", setup.Name())

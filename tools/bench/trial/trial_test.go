@@ -47,7 +47,7 @@ func TestEveryWayIsMeasured(t *testing.T) {
 		if setup.Services == 0 {
 			continue
 		}
-		speed, err := s.Speed(t.Context(), setup)
+		speed, err := s.Speed(t.Context(), setup, 5)
 		require.NoError(t, err)
 		require.Positive(t, speed.Load)
 		require.Greater(t, speed.P50, 0.01)
