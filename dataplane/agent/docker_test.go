@@ -57,8 +57,8 @@ func (h *host) in(stdin, path string, args ...string) string {
 	return string(out)
 }
 
-// besideDocker has a container reach the outside and be reached from its host, on a host that Docker's rules, which prepare makes,
-// let forward nothing.
+// besideDocker has a container reach the outside and be reached at an exposed port, from outside and from its host, on a host that
+// Docker's rules, which prepare makes, let forward nothing.
 func besideDocker(t *testing.T, prepare func(h *host)) {
 	h, c := newHost(t), newCluster(t, workerID)
 	outside := netnstest.New(t)
@@ -86,7 +86,9 @@ func besideDocker(t *testing.T, prepare func(h *host)) {
 	inside := func(f func()) { within(t, ns, f) }
 	l := listen(func(f func()) { within(t, outside, f) })
 	require.Equal(t, "192.0.2.1", exchange(t, inside, l, "192.0.2.2:80"), "the outside sees the host")
-	require.Equal(t, "192.0.2.1", exchange(t, h.within, listen(inside), "192.0.2.1:8080"))
+	server := listen(inside)
+	require.Equal(t, "192.0.2.1", exchange(t, h.within, server, "192.0.2.1:8080"))
+	require.Equal(t, "192.0.2.2", exchange(t, func(f func()) { within(t, outside, f) }, server, "192.0.2.1:8080"), "the outside keeps its address")
 }
 
 func TestContainersReachTheOutsideBesideDockersRules(t *testing.T) {
