@@ -35,6 +35,12 @@ type (
 	Scratch     = mapsOakScratch
 )
 
+// Owner is one of those that had a place in the map of backends: a flow remembers both.
+type Owner struct {
+	Backend uint32
+	Slot    uint16
+}
+
 // Indices of the two-element arrays that hold one value a family.
 const (
 	V4 = 0

@@ -56,6 +56,27 @@ static __always_inline int oak_reinject_peer(struct __sk_buff *skb, struct oak_p
 	return oak_forward(skb, p, e, family);
 }
 
+/* oak_reset_along sends a reset by the entry of its flow, which is dead from then on. It is one of the flow's own packets, with the number that its
+ * receiver waits for. */
+static __always_inline int oak_reset_along(struct __sk_buff *skb, struct oak_pkt *p, __u32 where, const int family)
+{
+	int reason = oak_parse_l4(skb, ETH_HLEN, p, where, family);
+	struct oak_ct *c;
+	void *e;
+
+	if (reason)
+		return oak_dropped(skb, reason);
+	e = oak_entry(p, family);
+	if (!e || !(p->tcp & OAK_TCP_RST))
+		return oak_dropped(skb, OAK_DROP_NO_FLOW);
+	c = oak_common(e, family);
+	if (!(c->flags & OAK_CT_CLOSED))
+		oak_active(c->backend, -1);
+	/* Not in the ring of ended flows, which is short: NetManager, which has made this, will forget it. */
+	c->flags |= OAK_CT_CLOSED | OAK_CT_DEAD;
+	return oak_forward(skb, p, e, family);
+}
+
 static __always_inline int oak_reinject_ip(struct __sk_buff *skb, const struct ethhdr *eth, const int family)
 {
 	__u32 peer = (__u32)eth->h_dest[2] << 24 | eth->h_dest[3] << 16 | eth->h_dest[4] << 8 | eth->h_dest[5], *ifindex;
@@ -80,6 +101,8 @@ static __always_inline int oak_reinject_ip(struct __sk_buff *skb, const struct e
 		oak_stat(skb, OAK_STAT_TO_LOCAL);
 		return oak_deliver(skb, *ifindex);
 	}
+	if (peer >> 24 == OAK_PEER_RESET)
+		return oak_reset_along(skb, p, peer & OAK_WHERE_MASK, family);
 	if (peer)
 		return oak_reinject_peer(skb, p, peer, eth->h_source + 3, family);
 	return oak_reinject_container(skb, p, family);

@@ -76,6 +76,29 @@ __attribute__((noinline)) int oak_hello_up(struct __sk_buff *skb, struct oak_add
 	return TC_ACT_SHOT;
 }
 
+/* oak_answer_peer drops a packet of a flow that is dead, and resets the flow at the peer: with the number that it says it waits for, which the reset
+ * that NetManager has sent may not have had. Not static: verified once. */
+__attribute__((noinline)) int oak_answer_peer(struct __sk_buff *skb, struct oak_pkt *p, __u32 index, __u32 number)
+{
+	__u8 tag[3] = {number >> 16, number >> 8, number};
+	int verdict = oak_dropped(skb, OAK_DROP_BACKEND_GONE);
+	struct oak_peer *peer = bpf_map_lookup_elem(&peers, &index);
+	int failed;
+
+	if (!p || !peer || !peer->port || p->proto != IPPROTO_TCP || p->quoted ||
+	    !oak_answer_allowed(OAK_RESETS_OF_PEER | index, OAK_RESETS_PER_SECOND) || oak_make_reset(skb, p))
+		return verdict;
+	p->tos = 0;
+	if (p->family == OAK_V4)
+		failed = peer->family == OAK_V4 ? oak_encap4(skb, peer, tag, p, OAK_V4) : oak_encap6(skb, peer, tag, p, OAK_V4);
+	else
+		failed = peer->family == OAK_V4 ? oak_encap4(skb, peer, tag, p, OAK_V6) : oak_encap6(skb, peer, tag, p, OAK_V6);
+	if (failed)
+		return verdict;
+	oak_stat(skb, OAK_STAT_ANSWERED);
+	return bpf_redirect_neigh(peer->ifindex, 0, 0, 0);
+}
+
 /* oak_inner handles what a peer has sent, bare of its outer headers. */
 static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 number, __u32 tos, const int family)
 {
@@ -101,6 +124,8 @@ static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 nu
 	}
 	if (!e && !reason)
 		reason = OAK_DROP_CONNTRACK_FULL;
+	if (reason == OAK_DROP_BACKEND_GONE)
+		return oak_answer_peer(skb, p, peer, number);
 	if (reason) {
 		oak_widen(p, family);
 		oak_notice(reason, peer, &p->key.dst, number);

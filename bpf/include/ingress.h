@@ -147,6 +147,8 @@ static __always_inline int oak_may_enter(struct oak_pkt *p, __u32 peer, const __
 	}
 	if (c->tag[0] != tag[0] || c->tag[1] != tag[1] || c->tag[2] != tag[2])
 		return OAK_DROP_BAD_TAG;
+	if (c->flags & OAK_CT_DEAD)
+		return OAK_DROP_BACKEND_GONE;
 	if (c->flags & OAK_CT_HELD && !reinjected) {
 		oak_widen(p, family);
 		oak_pending_source(&wanted, &p->key.src);

@@ -11,6 +11,7 @@
  * one of the others; 0: all who are none. */
 #define OAK_RESETS_TO 0x20000000
 #define OAK_ERRORS_TO 0x40000000
+#define OAK_RESETS_OF_PEER 0xa0000000
 #define OAK_MISSES_OF_PEER 0x80000000
 #define OAK_HELLOS_OF_PEER 0xc0000000
 #define OAK_ECHOES_OF_PEER 0xd0000000

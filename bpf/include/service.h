@@ -139,6 +139,8 @@ static __always_inline int oak_of_flow(struct __sk_buff *skb, struct oak_pkt *p,
 		if (oak_ct_ended(&p->key))
 			return OAK_OPEN;
 	}
+	if (c->flags & OAK_CT_DEAD)
+		return oak_answer(skb, p, OAK_DROP_BACKEND_GONE);
 	if (c->flags & OAK_CT_HELD && !reinjected) {
 		oak_widen(p, family);
 		if (!oak_pending_settled(&p->key.dst))

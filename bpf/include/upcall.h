@@ -28,6 +28,9 @@
 #define OAK_MAC0 0x02 /* locally administered */
 #define OAK_MAC1 0x6f
 #define OAK_MAC2 0x61
+/* In the upper byte instead of a peer's index: a reset of ours for a flow whose instance is gone, as if it came from the enum oak_where in
+ * the other three. */
+#define OAK_PEER_RESET 0xfe
 #define OAK_PEER_DELIVER 0xffffffff /* deliver as it is to the endpoint that is the destination */
 
 /* A source that is waited for has a key apart from the same address as a destination. */

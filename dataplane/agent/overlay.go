@@ -31,6 +31,7 @@ type overlay struct {
 	peers  *peer.Greeter
 	routes *routes.Table
 	queue  *upcall.Queue
+	resets *resets
 
 	reading atomic.Bool // the queue takes packets
 	sought  sought      // of the task that looks for the observer alone
@@ -42,7 +43,7 @@ type overlay struct {
 // stopOverlay.
 func (a *Agent) startOverlay(ctx context.Context, workerID string, port uint16) error {
 	maps := a.dp.Maps()
-	o := &overlay{}
+	o := &overlay{resets: newResets()}
 	var err error
 	if o.peers, err = peer.New(peer.Config{
 		Maps: maps, WorkerID: workerID, Key: a.key, Start: a.epoch, Port: port, Uplink: a.uplinkNow, InUse: a.inUse,
@@ -52,7 +53,7 @@ func (a *Agent) startOverlay(ctx context.Context, workerID string, port uint16) 
 	}
 	if o.routes, err = routes.New(routes.Config{
 		Maps: maps, WorkerID: workerID, Peers: o.peers, LocalEndpoint: a.endpoints.Lookup,
-		Publish: a.publish.interest, InUse: a.inUse, Log: a.log,
+		Publish: a.publish.interest, Gone: o.resets.add, InUse: a.inUse, Log: a.log,
 	}); err != nil {
 		_ = o.peers.Close()
 		return fmt.Errorf("start keeping routes: %w", err)
@@ -118,6 +119,7 @@ func (a *Agent) runOverlay(ctx context.Context, o *overlay) {
 			a.log.Error("first packets are not read: new services cannot be reached until NetManager is restarted", "error", err)
 		}
 	})
+	o.tasks.Go(func() { a.resetFlows(ctx, o.resets) })
 	o.tasks.Go(func() { a.keep(ctx, "greet workers", o.peers.Run) })
 	o.tasks.Go(func() {
 		a.keep(ctx, "read what the programs say", func(ctx context.Context) error {

@@ -52,12 +52,22 @@ func (d *Datapath) AttachUplink(ifindex int) error {
 // the device is set up.
 func (d *Datapath) AttachTunnelDevice(ifindex int) error { return d.attach(kindGuard, ifindex) }
 
-// AttachUpcall attaches the programs of the upcall pair: reinjection on oak-up0, the sink on oak-up1.
+// AttachUpcall attaches the programs of the upcall pair: reinjection on oak-up0, the sink on oak-up1. It is to be called before endpoints come
+// and go, and in the network namespace of the pair.
 func (d *Datapath) AttachUpcall(up0, up1 int) error {
 	if err := d.attach(kindSink, up1); err != nil {
 		return err
 	}
-	return d.attach(kindReinject, up0)
+	if err := d.attach(kindReinject, up0); err != nil {
+		return err
+	}
+	resets, err := openResetter(up1)
+	if err != nil {
+		return err
+	}
+	d.resets.close()
+	d.resets = resets
+	return nil
 }
 
 // Detach removes whatever this package attached to the interface. That there is nothing is no error.

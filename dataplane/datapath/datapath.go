@@ -35,13 +35,14 @@ type Options struct {
 
 // Datapath is the loaded datapath of one worker.
 type Datapath struct {
-	dir   string // <bpffs>/oakestra/<worker>
-	maps  *bpf.Maps
-	progs *bpf.Programs
-	hooks hooks
-	found features.Record
-	locks []*os.File
-	log   *slog.Logger
+	dir    string // <bpffs>/oakestra/<worker>
+	maps   *bpf.Maps
+	progs  *bpf.Programs
+	hooks  hooks
+	found  features.Record
+	locks  []*os.File
+	resets *resetter // nil before AttachUpcall
+	log    *slog.Logger
 }
 
 // WorkerDir returns the folder that holds all pins of a worker.
@@ -168,6 +169,8 @@ func (d *Datapath) Close() error {
 }
 
 func (d *Datapath) closeObjects() {
+	d.resets.close()
+	d.resets = nil
 	d.progs.Close()
 	_ = d.maps.Close()
 }

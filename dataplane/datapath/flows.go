@@ -5,7 +5,6 @@ package datapath
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -90,26 +89,6 @@ func idle(table bpf.FlowTable, key bpf.FlowKey, now time.Duration) (bool, error)
 	}
 	reverse, ok, err := table.Lookup(key.Reverse(flow))
 	return err == nil && (!ok || now-reverse.LastSeen >= limit), err
-}
-
-// PurgeEndpoint removes every flow to or from the namespace addresses of an endpoint that is gone.
-func (d *Datapath) PurgeEndpoint(addrs ...netip.Addr) error {
-	gone := make(map[bpf.Addr]bool, len(addrs))
-	for _, a := range addrs {
-		if a.IsValid() {
-			gone[bpf.AddrFrom(a)] = true
-		}
-	}
-	var errs []error
-	table := d.maps.Flows()
-	var err error
-	for key, flow := range table.All(&err) {
-		if gone[key.Src] || gone[key.Dst] || gone[flow.Src] || gone[flow.Dst] {
-			errs = append(errs, table.Delete(key), table.Delete(key.Reverse(flow)))
-		}
-	}
-	errs = append(errs, err)
-	return errors.Join(errs...)
 }
 
 // FlowUses returns what the flows of now still need.

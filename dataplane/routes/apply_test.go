@@ -271,3 +271,25 @@ func TestIndicesThatFlowsNameRest(t *testing.T) {
 	}
 	require.Equal(t, []uint32{1, 2, 3, 2, 1}, got)
 }
+
+// TestFlowsOfWhatIsGoneAreEnded: who had a place is named once it is somebody else's or nobody's, or nobody is there; who drains keeps it.
+func TestFlowsOfWhatIsGoneAreEnded(t *testing.T) {
+	w := newWorld(t)
+	var gone []bpf.Owner
+	w.cfg.Gone = func(o []bpf.Owner) { gone = append(gone, o...) }
+	require.NoError(t, w.Apply(three(w, 1)))
+	require.Empty(t, gone)
+
+	draining := instance(2, 1, peerC)
+	draining.State = wire.StateUndeployed
+	require.NoError(t, w.Apply(routesOf(2, instance(0, 1, self), instance(1, 1, peerB), draining)))
+	require.Empty(t, gone, "one that drains keeps its flows")
+	require.Contains(t, w.dump(), "service 1 11.. [1 2]\n", "and gets no new ones")
+
+	require.NoError(t, w.Apply(routesOf(3, instance(0, 1, self), instance(1, 2, peerC))))
+	require.ElementsMatch(t, []bpf.Owner{{Backend: 2, Slot: 1}, {Backend: 3, Slot: 1}}, gone)
+
+	gone = nil
+	w.Distrust(peerC, instance(1, 2, peerC).NamespaceIP, instance(1, 2, peerC).Tag)
+	require.Equal(t, []bpf.Owner{{Backend: 4, Slot: 1}}, gone)
+}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
@@ -44,6 +45,9 @@ func (t *Table) Distrust(workerID string, ns netip.Addr, tag uint32) {
 			}
 			s.distrusted[at] = distrust{i.Peer, [2]netip.Addr{i.NamespaceIP, i.NamespaceIPv6}, tag, t.now().Add(distrustedFor)}
 			if !known {
+				if index, ok := s.backends[at]; ok {
+					t.kernel.gone = append(t.kernel.gone, bpf.Owner{Backend: index, Slot: t.kernel.owners[index]})
+				}
 				t.log.Info("route is stale: its worker has nobody there", "service", s.id, "instance", i.Number, "generation", i.Generation, "worker", workerID)
 				t.programAndLog(s, "route is stale")
 			}

@@ -16,6 +16,8 @@ type kernel struct {
 	backends map[uint32]bpf.Backend
 	// owners counts, by place, the backends that have had it: what flows know theirs by.
 	owners []uint16
+	// gone are those whose place has been given up or to another, to be told once the maps are written.
+	gone []bpf.Owner
 	// Free places.
 	serviceSlots, backendSlots slots
 }
@@ -73,6 +75,9 @@ func (k *kernel) setBackend(index uint32, b bpf.Backend) error {
 	}
 	if err := k.maps.Backends.Put(index, b); err != nil {
 		return fmt.Errorf("write backend %d: %w", index, err)
+	}
+	if held.Generation != 0 && held.Slot != b.Slot {
+		k.gone = append(k.gone, bpf.Owner{Backend: index, Slot: held.Slot})
 	}
 	k.backends[index], k.owners[index] = b, b.Slot
 	return nil

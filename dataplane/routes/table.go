@@ -48,6 +48,9 @@ type Config struct {
 	// Publish is called, without locks held, when the cluster has to hear of the interest: something is wanted that has no answer
 	// yet, or no longer wanted. It must not block.
 	Publish func()
+	// Gone is called, without locks held, with those that had a place in the map of backends until now, or that nobody is at any more:
+	// what flows they had has ended. It must not block. Nil: nobody cares.
+	Gone func([]bpf.Owner)
 	// InUse counts what conntrack still needs, by peer index, Instance IP of a source and service address. Nil: nothing is needed.
 	InUse func() (peers map[uint32]int, sources, vips map[bpf.Addr]int, err error)
 	Log   *slog.Logger
@@ -132,8 +135,12 @@ func (t *Table) OnAnswer(f func(addr netip.Addr, ok bool)) {
 // unlock frees mu and then tells what has happened under it.
 func (t *Table) unlock() {
 	answers, publish, tell := t.answers, t.publish, t.onAnswer
-	t.answers, t.publish = nil, false
+	gone := t.kernel.gone
+	t.answers, t.publish, t.kernel.gone = nil, false, nil
 	t.mu.Unlock()
+	if len(gone) > 0 && t.cfg.Gone != nil {
+		t.cfg.Gone(gone)
+	}
 	for _, a := range answers {
 		for _, f := range tell {
 			f(a.addr, a.ok)
