@@ -19,6 +19,9 @@ ROUNDS ?= 20
 # How long fuzz goes on.
 FUZZTIME ?= 60s
 
+# How many packets hostile throws.
+PACKETS ?= 1000000
+
 # Packages whose tests share what the machine has once: network namespaces, BPF, cgroups. They run one after the other.
 ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/bench/lab ./tools/bench/trial ./tools/e2e/...
 
@@ -66,6 +69,10 @@ test-root: deps build ## run the tests of BPF programs, datapath, containers, an
 .PHONY: fuzz
 fuzz: deps ## play packets on the BPF programs and on a model of them, for FUZZTIME, and compare all that comes out; needs root
 	go test -run '^$$' -fuzz '^FuzzPrograms$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 4x ./bpf/model
+
+.PHONY: hostile
+hostile: deps ## throw PACKETS mutated packets at a worker while a connection goes through it; needs root
+	OAK_HOSTILE=$(PACKETS) go test -count=1 -run '^TestHostileFlood$$' -v ./dataplane/datapath
 
 .PHONY: test-chaos
 test-chaos: deps build ## kill parts under load, ROUNDS times over; goes on where it broke off
