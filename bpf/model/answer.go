@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,7 +109,7 @@ func made(src, dst netip.Addr, proto, tos byte, sum int, body []byte) []byte {
 	if proto == unix.IPPROTO_ICMP {
 		pseudo = nil
 	}
-	covered := append(pseudo, body...)
+	covered := slices.Concat(pseudo, body)
 	binary.BigEndian.PutUint16(body[sum:], checksum(append(covered, make([]byte, len(covered)%2)...)))
 	if src.Is6() {
 		h := make([]byte, 8)
