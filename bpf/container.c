@@ -43,6 +43,7 @@ static __always_inline int oak_to_host(struct __sk_buff *skb, struct oak_config 
 		return oak_dropped(skb, OAK_DROP_BROADCAST);
 	if (oak_is_tunnel(skb, cfg, p))
 		return oak_dropped(skb, OAK_DROP_SPOOFED_SOURCE);
+	oak_step(skb, p, OAK_STEP_STACK, 0, 0);
 	oak_stat(skb, OAK_STAT_TO_STACK);
 	return TC_ACT_UNSPEC;
 }
@@ -95,6 +96,7 @@ static __always_inline int oak_from_container(struct __sk_buff *skb, __u32 ifind
 	if (reason)
 		return oak_dropped(skb, reason);
 	reason = oak_parse_l4(skb, ETH_HLEN, p, ifindex, family);
+	oak_arrived(skb, OAK_STEP_CONTAINER);
 	/* The key names the interface that the packet came in by: a hit needs no other proof of who sent it. */
 	if (!reason) {
 		e = oak_entry(p, family);

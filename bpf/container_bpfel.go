@@ -44,6 +44,8 @@ const (
 	containerMapServices      = "services"
 	containerMapSources       = "sources"
 	containerMapStats         = "stats"
+	containerMapTrace         = "trace"
+	containerMapTraces        = "traces"
 	containerMapVips          = "vips"
 	containerProgOakContainer = "oak_container"
 	containerVarOakHasDecapL3 = "oak_has_decap_l3"
@@ -126,6 +128,8 @@ type containerMapSpecs struct {
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Trace      *ebpf.MapSpec `ebpf:"trace"`
+	Traces     *ebpf.MapSpec `ebpf:"traces"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
@@ -184,6 +188,8 @@ type containerMaps struct {
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
+	Trace      *ebpf.Map `ebpf:"trace"`
+	Traces     *ebpf.Map `ebpf:"traces"`
 	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
@@ -217,6 +223,8 @@ func (m *containerMaps) Close() error {
 		m.Services,
 		m.Sources,
 		m.Stats,
+		m.Trace,
+		m.Traces,
 		m.Vips,
 	)
 }

@@ -44,6 +44,8 @@ const (
 	guardMapServices   = "services"
 	guardMapSources    = "sources"
 	guardMapStats      = "stats"
+	guardMapTrace      = "trace"
+	guardMapTraces     = "traces"
 	guardMapVips       = "vips"
 	guardProgOakGuard  = "oak_guard"
 	guardProgOakSink   = "oak_sink"
@@ -127,6 +129,8 @@ type guardMapSpecs struct {
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Trace      *ebpf.MapSpec `ebpf:"trace"`
+	Traces     *ebpf.MapSpec `ebpf:"traces"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
@@ -184,6 +188,8 @@ type guardMaps struct {
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
+	Trace      *ebpf.Map `ebpf:"trace"`
+	Traces     *ebpf.Map `ebpf:"traces"`
 	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
@@ -217,6 +223,8 @@ func (m *guardMaps) Close() error {
 		m.Services,
 		m.Sources,
 		m.Stats,
+		m.Trace,
+		m.Traces,
 		m.Vips,
 	)
 }

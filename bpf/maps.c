@@ -19,6 +19,8 @@ const enum oak_policy *oak_type_policy __attribute__((unused));
 const enum oak_peer_state *oak_type_peer_state __attribute__((unused));
 const enum oak_endpoint_flags *oak_type_endpoint_flags __attribute__((unused));
 const enum oak_where *oak_type_where __attribute__((unused));
+const struct oak_told *oak_type_told __attribute__((unused));
+const enum oak_step *oak_type_step __attribute__((unused));
 const enum oak_limits *oak_type_limits __attribute__((unused));
 const enum oak_family *oak_type_family __attribute__((unused));
 const enum oak_ring *oak_type_ring __attribute__((unused));

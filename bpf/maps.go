@@ -45,6 +45,8 @@ type Maps struct {
 	Packet     Table[uint32, []mapsOakPkt]                `ebpf:"packet"`
 	Scratch    Table[uint32, []Scratch]                   `ebpf:"scratch"`
 	Events     *ebpf.Map                                  `ebpf:"events"`
+	Trace      Table[uint32, Trace]                       `ebpf:"trace"`
+	Traces     *ebpf.Map                                  `ebpf:"traces"`
 }
 
 // MapDir is the folder, below a version folder of pins, that holds the maps.

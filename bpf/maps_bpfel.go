@@ -256,6 +256,7 @@ const (
 	mapsOakLimitsOAK_UNASKED_MS               mapsOakLimits = 5000
 	mapsOakLimitsOAK_QUOTE                    mapsOakLimits = 128
 	mapsOakLimitsOAK_MADE                     mapsOakLimits = 176
+	mapsOakLimitsOAK_TRACE_ADDRESSES          mapsOakLimits = 16
 )
 
 type mapsOakLoad struct {
@@ -356,6 +357,7 @@ type mapsOakPkt struct {
 	Piece    uint8
 	Tos      uint8
 	L4Head   uint8
+	Followed uint32
 }
 
 type mapsOakPolicy uint32
@@ -442,6 +444,26 @@ const (
 	mapsOakStatOAK_STAT_MAX            mapsOakStat = 12
 )
 
+type mapsOakStep uint32
+
+const (
+	mapsOakStepOAK_STEP_CONTAINER mapsOakStep = 1
+	mapsOakStepOAK_STEP_TUNNEL    mapsOakStep = 2
+	mapsOakStepOAK_STEP_BACK      mapsOakStep = 3
+	mapsOakStepOAK_STEP_OUTSIDE   mapsOakStep = 4
+	mapsOakStepOAK_STEP_SERVICE   mapsOakStep = 5
+	mapsOakStepOAK_STEP_BACKEND   mapsOakStep = 6
+	mapsOakStepOAK_STEP_OPENED    mapsOakStep = 7
+	mapsOakStepOAK_STEP_FLOW      mapsOakStep = 8
+	mapsOakStepOAK_STEP_LAST      mapsOakStep = 16
+	mapsOakStepOAK_STEP_LOCAL     mapsOakStep = 16
+	mapsOakStepOAK_STEP_PEER      mapsOakStep = 17
+	mapsOakStepOAK_STEP_STACK     mapsOakStep = 18
+	mapsOakStepOAK_STEP_UPCALL    mapsOakStep = 19
+	mapsOakStepOAK_STEP_DROP      mapsOakStep = 20
+	mapsOakStepOAK_STEP_OUT       mapsOakStep = 21
+)
+
 type mapsOakTcpSeen uint32
 
 const (
@@ -450,6 +472,41 @@ const (
 	mapsOakTcpSeenOAK_TCP_RST mapsOakTcpSeen = 4
 	mapsOakTcpSeenOAK_TCP_ACK mapsOakTcpSeen = 8
 )
+
+type mapsOakTold struct {
+	_       structs.HostLayout
+	At      uint64
+	Packet  uint32
+	Ifindex uint32
+	Where   uint32
+	Step    uint32
+	A       uint32
+	B       uint32
+	Len     uint32
+	Family  uint8
+	Proto   uint8
+	Tcp     uint8
+	Piece   uint8
+	Sport   uint16
+	Dport   uint16
+	Src     mapsOakAddr
+	Dst     mapsOakAddr
+	Pad     uint32
+}
+
+type mapsOakTrace struct {
+	_      structs.HostLayout
+	Until  uint64
+	Lost   uint64
+	Sample uint32
+	Froms  uint16
+	Tos    uint16
+	Port   [2]uint16
+	Proto  uint8
+	Pad    [3]uint8
+	From   [16]mapsOakAddr
+	To     [16]mapsOakAddr
+}
 
 type mapsOakTuple struct {
 	_     structs.HostLayout
@@ -515,6 +572,8 @@ const (
 	mapsMapServices             = "services"
 	mapsMapSources              = "sources"
 	mapsMapStats                = "stats"
+	mapsMapTrace                = "trace"
+	mapsMapTraces               = "traces"
 	mapsMapVips                 = "vips"
 	mapsVarOakTypeCtClock       = "oak_type_ct_clock"
 	mapsVarOakTypeCtFlags       = "oak_type_ct_flags"
@@ -530,7 +589,9 @@ const (
 	mapsVarOakTypeRing          = "oak_type_ring"
 	mapsVarOakTypeStale         = "oak_type_stale"
 	mapsVarOakTypeStat          = "oak_type_stat"
+	mapsVarOakTypeStep          = "oak_type_step"
 	mapsVarOakTypeTcpSeen       = "oak_type_tcp_seen"
+	mapsVarOakTypeTold          = "oak_type_told"
 	mapsVarOakTypeWhere         = "oak_type_where"
 )
 
@@ -610,6 +671,8 @@ type mapsMapSpecs struct {
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Trace      *ebpf.MapSpec `ebpf:"trace"`
+	Traces     *ebpf.MapSpec `ebpf:"traces"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
@@ -631,7 +694,9 @@ type mapsVariableSpecs struct {
 	OakTypeRing          *ebpf.VariableSpec `ebpf:"oak_type_ring"`
 	OakTypeStale         *ebpf.VariableSpec `ebpf:"oak_type_stale"`
 	OakTypeStat          *ebpf.VariableSpec `ebpf:"oak_type_stat"`
+	OakTypeStep          *ebpf.VariableSpec `ebpf:"oak_type_step"`
 	OakTypeTcpSeen       *ebpf.VariableSpec `ebpf:"oak_type_tcp_seen"`
+	OakTypeTold          *ebpf.VariableSpec `ebpf:"oak_type_told"`
 	OakTypeWhere         *ebpf.VariableSpec `ebpf:"oak_type_where"`
 }
 
@@ -683,6 +748,8 @@ type mapsMaps struct {
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
+	Trace      *ebpf.Map `ebpf:"trace"`
+	Traces     *ebpf.Map `ebpf:"traces"`
 	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
@@ -716,6 +783,8 @@ func (m *mapsMaps) Close() error {
 		m.Services,
 		m.Sources,
 		m.Stats,
+		m.Trace,
+		m.Traces,
 		m.Vips,
 	)
 }
@@ -738,7 +807,9 @@ type mapsVariables struct {
 	OakTypeRing          *ebpf.Variable `ebpf:"oak_type_ring"`
 	OakTypeStale         *ebpf.Variable `ebpf:"oak_type_stale"`
 	OakTypeStat          *ebpf.Variable `ebpf:"oak_type_stat"`
+	OakTypeStep          *ebpf.Variable `ebpf:"oak_type_step"`
 	OakTypeTcpSeen       *ebpf.Variable `ebpf:"oak_type_tcp_seen"`
+	OakTypeTold          *ebpf.Variable `ebpf:"oak_type_told"`
 	OakTypeWhere         *ebpf.Variable `ebpf:"oak_type_where"`
 }
 

@@ -32,6 +32,8 @@ type (
 	// StalePacket was sent by a peer to where nobody is.
 	StalePacket = mapsOakStale
 	Counter     = mapsOakCounter
+	Trace       = mapsOakTrace
+	TraceEvent  = mapsOakTold
 	Scratch     = mapsOakScratch
 )
 

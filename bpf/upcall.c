@@ -25,6 +25,7 @@ static __always_inline int oak_reinject_container(struct __sk_buff *skb, struct 
 	if (!ep)
 		return oak_dropped(skb, OAK_DROP_NO_ENDPOINT);
 	reason = oak_parse_l4(skb, ETH_HLEN, p, *ifindex, family);
+	oak_arrived(skb, OAK_STEP_BACK);
 	if (reason)
 		return oak_dropped(skb, reason);
 	e = oak_entry(p, family);
@@ -45,8 +46,9 @@ static __always_inline int oak_reinject_peer(struct __sk_buff *skb, struct oak_p
 	oak_pending_source(&wanted, &src);
 	oak_pending_down(&wanted);
 	reason = oak_parse_l4(skb, ETH_HLEN, p, OAK_FROM_PEER | peer, family);
+	oak_arrived(skb, OAK_STEP_BACK);
 	if (!reason)
-		reason = oak_may_enter(p, peer, tag, 1, &e, family);
+		reason = oak_may_enter(skb, p, peer, tag, 1, &e, family);
 	if (reason == OAK_ASK)
 		reason = OAK_DROP_BAD_SOURCE;
 	if (reason)

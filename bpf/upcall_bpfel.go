@@ -44,6 +44,8 @@ const (
 	upcallMapServices      = "services"
 	upcallMapSources       = "sources"
 	upcallMapStats         = "stats"
+	upcallMapTrace         = "trace"
+	upcallMapTraces        = "traces"
 	upcallMapVips          = "vips"
 	upcallProgOakReinject  = "oak_reinject"
 	upcallVarOakHasDecapL3 = "oak_has_decap_l3"
@@ -126,6 +128,8 @@ type upcallMapSpecs struct {
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Trace      *ebpf.MapSpec `ebpf:"trace"`
+	Traces     *ebpf.MapSpec `ebpf:"traces"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
@@ -184,6 +188,8 @@ type upcallMaps struct {
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
+	Trace      *ebpf.Map `ebpf:"trace"`
+	Traces     *ebpf.Map `ebpf:"traces"`
 	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
@@ -217,6 +223,8 @@ func (m *upcallMaps) Close() error {
 		m.Services,
 		m.Sources,
 		m.Stats,
+		m.Trace,
+		m.Traces,
 		m.Vips,
 	)
 }

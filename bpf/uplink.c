@@ -114,10 +114,11 @@ static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 nu
 	reason = oak_parse_ip(skb, ETH_HLEN, p, family);
 	if (!reason)
 		reason = oak_parse_l4(skb, ETH_HLEN, p, OAK_FROM_PEER | peer, family);
+	oak_arrived(skb, OAK_STEP_TUNNEL);
 	if (!reason && (tos ^ p->tos) & OAK_ECN_MASK)
 		reason = oak_decap_ecn(skb, tos, p->tos, family);
 	if (!reason)
-		reason = oak_may_enter(p, peer, tag, 0, &e, family);
+		reason = oak_may_enter(skb, p, peer, tag, 0, &e, family);
 	if (reason == OAK_ASK) {
 		oak_pending_source(&wanted, &p->key.src);
 		return oak_upcall(skb, &wanted, peer, number);

@@ -44,6 +44,8 @@ const (
 	uplinkMapServices      = "services"
 	uplinkMapSources       = "sources"
 	uplinkMapStats         = "stats"
+	uplinkMapTrace         = "trace"
+	uplinkMapTraces        = "traces"
 	uplinkMapVips          = "vips"
 	uplinkProgOakUplinkIn  = "oak_uplink_in"
 	uplinkProgOakUplinkOut = "oak_uplink_out"
@@ -128,6 +130,8 @@ type uplinkMapSpecs struct {
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Trace      *ebpf.MapSpec `ebpf:"trace"`
+	Traces     *ebpf.MapSpec `ebpf:"traces"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
 
@@ -186,6 +190,8 @@ type uplinkMaps struct {
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
+	Trace      *ebpf.Map `ebpf:"trace"`
+	Traces     *ebpf.Map `ebpf:"traces"`
 	Vips       *ebpf.Map `ebpf:"vips"`
 }
 
@@ -219,6 +225,8 @@ func (m *uplinkMaps) Close() error {
 		m.Services,
 		m.Sources,
 		m.Stats,
+		m.Trace,
+		m.Traces,
 		m.Vips,
 	)
 }

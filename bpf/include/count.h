@@ -6,6 +6,7 @@
 #include <linux/pkt_cls.h>
 
 #include "maps.h"
+#include "trace.h"
 
 static __always_inline void oak_stat(struct __sk_buff *skb, __u32 which)
 {
@@ -17,15 +18,19 @@ static __always_inline void oak_stat(struct __sk_buff *skb, __u32 which)
 	}
 }
 
-/* oak_dropped counts the packet under its reason and returns the verdict that drops it. */
-static __always_inline int oak_dropped(struct __sk_buff *skb, __u32 reason)
+/* oak_dropped counts the packet under its reason and returns the verdict that drops it. Not static: verified once. It is called from
+ * deep down, has to do with little stack, and calls nobody. */
+__attribute__((noinline)) int oak_dropped(struct __sk_buff *skb, __u32 reason)
 {
+	struct oak_trace *t = oak_trace();
 	struct oak_counter *c = bpf_map_lookup_elem(&drops, &reason);
 
 	if (c) {
 		c->packets++;
 		c->bytes += skb->len;
 	}
+	if (t && t->until)
+		oak_trace_drop(skb, reason);
 	return TC_ACT_SHOT;
 }
 

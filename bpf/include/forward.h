@@ -53,6 +53,8 @@ static __always_inline int oak_send(struct __sk_buff *skb, struct oak_pkt *p, vo
 	int reason;
 
 	__builtin_memcpy(tag, c->tag, sizeof(tag));
+	if (p->followed)
+		family == OAK_V4 ? oak_step_flow4(skb, e) : oak_step_flow6(skb, e);
 	if (flags & OAK_CT_TUNNEL) {
 		peer = bpf_map_lookup_elem(&peers, &to);
 		/* Only new flows ask for its state. One that is unreachable keeps its flows, since it may answer again, and one that has
@@ -71,9 +73,11 @@ static __always_inline int oak_send(struct __sk_buff *skb, struct oak_pkt *p, vo
 	if (peer)
 		return oak_encap(skb, peer, to, tag, p, family);
 	if (flags & OAK_CT_OUT) {
+		oak_step(skb, p, OAK_STEP_OUT, to, 0);
 		oak_stat(skb, OAK_STAT_TO_OUTSIDE);
 		return bpf_redirect_neigh(to, 0, 0, 0);
 	}
+	oak_step(skb, p, OAK_STEP_LOCAL, to, 0);
 	oak_stat(skb, OAK_STAT_TO_LOCAL);
 	if (flags & OAK_CT_PLAIN)
 		return oak_plain(skb, to);

@@ -126,7 +126,7 @@ __attribute__((noinline)) int oak_may_open(struct oak_pkt *p, __u32 peer, __u32 
 
 /* oak_may_enter judges a packet from a peer. Returns a drop reason, or 0 with its flow's entry in e, or OAK_ASK if NetManager has to be
  * asked for its source first. */
-static __always_inline int oak_may_enter(struct oak_pkt *p, __u32 peer, const __u8 *tag, int reinjected, void **entry, const int family)
+static __always_inline int oak_may_enter(struct __sk_buff *skb, struct oak_pkt *p, __u32 peer, const __u8 *tag, int reinjected, void **entry, const int family)
 {
 	__u32 number = (__u32)tag[0] << 16 | (__u32)tag[1] << 8 | tag[2];
 	void *e = oak_entry(p, family);
@@ -165,6 +165,7 @@ open:
 		reason = oak_open_remote(p, peer, reinjected);
 	if (reason)
 		return reason;
+	oak_step(skb, p, OAK_STEP_OPENED, 0, 0);
 	e = oak_entry(p, family);
 	*entry = e;
 	return e ? 0 : OAK_DROP_CONNTRACK_FULL;

@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "peer.h"
+#include "tracetypes.h"
 #include "types.h"
 
 #define OAK_MAP(map_type, key_t, value_t, entries, flags)                                                              \
@@ -79,6 +80,15 @@ OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_scratch, 1, 0) scratch SEC(
 
 /* P: what the program on this processor has found out about its packet. */
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_pkt, 1, 0) packet SEC(".maps");
+
+/* Whoever traces: what is to be traced. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_trace, 1, 0) trace SEC(".maps");
+/* P → whoever traces: struct oak_told. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 512 * 1024);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} traces SEC(".maps");
 
 /* P → M: hello packets. */
 struct {

@@ -54,8 +54,11 @@ static __always_inline int oak_outside_open(struct __sk_buff *skb, struct oak_pk
 	if (p->quoted || !oak_to_exposed(p) || oak_host_has(skb, p, family))
 		return TC_ACT_UNSPEC;
 	reason = oak_open_exposed(p);
-	if (!reason)
+	oak_arrived(skb, OAK_STEP_OUTSIDE);
+	if (!reason) {
+		oak_step(skb, p, OAK_STEP_OPENED, 0, 0);
 		return OAK_OPENED;
+	}
 	oak_stat(skb, OAK_STAT_FROM_OUTSIDE);
 	return oak_dropped(skb, reason);
 }
@@ -90,6 +93,8 @@ static __always_inline int oak_outside(struct __sk_buff *skb, const int family)
 		if (result != OAK_OPENED)
 			return result;
 		e = oak_entry(p, family);
+	} else {
+		oak_arrived(skb, OAK_STEP_OUTSIDE);
 	}
 	oak_stat(skb, OAK_STAT_FROM_OUTSIDE);
 	return e ? oak_forward(skb, p, e, family) : oak_dropped(skb, OAK_DROP_CONNTRACK_FULL);

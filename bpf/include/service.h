@@ -101,6 +101,8 @@ __attribute__((noinline)) int oak_open_flow(struct __sk_buff *skb, struct oak_pk
 	vip = bpf_map_lookup_elem(&vips, &dst);
 	if (!vip && bpf_map_lookup_elem(&own_addrs, &dst)) {
 		reason = oak_open_exposed(p);
+		if (!reason)
+			oak_step(skb, p, OAK_STEP_OPENED, 0, 0);
 		return reason ? oak_dropped(skb, reason) : OAK_OPENED;
 	}
 	if (reinjected) {
@@ -109,9 +111,14 @@ __attribute__((noinline)) int oak_open_flow(struct __sk_buff *skb, struct oak_pk
 	} else if (!vip || !oak_pending_settled(&dst)) {
 		return oak_upcall(skb, &dst, 0, 0);
 	}
+	oak_step(skb, p, OAK_STEP_SERVICE, vip->service, vip->policy);
 	reason = oak_pick(vip, p->family, &index);
-	if (!reason)
+	if (!reason) {
+		oak_step(skb, p, OAK_STEP_BACKEND, index, 0);
 		reason = oak_open_local(p, ep, index, reinjected);
+	}
+	if (!reason)
+		oak_step(skb, p, OAK_STEP_OPENED, 0, 0);
 	return reason ? oak_answer(skb, p, reason) : OAK_OPENED;
 }
 

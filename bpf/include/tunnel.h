@@ -184,6 +184,7 @@ static __always_inline int oak_encap(struct __sk_buff *skb, const struct oak_pee
 	reason = peer->family == OAK_V4 ? oak_encap4(skb, peer, tag, p, family) : oak_encap6(skb, peer, tag, p, family);
 	if (reason)
 		return oak_dropped(skb, reason);
+	oak_step(skb, p, OAK_STEP_PEER, index, ifindex);
 	oak_count_peer_tx(skb, index);
 	oak_stat(skb, OAK_STAT_TO_TUNNEL);
 	return oak_leave(skb, ifindex, index);

@@ -32,6 +32,7 @@ enum oak_limits {
 	OAK_UNASKED_MS = 5000,  /* NetManager repeats such an echo every second or so; if it does not for this long, it is away */
 	OAK_QUOTE = 128,            /* bytes of a packet that an ICMP error quotes at most; a power of two */
 	OAK_MADE = 48 + OAK_QUOTE,  /* with the headers of IPv6 and ICMP */
+	OAK_TRACE_ADDRESSES = 16,
 };
 
 struct oak_addr {
@@ -264,6 +265,7 @@ struct oak_pkt {
 	__u8 piece;    /* enum oak_piece */
 	__u8 tos;      /* DSCP and ECN */
 	__u8 l4_head;  /* bytes of the transport's header */
+	__u32 followed; /* by somebody who traces: a number of its own; else 0 */
 };
 
 /* Room for the two directions of a flow that is being opened. IPv4 becomes small on its way into the map. */

@@ -132,6 +132,8 @@ static __always_inline int oak_upcall(struct __sk_buff *skb, const struct oak_ad
 	eth->h_source[3] = tag >> 16;
 	eth->h_source[4] = tag >> 8;
 	eth->h_source[5] = tag;
+	if (oak_followed())
+		oak_step_taken(skb, OAK_STEP_UPCALL, 0, 0);
 	oak_stat(skb, OAK_STAT_UPCALL);
 	return bpf_redirect(cfg->upcall_ifindex, 0);
 }
