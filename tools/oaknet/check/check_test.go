@@ -34,7 +34,7 @@ func sound() View {
 			},
 		},
 		Nodes: []inspect.Node{{
-			Index: 1, WorkerID: "b", State: "up", Outer: netip.MustParseAddr("192.0.2.2"), Port: 50103, MTU: 1500, LastHeard: number(2.0),
+			Index: 1, WorkerID: "b", State: "up", Outer: netip.MustParseAddr("192.0.2.2"), Port: 50103, MTU: 1464, LastHeard: number(2.0),
 		}},
 		Endpoints: []inspect.Endpoint{{ServiceID: "s", Attached: true}},
 	}
@@ -90,7 +90,7 @@ func TestEachFault(t *testing.T) {
 		"never met":   {func(v *View) { v.Nodes[0].State = "greeting" }, Way{}, Failure, "peer b", "never met"},
 		"unreachable": {func(v *View) { v.Nodes[0].State = "unreachable" }, Way{}, Failure, "peer b", "does not answer at 192.0.2.2:50103 for 2 s"},
 		"silent":      {func(v *View) { v.Nodes[0].LastHeard = number(90.0) }, Way{}, Warning, "peer b", "silent for 90 s"},
-		"too little":  {func(v *View) { v.Nodes[0].MTU = 1479 }, Way{}, Warning, "peer b", "takes 1479 bytes, containers' largest packets need 1480"},
+		"too little":  {func(v *View) { v.Nodes[0].MTU = 1443 }, Way{}, Warning, "peer b", "takes 1443 bytes, containers' largest packets have 1444"},
 		"black hole":  {func(*View) {}, Way{Answered: true, Tried: 1500, Bytes: 1400}, Failure, "peer b", "1500 bytes are lost, of 1400 bytes arrive"},
 		"no echo":     {func(*View) {}, Way{Tried: 1500}, Note, "peer b", "no ICMP echo"},
 		"not tried":   {func(*View) {}, Way{Err: errors.New("not permitted")}, Note, "peer b", "not permitted"},

@@ -25,7 +25,8 @@ const (
 	echoWait  = 400 * time.Millisecond
 	leastWait = 50 * time.Millisecond
 	echoTries = 2
-	together  = 32  // ways at a time
+	together  = 32 // ways at a time
+	usualMTU  = 1500
 	leastMTU  = 576 // below which nothing is looked for
 	smallEcho = 84  // bytes with the IP header, as ping sends
 )
@@ -55,7 +56,7 @@ func Try(ctx context.Context, nodes []inspect.Node) map[uint32]Way {
 		tasks.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			way := try(ctx, n.Local, n.Outer, int(n.MTU))
+			way := try(ctx, n.Local, n.Outer, outerMTU(n))
 			mu.Lock()
 			defer mu.Unlock()
 			out[n.Index] = way
@@ -63,6 +64,14 @@ func Try(ctx context.Context, nodes []inspect.Node) map[uint32]Way {
 	}
 	tasks.Wait()
 	return out
+}
+
+// outerMTU is how large packets of the tunnel get; an uplink's usual MTU where nothing is known yet.
+func outerMTU(n inspect.Node) int {
+	if n.MTU == 0 {
+		return usualMTU
+	}
+	return int(n.MTU) + Overhead(n)
 }
 
 func try(ctx context.Context, from, to netip.Addr, mtu int) Way {

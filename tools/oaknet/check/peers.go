@@ -46,7 +46,11 @@ func (f *Findings) peer(v View, n inspect.Node) {
 			f.add(Warning, subject, "is up at "+outerOf(n)+", yet silent"+heardText(n), open)
 			return
 		}
-		f.add(OK, subject, fmt.Sprintf("up at %s, heard %.1f s ago", outerOf(n), *n.LastHeard), "")
+		round := ""
+		if n.RTT != nil {
+			round = fmt.Sprintf(", round trip %.2f ms through the tunnel", *n.RTT)
+		}
+		f.add(OK, subject, fmt.Sprintf("up at %s, heard %.1f s ago%s", outerOf(n), *n.LastHeard, round), "")
 	default:
 		f.add(Warning, subject, "is in a state that this oak-net does not know: "+n.State, "use the oak-net of NetManager's build")
 	}
@@ -66,17 +70,13 @@ func heardText(n inspect.Node) string {
 	return fmt.Sprintf(" for %.0f s", *n.LastHeard)
 }
 
-// Overheads of the tunnel, in bytes.
-const (
-	overhead4 = 36
-	overhead6 = 56
-)
-
-func overhead(n inspect.Node) int {
+// Overhead is what the tunnel to a node adds to a packet, in bytes.
+func Overhead(n inspect.Node) int {
+	const over4, over6 = 36, 56
 	if n.Outer.Is6() {
-		return overhead6
+		return over6
 	}
-	return overhead4
+	return over4
 }
 
 // room holds containers' largest packets against what the way to a peer takes.
@@ -84,10 +84,9 @@ func (f *Findings) room(v View, n inspect.Node) {
 	if n.MTU == 0 || v.Status.Config.MTU == 0 {
 		return
 	}
-	need := int(v.Status.Config.MTU) + overhead(n)
-	if need > int(n.MTU) {
-		f.add(Warning, peerName(n), fmt.Sprintf("the way takes %d bytes, containers' largest packets need %d: they learn to send smaller ones, flow by flow", n.MTU, need),
-			fmt.Sprintf("raise the MTU on the way to %d, or start NetManager on an uplink of MTU %d and containers anew", need, n.MTU))
+	if need := v.Status.Config.MTU; need > n.MTU {
+		f.add(Warning, peerName(n), fmt.Sprintf("the tunnel to it takes %d bytes, containers' largest packets have %d: they learn to send smaller ones, flow by flow", n.MTU, need),
+			fmt.Sprintf("raise the MTU of the way to %d, or lower the uplink's here and start the containers anew", int(need)+Overhead(n)))
 	}
 }
 

@@ -16,7 +16,8 @@ func (p *program) backendCommand() *cobra.Command {
 	return listing[row]{
 		name: "backend", short: "List the instances that flows from here can be given to",
 		long: `Lists the instances that flows which begin on this worker can be given to, wherever they run. One that is not LISTED by its
-service is kept for the flows that it already has; one that is not USABLE runs on a worker that was never met or does not answer.`,
+service is kept for the flows that it already has; one that is not USABLE runs on a worker that was never met or does not answer.
+ACTIVE counts the flows of callers here, LOAD is what the instance reports.`,
 		columns: []output.Column[row]{
 			{Name: "INDEX", Value: func(b row) string { return number(b.Index) }},
 			{Name: "SERVICE", Value: func(b row) string { return b.ServiceID }},
@@ -27,6 +28,14 @@ service is kept for the flows that it already has; one that is not USABLE runs o
 			{Name: "WHERE", Value: where},
 			{Name: "TAG", Value: func(b row) string { return number(b.Tag) }},
 			{Name: "USABLE", Value: func(b row) string { return yes(b.Usable) }},
+			{Name: "ACTIVE", Value: func(b row) string { return number(b.Active) }},
+			{Name: "LOAD", Value: func(b row) string { return fmt.Sprintf("%.1f%%", float64(b.Load)/10) }, By: func(b row) float64 { return float64(b.Load) }},
+			{Name: "DISTANCE", Wide: true, Value: func(b row) string {
+				if b.Distance == nil {
+					return ""
+				}
+				return number(*b.Distance)
+			}},
 			{Name: "LISTED", Wide: true, Value: func(b row) string { return yes(b.Listed) }},
 			{Name: "PEER", Wide: true, Value: func(b row) string { return index(b.Peer) }},
 			{Name: "IFINDEX", Wide: true, Value: func(b row) string { return index(b.Ifindex) }},

@@ -112,3 +112,10 @@ func short(x float64) string {
 	}
 	return fmt.Sprintf("%.1fT", x)
 }
+
+func milliseconds(ms *float64) string {
+	if ms == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.3gms", *ms)
+}

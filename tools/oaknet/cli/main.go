@@ -51,7 +51,7 @@ func (p *program) command() *cobra.Command {
 		Use:   "oak-net",
 		Short: "Show what a worker's datapath holds",
 		Long: `oak-net shows what a worker's datapath holds, read from its pinned BPF maps alone: it works with NetManager dead and the
-cluster away. It changes nothing.
+cluster away. It changes nothing but by "flush".
 
 Start with:
   oak-net status
@@ -77,7 +77,7 @@ line wins.
 	flags.BoolVar(&p.noHeaders, "no-headers", false, "leave the names of columns out of tables")
 	must(root.RegisterFlagCompletionFunc("worker", p.completeWorkers))
 	root.AddCommand(p.statusCommand(), p.serviceCommand(), p.backendCommand(), p.endpointCommand(), p.nodeCommand(),
-		p.routeCommand(), p.flowCommand(), p.dropCommand(), p.metricsCommand(), p.watchCommand(), p.checkCommand(), p.dumpCommand(), cmdline.VersionCommand(p.Version))
+		p.routeCommand(), p.flowCommand(), p.dropCommand(), p.metricsCommand(), p.watchCommand(), p.checkCommand(), p.resolveCommand(), p.flushCommand(), p.dumpCommand(), cmdline.VersionCommand(p.Version))
 	cmdline.Group(root)
 	return root
 }

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"fmt"
 	"math"
 	"net/netip"
 
@@ -30,7 +29,7 @@ RTT is the round trip, smoothed, measured by TCP handshakes and echoes.`,
 			{Name: "RX-PACKETS", Value: func(n row) string { return number(n.RxPackets) }},
 			{Name: "RX-BYTES", Value: func(n row) string { return number(n.RxBytes) }},
 			{Name: "HEARD", Value: func(n row) string { return ageOrNever(n.LastHeard) }, By: heard},
-			{Name: "RTT", Value: roundTrip, By: func(n row) float64 { return orInfinite(n.RTT) }},
+			{Name: "RTT", Value: func(n row) string { return milliseconds(n.RTT) }, By: func(n row) float64 { return orInfinite(n.RTT) }},
 			{Name: "LOCAL", Wide: true, Value: func(n row) string { return text(n.Local) }},
 			{Name: "UPLINK", Wide: true, Value: func(n row) string { return device(n.Interface, n.Ifindex) }},
 			{Name: "MTU", Wide: true, Value: func(n row) string { return number(n.MTU) }},
@@ -57,11 +56,4 @@ func orInfinite(v *float64) float64 {
 		return math.Inf(1)
 	}
 	return *v
-}
-
-func roundTrip(n inspect.Node) string {
-	if n.RTT == nil {
-		return ""
-	}
-	return fmt.Sprintf("%.3gms", *n.RTT)
 }

@@ -4,6 +4,7 @@ package inspect
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
@@ -26,6 +27,11 @@ type Backend struct {
 	Interface string `json:"interface"`
 	// Tag is the VNI of its flows.
 	Tag uint32 `json:"tag"`
+	// Active counts the flows of callers here to it, Load is what it reports, of 1000, and Distance how far its worker is, in steps that only
+	// compare; null if unknown.
+	Active   uint32  `json:"active"`
+	Load     uint32  `json:"load"`
+	Distance *uint16 `json:"distance"`
 	// Listed says that its service offers it; else it is kept for flows that it already has.
 	Listed bool `json:"listed"`
 	// Usable says that new flows can be given to it: it is local, or its peer is up.
@@ -41,12 +47,17 @@ func (r *Reader) Backends() ([]Backend, error) {
 	out := make([]Backend, 0, len(t.backends))
 	for index, b := range t.backends {
 		s := t.services[b.Service]
+		load, _, err := r.maps.Loads.Lookup(index)
+		if err != nil {
+			return nil, fmt.Errorf("read load of backend %d: %w", index, err)
+		}
 		out = append(out, Backend{
 			Index: index, ServiceID: bpf.FormatID(s.Id), Number: b.Number, Generation: generation(b.Generation),
-			InstanceAddresses: instanceAddresses([2]bpf.Addr{b.Ns(bpf.V4), b.Ns(bpf.V6)}, [2]bpf.Addr{b.Inst(bpf.V4), b.Inst(bpf.V6)}),
+			InstanceAddresses: addressesOf(b),
 			Local:             b.Peer == 0, WorkerID: bpf.FormatID(t.peers[b.Peer].Id), Peer: b.Peer,
 			Ifindex: b.Ifindex, Interface: r.names[b.Ifindex], Tag: b.Tag,
 			Listed: slices.Contains(listed(s), index), Usable: t.usable(b),
+			Active: load.Active, Load: load.Load, Distance: distance(b),
 		})
 	}
 	slices.SortFunc(out, func(a, b Backend) int {
@@ -54,4 +65,18 @@ func (r *Reader) Backends() ([]Backend, error) {
 			cmp.Compare(a.Index, b.Index))
 	})
 	return out, nil
+}
+
+func addressesOf(b bpf.Backend) InstanceAddresses {
+	return instanceAddresses([2]bpf.Addr{b.Ns(bpf.V4), b.Ns(bpf.V6)}, [2]bpf.Addr{b.Inst(bpf.V4), b.Inst(bpf.V6)})
+}
+
+// unknownDistance is how the programs write that nobody knows.
+const unknownDistance = 0xffff
+
+func distance(b bpf.Backend) *uint16 {
+	if b.Distance == unknownDistance {
+		return nil
+	}
+	return &b.Distance
 }

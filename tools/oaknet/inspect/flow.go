@@ -4,8 +4,12 @@ package inspect
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
 // Directions of a flow, as this worker sees its opening.
@@ -55,6 +59,8 @@ type Flow struct {
 	RxBytes   uint64 `json:"rx_bytes"`
 	// Missing is forward or reply where the entry of that direction is gone, empty as a rule.
 	Missing string `json:"missing"`
+
+	keys [2]bpf.FlowKey // of both directions
 }
 
 func compareFlows(a, b Flow) int {
@@ -81,6 +87,7 @@ func (r *Reader) Flows() ([]Flow, error) {
 		switch {
 		case !isReply(entry):
 			f := j.flow(key, entry, other)
+			f.keys = [2]bpf.FlowKey{key, reverse}
 			if !both {
 				f.Missing = "reply"
 			}
@@ -88,10 +95,25 @@ func (r *Reader) Flows() ([]Flow, error) {
 		case !both:
 			// Only the reply's entry is left; what it says of the other direction has to do.
 			f := j.flow(reverse, forwardOf(key, entry), entry)
+			f.keys = [2]bpf.FlowKey{reverse, key}
 			f.Missing = "forward"
 			out = append(out, f)
 		}
 	}
 	slices.SortFunc(out, compareFlows)
 	return out, nil
+}
+
+// Forget removes a flow, both directions, so that its next packet is judged as if there had been none before it.
+func (r *Reader) Forget(f Flow) error {
+	var errs []error
+	for _, table := range []bpf.FlowTable{r.maps.Flows(), r.maps.NewFlows()} {
+		for _, key := range f.keys {
+			errs = append(errs, table.Delete(key))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove flow: %w", err)
+	}
+	return nil
 }

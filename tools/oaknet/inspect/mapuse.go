@@ -4,11 +4,8 @@ package inspect
 
 import (
 	"fmt"
-	"slices"
 
-	"github.com/cilium/ebpf"
-
-	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/bpf/usage"
 )
 
 // MapUse is how full a map is.
@@ -24,77 +21,25 @@ type MapUse struct {
 }
 
 func (r *Reader) mapUses() ([]MapUse, error) {
-	counters := r.counters()
 	var out []MapUse
 	for _, name := range r.maps.Names() {
 		m := r.maps.ByName(name)
 		use := MapUse{Name: name, Type: m.Type().String(), MaxEntries: m.MaxEntries()}
-		if count, ok := counters[name]; ok {
-			n, err := count()
-			if err != nil {
-				return nil, fmt.Errorf("count entries of %s: %w", name, err)
-			}
+		n, counted, err := usage.Entries(m)
+		if err != nil {
+			return nil, fmt.Errorf("look at map %s: %w", name, err)
+		}
+		if counted {
 			use.Entries = &n
 		}
-		info, err := m.Info()
+		bytes, told, err := usage.Bytes(m)
 		if err != nil {
-			return nil, fmt.Errorf("read about map %s: %w", name, err)
+			return nil, fmt.Errorf("look at map %s: %w", name, err)
 		}
-		if bytes, ok := info.Memlock(); ok {
+		if told {
 			use.Bytes = &bytes
 		}
 		out = append(out, use)
 	}
 	return out, nil
-}
-
-// counters returns for each map how its used entries are counted.
-func (r *Reader) counters() map[string]func() (int, error) {
-	m := r.maps
-	return map[string]func() (int, error){
-		"config":     entriesOf(m.Config),
-		"heartbeat":  entriesOf(m.Heartbeat),
-		"endpoints":  entriesOf(m.Endpoints),
-		"local":      entriesOf(m.Local),
-		"peers":      entriesOf(m.Peers),
-		"peer_addrs": entriesOf(m.PeerAddrs),
-		"peer_stats": entriesPerCPU(m.PeerStats),
-		"sources":    entriesOf(m.Sources),
-		"vips":       entriesOf(m.VIPs),
-		"services":   entriesOf(m.Services),
-		"cursors":    entriesOf(m.Cursors),
-		"backends":   entriesOf(m.Backends),
-		"flows4":     entriesOf(m.Flows4), "flows6": entriesOf(m.Flows6),
-		"peer_health": entriesOf(m.PeerHealth), "loads": entriesOf(m.Loads), "fragments": entriesOf(m.Fragments),
-		"pending":   entriesOf(m.Pending),
-		"miss_rate": entriesOf(m.MissRate),
-		"drops":     entriesPerCPU(m.Drops),
-		"stats":     entriesPerCPU(m.Stats),
-		"scratch":   entriesPerCPU(m.Scratch),
-	}
-}
-
-func entriesOf[K, V comparable](t bpf.Table[K, V]) func() (int, error) {
-	isArray := t.Map().Type() == ebpf.Array
-	return func() (n int, err error) {
-		var zero V
-		for _, v := range t.All(&err) {
-			if !isArray || v != zero {
-				n++
-			}
-		}
-		return n, err
-	}
-}
-
-func entriesPerCPU[K, V comparable](t bpf.Table[K, []V]) func() (int, error) {
-	return func() (n int, err error) {
-		var zero V
-		for _, perCPU := range t.All(&err) {
-			if slices.ContainsFunc(perCPU, func(v V) bool { return v != zero }) {
-				n++
-			}
-		}
-		return n, err
-	}
 }

@@ -5,6 +5,7 @@ package inspect
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/pins"
@@ -86,24 +87,45 @@ type routes struct {
 	services map[uint32]bpf.Service
 	backends map[uint32]bpf.Backend
 	peers    map[uint32]bpf.Peer
+	health   map[uint32]bpf.PeerHealth
+	now      time.Duration
 }
 
 func (r *Reader) routes() (routes, error) {
-	var out routes
-	var errs [4]error
+	out := routes{now: r.clock.Monotonic}
+	var errs [5]error
 	out.vips, errs[0] = collect(r.maps.VIPs, all[bpf.VIP])
 	out.services, errs[1] = r.services()
 	out.backends, errs[2] = r.backends()
 	out.peers, errs[3] = r.peers()
+	out.health, errs[4] = r.health(out.peers)
 	if err := errors.Join(errs[:]...); err != nil {
 		return out, fmt.Errorf("read routes: %w", err)
 	}
 	return out, nil
 }
 
-// usable mirrors how the programs judge a backend: it is here, or at a peer that was met and answers.
+// health reads round trips and signs of life of these peers.
+func (r *Reader) health(of map[uint32]bpf.Peer) (map[uint32]bpf.PeerHealth, error) {
+	out := make(map[uint32]bpf.PeerHealth, len(of))
+	for index := range of {
+		h, _, err := r.maps.PeerHealth.Lookup(index)
+		if err != nil {
+			return nil, err
+		}
+		out[index] = h
+	}
+	return out, nil
+}
+
+// answers mirrors how the programs judge a peer: it was met, and does not leave echoes unanswered.
+func (t routes) answers(peer uint32) bool {
+	return t.peers[peer].State == bpf.PeerUp && !t.health[peer].Silent(t.now)
+}
+
+// usable mirrors how the programs judge a backend: it is here, or at a peer that answers.
 func (t routes) usable(b bpf.Backend) bool {
-	return b.Generation != 0 && (b.Peer == 0 || t.peers[b.Peer].State == bpf.PeerUp)
+	return b.Generation != 0 && (b.Peer == 0 || t.answers(b.Peer))
 }
 
 // listed returns the backends of a service, in the order in which they are taken.
