@@ -5,6 +5,7 @@ package inspect
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
@@ -40,9 +41,9 @@ type Resolution struct {
 // Resolve tells what the programs would do with a flow that a container here opens now to an address. Another flow in between moves the
 // turn on.
 func (r *Reader) Resolve(addr netip.Addr) (Resolution, error) {
-	t, err := r.routes()
+	t, err := r.routesOf(bpf.AddrFrom(addr))
 	if err != nil {
-		return Resolution{}, err
+		return Resolution{}, fmt.Errorf("read routes: %w", err)
 	}
 	out := Resolution{Address: addr, Goes: GoesNowhere, Candidates: []Candidate{}}
 	vip, known := t.vips[bpf.AddrFrom(addr)]
@@ -77,6 +78,36 @@ func (r *Reader) Resolve(addr netip.Addr) (Resolution, error) {
 		}
 	}
 	return out, nil
+}
+
+// routesOf reads no more than how one address leads to instances.
+func (r *Reader) routesOf(addr bpf.Addr) (routes, error) {
+	t := routes{
+		now: r.clock.Monotonic, vips: map[bpf.Addr]bpf.VIP{}, services: map[uint32]bpf.Service{},
+		backends: map[uint32]bpf.Backend{}, peers: map[uint32]bpf.Peer{},
+	}
+	vip, ok, err := r.maps.VIPs.Lookup(addr)
+	if err != nil || !ok {
+		return t, err
+	}
+	t.vips[addr] = vip
+	service, _, err := r.maps.Services.Lookup(vip.Service)
+	if err != nil {
+		return t, err
+	}
+	t.services[vip.Service] = service
+	for _, index := range append(slices.Clone(listed(service)), vip.Backend) {
+		b, _, err := r.maps.Backends.Lookup(index)
+		if err != nil {
+			return t, err
+		}
+		t.backends[index] = b
+		if t.peers[b.Peer], _, err = r.maps.Peers.Lookup(b.Peer); err != nil {
+			return t, err
+		}
+	}
+	t.health, err = r.health(t.peers)
+	return t, err
 }
 
 // NamespaceOf returns the address inside that is of the same family as another; the zero one if there is none.
