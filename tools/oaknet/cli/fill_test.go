@@ -49,6 +49,7 @@ func known(t *testing.T) *world {
 		bpf.PeerStats{TxPackets: 5, TxBytes: 500, RxPackets: 2, RxBytes: 200})))
 	ok(m.PeerHealth.Put(1, bpf.PeerHealth{Heard: ago(1500 * time.Millisecond), Sampled: ago(1500 * time.Millisecond), RttUs: 1234}))
 	ok(m.PeerHealth.Put(4095, bpf.PeerHealth{Asked: ago(11 * time.Second), Sent: ago(time.Second)})) // unreachable
+	ok(m.Loads.Put(2, bpf.BackendLoad{Active: 7, Load: 125}))
 	ok(m.Sources.Put(addr("10.30.0.50"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))
 	ok(m.Sources.Put(addr("10.30.0.51"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))
 

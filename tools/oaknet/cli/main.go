@@ -77,7 +77,7 @@ line wins.
 	flags.BoolVar(&p.noHeaders, "no-headers", false, "leave the names of columns out of tables")
 	must(root.RegisterFlagCompletionFunc("worker", p.completeWorkers))
 	root.AddCommand(p.statusCommand(), p.serviceCommand(), p.backendCommand(), p.endpointCommand(), p.nodeCommand(),
-		p.routeCommand(), p.flowCommand(), p.dropCommand(), p.metricsCommand(), p.watchCommand(), p.checkCommand(), p.resolveCommand(), p.flushCommand(), p.dumpCommand(), cmdline.VersionCommand(p.Version))
+		p.routeCommand(), p.flowCommand(), p.dropCommand(), p.metricsCommand(), p.watchCommand(), p.checkCommand(), p.resolveCommand(), p.traceCommand(), p.flushCommand(), p.dumpCommand(), cmdline.VersionCommand(p.Version))
 	cmdline.Group(root)
 	return root
 }

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,37 +103,70 @@ func checkCheck(t *testing.T, w *world) {
 	assert.True(t, slices.ContainsFunc(all, func(f check.Finding) bool { return f.Level == check.OK && f.Subject == "drops" }))
 }
 
+// checkFlush forgets flows, and no others.
+func checkFlush(t *testing.T, w *world) {
+	count := func(args ...string) int {
+		t.Helper()
+		out, errs, code := w.run(append(args, "-o", "json")...)
+		require.Zero(t, code, errs)
+		var rows []inspect.Flow
+		require.NoError(t, json.Unmarshal([]byte(out), &rows))
+		return len(rows)
+	}
+	all := count("flow")
+	assert.Equal(t, 2, count("flush", "flow", "--proto", "udp", "--dry-run"))
+	assert.Equal(t, all, count("flow"), "a dry run forgets nothing")
+	assert.Equal(t, 2, count("flush", "flow", "--proto", "udp"))
+	assert.Equal(t, all-2, count("flow"))
+	assert.Zero(t, count("flow", "--proto", "udp"))
+	_, errs, code := w.run("flush", "flow", "--all")
+	assert.Zero(t, code)
+	assert.Equal(t, fmt.Sprintf("forgot %d flows\n", all-2), errs)
+	assert.Zero(t, count("flow"))
+}
+
 func checkErrors(t *testing.T, w *world) {
 	for args, want := range map[string]struct {
 		code int
 		text string
 	}{
-		"flwo":                         {cmdline.Usage, "did you mean flow"},
-		"flow x":                       {cmdline.Usage, "unknown command"},
-		"flow --colour":                {cmdline.Usage, "unknown flag"},
-		"flow --sort colour":           {cmdline.Usage, "choose of proto, source"},
-		"flow --limit -1":              {cmdline.Usage, "use 0 for all"},
-		"flow --watch --interval 1ms":  {cmdline.Usage, "use at least 100ms"},
-		"drop --watch --count -1":      {cmdline.Usage, "use 0 for no end"},
-		"flow -o xml":                  {cmdline.Usage, "use table, wide, json or yaml"},
-		"flow --proto sctp":            {cmdline.Usage, "use tcp, udp, icmp"},
-		"flow --state open":            {cmdline.Usage, "use syn-sent"},
-		"flow --src 10.18.0.2:http":    {cmdline.Usage, "--src: \"10.18.0.2:http\" is none of ADDRESS"},
-		"flow --dst :0":                {cmdline.Usage, "--dst"},
-		"watch --by colour":            {cmdline.Usage, "use service, instance"},
-		"watch --interval 0s":          {cmdline.Usage, "use at least 100ms"},
-		"watch --sort proto":           {cmdline.Usage, "choose of service, flows"},
-		"check --during 1h":            {cmdline.Usage, "use at most 1m"},
-		"flow --service me":            {cmdline.Usage, "neither an address nor a service id"},
-		"service show 10.9.9.9":        {cmdline.NotFound, "`oak-net service` lists all"},
-		"service show aaa":             {cmdline.NotFound, "no service"},
-		"dump nothing":                 {cmdline.Usage, "choose one of config"},
-		"dump events":                  {cmdline.Usage, "choose one of config"},
-		"dump":                         {cmdline.Usage, "oak-net dump MAP"},
-		"service --worker w9":          {cmdline.NotFound, `of worker "w9"`},
-		"service --bpffs /nonexist":    {cmdline.NotFound, "give the mount point"},
-		"service --bpffs /proc":        {cmdline.NotFound, "mount -t bpf bpf /proc"},
-		"service --worker ../sidestep": {cmdline.NotFound, "there are those of w1"},
+		"flwo":                          {cmdline.Usage, "did you mean flow"},
+		"flow x":                        {cmdline.Usage, "unknown command"},
+		"flow --colour":                 {cmdline.Usage, "unknown flag"},
+		"flow --sort colour":            {cmdline.Usage, "choose of proto, source"},
+		"flow --limit -1":               {cmdline.Usage, "use 0 for all"},
+		"flow --watch --interval 1ms":   {cmdline.Usage, "use at least 100ms"},
+		"drop --watch --count -1":       {cmdline.Usage, "use 0 for no end"},
+		"flow -o xml":                   {cmdline.Usage, "use table, wide, json or yaml"},
+		"flow --proto sctp":             {cmdline.Usage, "use tcp, udp, icmp"},
+		"flow --state open":             {cmdline.Usage, "use syn-sent"},
+		"flow --src 10.18.0.2:http":     {cmdline.Usage, "--src: \"10.18.0.2:http\" is none of ADDRESS"},
+		"flow --dst :0":                 {cmdline.Usage, "--dst"},
+		"watch --by colour":             {cmdline.Usage, "use service, instance"},
+		"watch --interval 0s":           {cmdline.Usage, "use at least 100ms"},
+		"watch --sort proto":            {cmdline.Usage, "choose of service, flows"},
+		"check --during 1h":             {cmdline.Usage, "use at most 1m"},
+		"flush flow":                    {cmdline.Usage, "or --all alone"},
+		"flush flow --all --proto tcp":  {cmdline.Usage, "or --all alone"},
+		"flush route":                   {cmdline.Usage, "unknown command"},
+		"resolve":                       {cmdline.Usage, "oak-net resolve"},
+		"resolve cccc":                  {cmdline.NotFound, "no service \"cccc\""},
+		"resolve aaaa.7":                {cmdline.NotFound, "no service"},
+		"resolve web.a.b.c.oak":         {cmdline.Failed, "its network namespace is not seen from here"},
+		"resolve web.a.b.c.oak --as zz": {cmdline.NotFound, "no instance \"zz\" here"},
+		"trace --proto sctp":            {cmdline.Usage, "use tcp, udp, icmp, icmp6"},
+		"trace --src 10.0.0.0/8":        {cmdline.Usage, "not by prefixes"},
+		"trace --count -1":              {cmdline.Usage, "use 0 for no end"},
+		"flow --service me":             {cmdline.Usage, "neither an address nor a service id"},
+		"service show 10.9.9.9":         {cmdline.NotFound, "`oak-net service` lists all"},
+		"service show aaa":              {cmdline.NotFound, "no service"},
+		"dump nothing":                  {cmdline.Usage, "choose one of config"},
+		"dump events":                   {cmdline.Usage, "choose one of config"},
+		"dump":                          {cmdline.Usage, "oak-net dump MAP"},
+		"service --worker w9":           {cmdline.NotFound, `of worker "w9"`},
+		"service --bpffs /nonexist":     {cmdline.NotFound, "give the mount point"},
+		"service --bpffs /proc":         {cmdline.NotFound, "mount -t bpf bpf /proc"},
+		"service --worker ../sidestep":  {cmdline.NotFound, "there are those of w1"},
 	} {
 		out, errs, code := w.run(strings.Fields(args)...)
 		assert.Equal(t, want.code, code, "%s: %s", args, errs)

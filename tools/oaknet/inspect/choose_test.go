@@ -157,7 +157,7 @@ func (w *kernelWorld) send(prog *ebpf.Program, policy uint32, port uint16) uint3
 	_, err := prog.Run(&ebpf.RunOptions{Data: frame})
 	w.must(err)
 	be := func(n uint16) uint16 { return n<<8 | n>>8 }
-	flow, _, err := w.maps.NewFlows().Lookup(bpf.FlowKey{
+	flow, _, err := w.maps.Flows().Lookup(bpf.FlowKey{
 		Src: bpf.AddrFrom(netip.MustParseAddr("10.18.0.2")), Dst: bpf.AddrFrom(w.vip(policy)), Sport: be(port), Dport: be(53),
 		Proto: unix.IPPROTO_UDP, From: 1,
 	})

@@ -107,10 +107,8 @@ func (r *Reader) Flows() ([]Flow, error) {
 // Forget removes a flow, both directions, so that its next packet is judged as if there had been none before it.
 func (r *Reader) Forget(f Flow) error {
 	var errs []error
-	for _, table := range []bpf.FlowTable{r.maps.Flows(), r.maps.NewFlows()} {
-		for _, key := range f.keys {
-			errs = append(errs, table.Delete(key))
-		}
+	for _, key := range f.keys {
+		errs = append(errs, r.maps.Flows().Delete(key))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remove flow: %w", err)

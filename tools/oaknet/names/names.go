@@ -3,7 +3,6 @@
 package names
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +110,10 @@ func namespaceOf(c Container) (netns.NsHandle, error) {
 		}
 		_ = ns.Close()
 	}
-	return netns.None(), cmp.Or(denied, ErrNoNamespace)
+	if denied != nil {
+		return netns.None(), fmt.Errorf("%w: some processes are hidden: %v", ErrNoNamespace, denied) //nolint:errorlint // which it is says nothing more
+	}
+	return netns.None(), ErrNoNamespace
 }
 
 func (c Container) isIn(ns netns.NsHandle) bool {
