@@ -49,6 +49,7 @@ func wanted() []feature {
 		{"redirect_peer", "5.10", "delivery straight into a container's namespace", "", helper(asm.FnRedirectPeer)},
 		{"redirect_neigh", "5.10", "sending to other workers past the host's stack", "", helper(asm.FnRedirectNeigh)},
 		{"coarse_clock", "5.11", "the time of each packet at little cost", "", helper(asm.FnKtimeGetCoarseNs)},
+		{"loop", "5.17", "choosing among a service's instances", "", helper(asm.FnLoop)},
 		{FeatureDecapL3, "6.3", "taking off a tunnel header of the other family", "bpf_skb_change_proto tells the kernel what is inside",
 			room(bpf.RoomDecapIPv4 | bpf.RoomDecapIPv6)},
 		{FeatureTCX, "6.6", "links that are pinned and updated atomically", "clsact filters; a person's `tc filter del` takes them off",

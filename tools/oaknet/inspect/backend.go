@@ -57,7 +57,7 @@ func (r *Reader) Backends() ([]Backend, error) {
 			Local:             b.Peer == 0, WorkerID: bpf.FormatID(t.peers[b.Peer].Id), Peer: b.Peer,
 			Ifindex: b.Ifindex, Interface: r.names[b.Ifindex], Tag: b.Tag,
 			Listed: slices.Contains(listed(s), index), Usable: t.usable(b),
-			Active: load.Active, Load: load.Load, Distance: distance(b),
+			Active: active(load), Load: load.Load, Distance: distance(b),
 		})
 	}
 	slices.SortFunc(out, func(a, b Backend) int {
@@ -73,6 +73,9 @@ func addressesOf(b bpf.Backend) InstanceAddresses {
 
 // unknownDistance is how the programs write that nobody knows.
 const unknownDistance = 0xffff
+
+// active is how many flows are counted; processors that take the last ones away at the same time may count below 0.
+func active(l bpf.BackendLoad) uint32 { return uint32(max(0, int32(l.Active))) }
 
 func distance(b bpf.Backend) *uint16 {
 	if b.Distance == unknownDistance {

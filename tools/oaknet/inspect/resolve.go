@@ -59,7 +59,7 @@ func (r *Reader) Resolve(addr netip.Addr) (Resolution, error) {
 	if err != nil {
 		return out, fmt.Errorf("read held addresses: %w", err)
 	}
-	if out.Candidates, err = r.candidates(t, vip); err != nil {
+	if out.Candidates, err = r.candidates(t, vip, addr); err != nil {
 		return out, err
 	}
 	chosen, why := choose(vip.Policy, out.Candidates)
@@ -69,8 +69,6 @@ func (r *Reader) Resolve(addr netip.Addr) (Resolution, error) {
 		if len(out.Candidates) == 1 {
 			out.Why += ": " + out.Candidates[0].Unusable
 		}
-	case !out.Candidates[chosen].NamespaceOf(addr).IsValid():
-		out.Drop, out.Why = "no_backend", "the chosen instance has no address of this family"
 	default:
 		out.Goes, out.Why, out.Chosen = GoesToInstance, why, &out.Candidates[chosen]
 		if held && waiting(pending) > 0 {
@@ -119,7 +117,7 @@ func (a InstanceAddresses) NamespaceOf(like netip.Addr) netip.Addr {
 }
 
 // candidates lists what an address stands for, in turn.
-func (r *Reader) candidates(t routes, vip bpf.VIP) ([]Candidate, error) {
+func (r *Reader) candidates(t routes, vip bpf.VIP, addr netip.Addr) ([]Candidate, error) {
 	indices, start := []uint32{vip.Backend}, 0
 	if vip.Policy != bpf.PolicyInstance {
 		cursor, _, err := r.maps.Cursors.Lookup(vip.Service)
@@ -141,8 +139,9 @@ func (r *Reader) candidates(t routes, vip bpf.VIP) ([]Candidate, error) {
 		c := Candidate{
 			Turn: turn, Backend: index, Number: b.Number, InstanceAddresses: addressesOf(b),
 			Local: b.Peer == 0, WorkerID: bpf.FormatID(t.peers[b.Peer].Id), Peer: b.Peer,
-			Usable: t.usable(b), Unusable: t.unusable(b), Active: load.Active, Load: load.Load, Distance: distance(b),
+			Unusable: t.unusable(b, addr), Active: active(load), Load: load.Load, Distance: distance(b),
 		}
+		c.Usable = c.Unusable == ""
 		if h := t.health[b.Peer]; b.Peer != 0 && h.Sampled != 0 {
 			ms := float64(h.RttUs) / 1000
 			c.RoundTrip = &ms
@@ -152,13 +151,15 @@ func (r *Reader) candidates(t routes, vip bpf.VIP) ([]Candidate, error) {
 	return out, nil
 }
 
-// unusable says why no new flow may go to a backend; "" if one may.
-func (t routes) unusable(b bpf.Backend) string {
+// unusable says why no new flow to an address may go to a backend; "" if one may.
+func (t routes) unusable(b bpf.Backend, addr netip.Addr) string {
 	switch {
-	case t.usable(b):
-		return ""
 	case b.Generation == 0:
 		return "the instance is gone"
+	case !addressesOf(b).NamespaceOf(addr).IsValid():
+		return "it has no address of this family"
+	case t.usable(b):
+		return ""
 	case t.peers[b.Peer].State == bpf.PeerUp:
 		return "its worker answers no echoes"
 	case t.peers[b.Peer].State == bpf.PeerUnreachable:
