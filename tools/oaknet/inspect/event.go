@@ -56,7 +56,7 @@ func (r *Reader) Describer() (*Describer, error) {
 }
 
 // Event says what an event means.
-func (d *Describer) Event(e bpf.Event) Event {
+func (d *Describer) Event(e bpf.TraceEvent) Event {
 	out := Event{
 		At: d.r.clock.Wall.Add(time.Duration(e.At) - d.r.clock.Monotonic).UTC(), Packet: fmt.Sprintf("%08x", e.Packet),
 		Last: e.Step >= bpf.StepLast, Ifindex: e.Ifindex, Interface: d.r.names[e.Ifindex],
@@ -83,7 +83,7 @@ func tcpFlags(seen uint8) []string {
 	return out
 }
 
-func (d *Describer) step(e bpf.Event, out *Event) (name, text string) {
+func (d *Describer) step(e bpf.TraceEvent, out *Event) (name, text string) {
 	switch e.Step {
 	case bpf.StepContainer:
 		return "container", "came out of " + d.endpoint(e.Where)
@@ -121,7 +121,7 @@ func (d *Describer) step(e bpf.Event, out *Event) (name, text string) {
 	return fmt.Sprintf("step-%d", e.Step), fmt.Sprintf("took a step that this oak-net does not know (%d, %d)", e.A, e.B)
 }
 
-func flowText(e bpf.Event, out *Event) string {
+func flowText(e bpf.TraceEvent, out *Event) string {
 	direction := "from its opener"
 	if uint16(e.A)&bpf.FlowReply != 0 {
 		direction = "towards its opener"
