@@ -55,7 +55,7 @@ func TestReasons(t *testing.T) {
 
 // TestResolveSaysWhatTheProgramDoes makes up services and has the program choose for a packet what was said before.
 func TestResolveSaysWhatTheProgramDoes(t *testing.T) {
-	progs, maps, err := bpf.Load("")
+	progs, maps, err := bpf.Load("", bpf.Kernel{})
 	require.NoError(t, err, "the test needs root")
 	t.Cleanup(func() { progs.Close(); _ = maps.Close() })
 	w := &kernelWorld{t: t, maps: maps, rand: rand.New(rand.NewPCG(1, 2))}
