@@ -6,27 +6,36 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // verifierBudget is how many instructions the verifier may walk through for one program. Its own limit is a million (Linux 5.2);
 // staying far below it keeps older kernels' less clever verifiers happy and loading fast.
 const verifierBudget = 50_000
 
+// TestVerifierBudget prints what the verifier of this kernel walks through for each program, which each kernel counts its own way, and
+// holds it against the budget.
 func TestVerifierBudget(t *testing.T) {
 	k := newKernel(t)
-	for name, prog := range map[string]*ebpf.Program{
-		"container": k.progs.Container, "uplink in": k.progs.UplinkIn, "uplink out": k.progs.UplinkOut,
-		"reinject": k.progs.Reinject, "guard": k.progs.Guard, "sink": k.progs.Sink,
+	var uts unix.Utsname
+	must(t, unix.Uname(&uts))
+	t.Logf("%-11s %12s %9s   Linux %s", "program", "instructions", "of budget", unix.ByteSliceToString(uts.Release[:]))
+	for _, p := range []struct {
+		name string
+		prog *ebpf.Program
+	}{
+		{"container", k.progs.Container}, {"uplink in", k.progs.UplinkIn}, {"uplink out", k.progs.UplinkOut},
+		{"reinject", k.progs.Reinject}, {"guard", k.progs.Guard}, {"sink", k.progs.Sink},
 	} {
-		info, err := prog.Info()
+		info, err := p.prog.Info()
 		must(t, err)
 		n, ok := info.VerifiedInstructions()
 		if !ok {
-			t.Fatalf("%s: the kernel does not tell, although it is newer than 5.16", name)
+			t.Fatalf("%s: the kernel does not tell, although it is newer than 5.16", p.name)
 		}
-		t.Logf("%s: %d", name, n)
+		t.Logf("%-11s %12d %8d%%", p.name, n, 100*n/verifierBudget)
 		if n > verifierBudget {
-			t.Errorf("%s: the verifier walked through %d instructions, want at most %d", name, n, verifierBudget)
+			t.Errorf("%s: the verifier walked through %d instructions, want at most %d", p.name, n, verifierBudget)
 		}
 	}
 }
