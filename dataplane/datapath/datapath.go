@@ -107,11 +107,10 @@ func open(o Options) (*Datapath, error) {
 		return nil, fmt.Errorf("load datapath over %s: %w", mapDir, err)
 	}
 	d.hooks = hooks{dir: filepath.Join(d.dir, "links"), tcx: d.found.Uses(FeatureTCX), log: d.log}
-	if err := d.hooks.upgrade(d.programs()); err != nil {
+	if err := d.takeOver(filepath.Dir(mapDir)); err != nil {
 		d.closeObjects()
 		return nil, err
 	}
-	d.dropOldVersions(filepath.Dir(mapDir))
 	d.tellFeatures()
 	return d, nil
 }
@@ -136,21 +135,6 @@ func checkBPFFS(path string) error {
 		return fmt.Errorf("%s is no BPF file system: mount one with `mount -t bpf bpf %s`", path, path)
 	}
 	return nil
-}
-
-// dropOldVersions removes pinned maps of other shapes. Their links have been given programs over the new maps by now; flows in the
-// old ones are lost, which a later version of this package has to avoid by looking them up in both.
-func (d *Datapath) dropOldVersions(current string) {
-	old, _ := filepath.Glob(filepath.Join(d.dir, "v*"))
-	for _, dir := range old {
-		if dir == current {
-			continue
-		}
-		d.log.Warn("pinned maps of another version are dropped: flows open before this start are lost", "dir", dir)
-		if err := os.RemoveAll(dir); err != nil {
-			d.log.Warn("remove pinned maps", "dir", dir, "error", err)
-		}
-	}
 }
 
 // Features returns what was found of the kernel's features, and what is made use of.

@@ -85,3 +85,28 @@ func detachFilter(kind string, ifindex int) error {
 	}
 	return nil
 }
+
+// upgradeFilters gives every filter of ours in this network namespace the program of its kind.
+func upgradeFilters(programs map[string]*ebpf.Program) error {
+	links, err := netlink.LinkList()
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, l := range links {
+		for kind, prog := range programs {
+			filters, err := netlink.FilterList(l, filterParent(kind))
+			if err != nil {
+				continue // gone since, or without a clsact
+			}
+			for _, f := range filters {
+				if ours, ok := f.(*netlink.BpfFilter); !ok || ours.Name != "oak_"+kind {
+					continue
+				}
+				if err := attachFilter(kind, l.Attrs().Index, prog); err != nil {
+					return fmt.Errorf("%s program of %s: %w", kind, l.Attrs().Name, err)
+				}
+			}
+		}
+	}
+	return nil
+}

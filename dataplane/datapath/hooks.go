@@ -153,7 +153,7 @@ func (h *hooks) each(f func(kind string, ifindex int, l link.Link) error) error 
 // upgrade gives every pinned link the program of its kind, and removes links whose interface is gone.
 func (h *hooks) upgrade(programs map[string]*ebpf.Program) error {
 	if !h.tcx {
-		return nil // filters are replaced as their interfaces are attached again
+		return upgradeFilters(programs)
 	}
 	return h.each(func(kind string, ifindex int, l link.Link) error {
 		prog, ok := programs[kind]
