@@ -10,13 +10,13 @@ import (
 
 // conversion brings values of one layout into another, by the names of their fields.
 type conversion struct {
-	steps []step
+	steps []moved
 	size  uint32
 	same  bool // nothing has moved, none has come and none has gone
 }
 
-// step copies n bytes.
-type step struct{ from, to, n uint32 }
+// moved says to copy n bytes.
+type moved struct{ from, to, n uint32 }
 
 // convert finds out how values of one type become values of another. Fields that are new are zero, and those that are gone are left
 // out, unless whole: then there may be none of either, as in a key. A number may have grown, not shrunk.
@@ -89,7 +89,7 @@ func (c *conversion) add(from, to btf.Type, at, into uint32, whole bool) error {
 	if grown < old || whole && grown != old {
 		return fmt.Errorf("%v of %d bytes has become %v of %d", from, old, to, grown)
 	}
-	c.steps = append(c.steps, step{at, into, uint32(old)}) // the low bytes come first: programs are compiled for little endian
+	c.steps = append(c.steps, moved{at, into, uint32(old)}) // the low bytes come first: programs are compiled for little endian
 	return nil
 }
 

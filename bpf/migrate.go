@@ -101,7 +101,7 @@ func between(types *btf.Spec, size uint32, now btf.Type, whole bool) (conversion
 		if err == nil && uint32(n) != size {
 			err = fmt.Errorf("%d bytes have become %d", size, n)
 		}
-		return conversion{steps: []step{{n: size}}, size: size, same: true}, err
+		return conversion{steps: []moved{{n: size}}, size: size, same: true}, err
 	}
 	var was *btf.Struct
 	if err := types.TypeByName(s.Name, &was); err != nil {
