@@ -21,7 +21,7 @@ func (t Table[K, V]) Map() *ebpf.Map { return t.m }
 // Lookup returns the value of key and whether there is one.
 func (t Table[K, V]) Lookup(key K) (V, bool, error) {
 	var value V
-	err := t.m.Lookup(key, &value)
+	err := t.m.Lookup(&key, &value)
 	switch {
 	case errors.Is(err, ebpf.ErrKeyNotExist):
 		return value, false, nil
@@ -33,15 +33,37 @@ func (t Table[K, V]) Lookup(key K) (V, bool, error) {
 
 // Put sets the value of key.
 func (t Table[K, V]) Put(key K, value V) error {
-	if err := t.m.Put(key, value); err != nil {
+	if err := t.m.Put(&key, t.argument(&value)); err != nil {
 		return fmt.Errorf("write map %s: %w", t.name(), err)
+	}
+	return nil
+}
+
+// argument is how a value is handed to the library: by pointer, which it passes to the kernel as it lies in memory, and not as a copy made
+// field by field. Of a map that has one value a processor it wants the slice.
+func (t Table[K, V]) argument(value *V) any {
+	switch t.m.Type() {
+	case ebpf.PerCPUArray, ebpf.PerCPUHash, ebpf.LRUCPUHash:
+		return *value
+	}
+	return value
+}
+
+// PutAll sets many values with few system calls. If it fails some may have been set.
+func (t Table[K, V]) PutAll(keys []K, values []V) error {
+	for len(keys) > 0 {
+		n := min(len(keys), batchEntries)
+		if _, err := t.m.BatchUpdate(keys[:n], values[:n], nil); err != nil {
+			return fmt.Errorf("write %d entries of map %s: %w", n, t.name(), err)
+		}
+		keys, values = keys[n:], values[n:]
 	}
 	return nil
 }
 
 // Delete removes key; that there is none is no error.
 func (t Table[K, V]) Delete(key K) error {
-	if err := t.m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err := t.m.Delete(&key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("delete from map %s: %w", t.name(), err)
 	}
 	return nil

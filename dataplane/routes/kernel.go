@@ -18,19 +18,33 @@ type kernel struct {
 	owners []uint16
 	// gone are those whose place has been given up or to another, to be told once the maps are written.
 	gone []bpf.Owner
+	// What is on its way to the maps, kept for its room.
+	addrs   []bpf.Addr
+	values  []bpf.VIP
+	indices []uint32
+	targets []bpf.Backend
 	// Free places.
 	serviceSlots, backendSlots slots
 }
 
-func (k *kernel) setVIP(addr bpf.Addr, v bpf.VIP) (written bool, err error) {
-	if held, ok := k.vips[addr]; ok && held == v {
-		return false, nil
+// setVIPs enters addresses, all with one system call, and returns those that were not there like this.
+func (k *kernel) setVIPs(want map[bpf.Addr]bpf.VIP) (written []bpf.Addr, err error) {
+	k.addrs, k.values = k.addrs[:0], k.values[:0]
+	for addr, v := range want {
+		if held, ok := k.vips[addr]; !ok || held != v {
+			k.addrs, k.values = append(k.addrs, addr), append(k.values, v)
+		}
 	}
-	if err := k.maps.VIPs.Put(addr, v); err != nil {
-		return false, fmt.Errorf("enter address %s: %w", addr, err)
+	if len(k.addrs) == 0 {
+		return nil, nil
 	}
-	k.vips[addr] = v
-	return true, nil
+	if err := k.maps.VIPs.PutAll(k.addrs, k.values); err != nil {
+		return nil, fmt.Errorf("enter %d addresses: %w", len(k.addrs), err)
+	}
+	for i, addr := range k.addrs {
+		k.vips[addr] = k.values[i]
+	}
+	return k.addrs, nil
 }
 
 func (k *kernel) removeVIP(addr bpf.Addr) error {
@@ -64,23 +78,37 @@ func (k *kernel) removeService(index uint32) error {
 	return nil
 }
 
-func (k *kernel) setBackend(index uint32, b bpf.Backend) error {
-	held := k.backends[index]
-	b.Slot = k.owners[index]
-	if held.Generation != b.Generation || held.Service != b.Service || held.Number != b.Number {
-		b.Slot++
+// setBackends writes backends to their places, all with one system call.
+func (k *kernel) setBackends(indices []uint32, values []bpf.Backend) error {
+	k.indices, k.targets = k.indices[:0], k.targets[:0]
+	for i, index := range indices {
+		b, held := values[i], k.backends[index]
+		b.Slot = k.owners[index]
+		if held.Generation != b.Generation || held.Service != b.Service || held.Number != b.Number {
+			b.Slot++
+		}
+		if held != b {
+			k.indices, k.targets = append(k.indices, index), append(k.targets, b)
+		}
 	}
-	if held == b {
+	if len(k.indices) == 0 {
 		return nil
 	}
-	if err := k.maps.Backends.Put(index, b); err != nil {
-		return fmt.Errorf("write backend %d: %w", index, err)
+	if err := k.maps.Backends.PutAll(k.indices, k.targets); err != nil {
+		return fmt.Errorf("write %d backends: %w", len(k.indices), err)
 	}
-	if held.Generation != 0 && held.Slot != b.Slot {
-		k.gone = append(k.gone, bpf.Owner{Backend: index, Slot: held.Slot})
+	for i, index := range k.indices {
+		b, held := k.targets[i], k.backends[index]
+		if held.Generation != 0 && held.Slot != b.Slot {
+			k.gone = append(k.gone, bpf.Owner{Backend: index, Slot: held.Slot})
+		}
+		k.backends[index], k.owners[index] = b, b.Slot
 	}
-	k.backends[index], k.owners[index] = b, b.Slot
 	return nil
+}
+
+func (k *kernel) setBackend(index uint32, b bpf.Backend) error {
+	return k.setBackends([]uint32{index}, []bpf.Backend{b})
 }
 
 func (k *kernel) removeBackend(index uint32) error {

@@ -16,14 +16,14 @@ func (t *Table) program(s *service) error {
 	p := t.plan(s)
 	record := bpf.Service{Id: s.raw}
 	keep := map[backendKey]bool{}
-	for _, b := range p.backends {
-		index, err := t.enterBackend(s, b)
-		if err != nil {
-			return err
-		}
+	indices, err := t.enterBackends(s, p.backends)
+	if err != nil {
+		return err
+	}
+	for i, b := range p.backends {
 		keep[b.at] = true
 		if b.chosen && int(record.Count) < bpf.MaxBackendsPerService {
-			record.Backends[record.Count] = index
+			record.Backends[record.Count] = indices[i]
 			record.Count++
 		}
 	}
@@ -52,61 +52,77 @@ func (t *Table) program(s *service) error {
 	return nil
 }
 
-func (t *Table) enterBackend(s *service, b plannedBackend) (uint32, error) {
-	index, known := s.backends[b.at]
-	if !known {
-		var err error
-		if index, err = t.kernel.backendSlots.take(); err != nil {
-			return 0, err
-		}
-	}
-	if err := t.kernel.setBackend(index, b.value); err != nil {
+// enterBackends writes what instances are as targets, and returns their places.
+func (t *Table) enterBackends(s *service, planned []plannedBackend) ([]uint32, error) {
+	indices, values := make([]uint32, len(planned)), make([]bpf.Backend, len(planned))
+	var taken []uint32
+	var err error
+	for i, b := range planned {
+		index, known := s.backends[b.at]
 		if !known {
+			if index, err = t.kernel.backendSlots.take(); err != nil {
+				break
+			}
+			taken = append(taken, index)
+		}
+		indices[i], values[i] = index, b.value
+	}
+	if err == nil {
+		err = t.kernel.setBackends(indices, values)
+	}
+	if err != nil {
+		for _, index := range taken {
 			t.kernel.backendSlots.free(index)
 		}
-		return 0, err
+		return nil, err
 	}
-	s.backends[b.at] = index
-	return index, nil
+	for i, b := range planned {
+		s.backends[b.at] = indices[i]
+	}
+	return indices, nil
 }
 
 // enterAddresses enters those that packets may be sent to now. The others wait a moment for a peer to be met: till then packets to them
 // are held, not dropped.
 func (t *Table) enterAddresses(s *service, p plan) error {
 	waiting := false
+	ready := make(map[bpf.Addr]bpf.VIP, len(p.vips))
 	for addr, planned := range p.vips {
 		if other := t.owners[addr]; other != nil && other != s && other.order > s.order {
 			continue // it was given to another service since
 		}
 		t.claim(s, addr)
 		value := bpf.VIP{Service: s.index, Policy: planned.policy}
-		ready := !p.awaited || p.chosen && s.stage >= waitForOne || s.stage == waitedOut
+		now := !p.awaited || p.chosen && s.stage >= waitForOne || s.stage == waitedOut
 		if planned.policy == bpf.PolicyInstance {
 			if planned.backend != nil {
 				value.Backend = s.backends[planned.backend.at]
 			}
-			ready = planned.backend != nil && (planned.backend.ready || s.stage == waitedOut)
+			now = planned.backend != nil && (planned.backend.ready || s.stage == waitedOut)
 		} else if held, ok := t.kernel.vips[addr]; ok && held == value {
-			ready = true // in use already: packets in flight do not wait
+			now = true // in use already: packets in flight do not wait
 		}
-		if !ready {
+		if !now {
 			waiting = true
 			if err := t.kernel.removeVIP(addr); err != nil {
 				return err
 			}
 			continue
 		}
-		written, err := t.kernel.setVIP(addr, value)
-		if err != nil {
-			return err
-		}
+		ready[addr] = value
+	}
+	written, err := t.kernel.setVIPs(ready)
+	if err != nil {
+		return err
+	}
+	for addr := range ready {
 		delete(t.refused, addr)
 		if w := t.wants[addr]; w != nil {
 			w.asked = time.Time{}
 		}
-		if written {
-			t.answered(addr, true)
-		}
+	}
+	for _, addr := range written {
+		t.answered(addr, true)
 	}
 	if waiting {
 		t.wait(s)

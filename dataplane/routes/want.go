@@ -98,7 +98,7 @@ func (t *Table) refuse(addr bpf.Addr) error {
 	if t.owners[addr] != nil {
 		return nil
 	}
-	if _, err := t.kernel.setVIP(addr, bpf.VIP{Policy: bpf.PolicyNone}); err != nil {
+	if _, err := t.kernel.setVIPs(map[bpf.Addr]bpf.VIP{addr: {Policy: bpf.PolicyNone}}); err != nil {
 		return err
 	}
 	t.refused[addr] = t.now().Add(refusedFor)
