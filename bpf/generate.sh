@@ -9,6 +9,6 @@ export BPF2GO_CFLAGS="-O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compa
 # Go gets every type of these headers. One that neither a map nor a program's BTF knows has to be named in maps.c.
 types=$(sed -n 's/^\(struct\|enum\) \(oak_[a-z0-9_]*\) {.*/\2/p' include/types.h include/peer.h include/events.h include/tracetypes.h)
 go tool bpf2go -target bpfel $(printf -- '-type %s ' $types) maps maps.c
-for program in container uplink upcall guard; do
+for program in container uplink upcall guard xdp; do
 	go tool bpf2go -target bpfel -no-global-types "$program" "$program.c"
 done

@@ -23,11 +23,13 @@ type Programs struct {
 	Reinject, Sink *ebpf.Program
 	// Guard is for tc ingress of the tunnel's kernel device.
 	Guard *ebpf.Program
+	// XDP is for the card of an uplink whose driver runs such programs itself.
+	XDP *ebpf.Program
 }
 
 // Close closes all programs; where they are attached they stay.
 func (p *Programs) Close() {
-	for _, prog := range []*ebpf.Program{p.Container, p.UplinkIn, p.UplinkOut, p.Reinject, p.Sink, p.Guard} {
+	for _, prog := range []*ebpf.Program{p.Container, p.UplinkIn, p.UplinkOut, p.Reinject, p.Sink, p.Guard, p.XDP} {
 		_ = prog.Close() // of a nil program too
 	}
 }
@@ -72,6 +74,7 @@ func loadPrograms(maps map[string]*ebpf.Map, on Kernel) (*Programs, error) {
 		{"container", loadContainer, map[string]**ebpf.Program{"oak_container": &p.Container}},
 		{"uplink", loadUplink, map[string]**ebpf.Program{"oak_uplink_in": &p.UplinkIn, "oak_uplink_out": &p.UplinkOut}},
 		{"upcall", loadUpcall, map[string]**ebpf.Program{"oak_reinject": &p.Reinject}},
+		{"xdp", loadXdp, map[string]**ebpf.Program{"oak_xdp": &p.XDP}},
 		{"guard", loadGuard, map[string]**ebpf.Program{"oak_guard": &p.Guard, "oak_sink": &p.Sink}},
 	} {
 		spec, err := object.load()

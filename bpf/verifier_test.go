@@ -25,7 +25,7 @@ func TestVerifierBudget(t *testing.T) {
 		prog *ebpf.Program
 	}{
 		{"container", k.progs.Container}, {"uplink in", k.progs.UplinkIn}, {"uplink out", k.progs.UplinkOut},
-		{"reinject", k.progs.Reinject}, {"guard", k.progs.Guard}, {"sink", k.progs.Sink},
+		{"reinject", k.progs.Reinject}, {"guard", k.progs.Guard}, {"sink", k.progs.Sink}, {"xdp", k.progs.XDP},
 	} {
 		info, err := p.prog.Info()
 		must(t, err)

@@ -16,6 +16,7 @@ const (
 	kindReinject  = "reinject"
 	kindSink      = "sink"
 	kindGuard     = "guard"
+	kindXDP       = "xdp"
 )
 
 // programs returns the program of each kind.
@@ -27,6 +28,7 @@ func (d *Datapath) programs() map[string]*ebpf.Program {
 		kindReinject:  d.progs.Reinject,
 		kindSink:      d.progs.Sink,
 		kindGuard:     d.progs.Guard,
+		kindXDP:       d.progs.XDP,
 	}
 }
 
@@ -40,12 +42,16 @@ func (d *Datapath) attach(kind string, ifindex int) error {
 // AttachContainer attaches the container program to the host side of a veth. Attaching again changes nothing.
 func (d *Datapath) AttachContainer(ifindex int) error { return d.attach(kindContainer, ifindex) }
 
-// AttachUplink attaches the uplink programs, ingress and egress.
+// AttachUplink attaches the uplink programs, ingress and egress, and that of its card if its driver runs such.
 func (d *Datapath) AttachUplink(ifindex int) error {
 	if err := d.attach(kindUplinkIn, ifindex); err != nil {
 		return err
 	}
-	return d.attach(kindUplinkOut, ifindex)
+	if err := d.attach(kindUplinkOut, ifindex); err != nil {
+		return err
+	}
+	d.attachXDP(ifindex)
+	return nil
 }
 
 // AttachTunnelDevice attaches the program that drops all that the tunnel's kernel device would deliver. It has to be there before

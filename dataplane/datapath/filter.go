@@ -94,6 +94,9 @@ func upgradeFilters(programs map[string]*ebpf.Program) error {
 	}
 	for _, l := range links {
 		for kind, prog := range programs {
+			if kind == kindXDP {
+				continue
+			}
 			filters, err := netlink.FilterList(l, filterParent(kind))
 			if err != nil {
 				continue // gone since, or without a clsact

@@ -92,6 +92,9 @@ func attachedTo(l link.Link, ifindex int) bool {
 	if err != nil {
 		return false
 	}
+	if xdp := info.XDP(); xdp != nil {
+		return int(xdp.Ifindex) == ifindex
+	}
 	tcx := info.TCX()
 	return tcx != nil && int(tcx.Ifindex) == ifindex
 }
@@ -105,6 +108,9 @@ func updateLink(l link.Link, prog *ebpf.Program) error {
 
 // detach removes one attachment, if there is one.
 func (h *hooks) detach(kind string, ifindex int) error {
+	if kind == kindXDP {
+		return h.detachXDP(ifindex)
+	}
 	if !h.tcx {
 		return detachFilter(kind, ifindex)
 	}
@@ -153,7 +159,9 @@ func (h *hooks) each(f func(kind string, ifindex int, l link.Link) error) error 
 // upgrade gives every pinned link the program of its kind, and removes links whose interface is gone.
 func (h *hooks) upgrade(programs map[string]*ebpf.Program) error {
 	if !h.tcx {
-		return upgradeFilters(programs)
+		if err := upgradeFilters(programs); err != nil {
+			return err
+		}
 	}
 	return h.each(func(kind string, ifindex int, l link.Link) error {
 		prog, ok := programs[kind]

@@ -19,7 +19,7 @@ import (
 
 // Attachment is one program on one interface.
 type Attachment struct {
-	// Kind says what the program is for: container, uplink_in, uplink_out, reinject, sink or guard.
+	// Kind says what the program is for: container, uplink_in, uplink_out, xdp, reinject, sink or guard.
 	Kind string
 	// Ifindex is the number of the interface in its own network namespace.
 	Ifindex int
@@ -110,6 +110,13 @@ func attachment(pin, kind string, ifindex int) (Attachment, error) {
 		return a, err
 	}
 	// The kernel gives a link whose interface is gone number 0.
+	if xdp := info.XDP(); xdp != nil {
+		a.Gone = int(xdp.Ifindex) != ifindex
+		if !a.Gone {
+			a.Interface = cardOf(ifindex, info.Program)
+		}
+		return a, a.describe(info.Program)
+	}
 	tcx := info.TCX()
 	a.Gone = tcx == nil || int(tcx.Ifindex) != ifindex
 	if !a.Gone {

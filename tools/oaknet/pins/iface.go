@@ -5,7 +5,9 @@ package pins
 import (
 	"net"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 )
 
 // interfaceOf returns the name of an interface that carries the link, or nothing. The number alone would not do: in another network
@@ -23,4 +25,13 @@ func interfaceOf(kind string, ifindex int, id link.ID) string {
 		}
 	}
 	return ""
+}
+
+// cardOf returns the name of an interface whose card runs the program, or nothing.
+func cardOf(ifindex int, program ebpf.ProgramID) string {
+	l, err := netlink.LinkByIndex(ifindex)
+	if err != nil || l.Attrs().Xdp == nil || ebpf.ProgramID(l.Attrs().Xdp.ProgId) != program {
+		return ""
+	}
+	return l.Attrs().Name
 }
