@@ -252,7 +252,7 @@ func configureBox(b *box, gateway netip.Addr, hostMAC net.HardwareAddr) error {
 	}); err != nil {
 		return err
 	}
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
