@@ -114,7 +114,9 @@ func (t *Tracer) Lost() (uint64, error) {
 }
 
 // Next returns the next event, or false if there is none until the deadline.
-func (t *Tracer) Next(deadline time.Time) (bpf.TraceEvent, bool, error) { return t.reader.Next(deadline) }
+func (t *Tracer) Next(deadline time.Time) (bpf.TraceEvent, bool, error) {
+	return t.reader.Next(deadline)
+}
 
 // Close ends the trace.
 func (t *Tracer) Close() error {
