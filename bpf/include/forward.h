@@ -46,7 +46,7 @@ static __always_inline int oak_plain(struct __sk_buff *skb, __u32 ifindex)
 static __always_inline int oak_send(struct __sk_buff *skb, struct oak_pkt *p, void *e, const int family)
 {
 	struct oak_ct *c = oak_common(e, family);
-	/* Copied, since accounting may move the entry to another map. */
+	/* Copied: another processor may forget the flow meanwhile, and its memory be that of another. */
 	__u32 flags = c->flags, to = c->to;
 	struct oak_peer *peer = 0;
 	__u8 tag[3];

@@ -81,7 +81,7 @@ var policies = map[wire.Policy]uint32{
 func (t *Table) backend(s *service, instance wire.RouteInstance) (value bpf.Backend, ready, ok bool) {
 	value = bpf.Backend{
 		Generation: instance.Generation.Packed(), Service: s.index, Number: uint32(instance.Number),
-		Tag: instance.Tag,
+		Tag: instance.Tag, Distance: bpf.DistanceUnknown,
 	}
 	inst := [2]netip.Addr{instance.InstanceIP, instance.InstanceIPv6}
 	value.SetAddrs([2]netip.Addr{}, inst)

@@ -29,7 +29,7 @@ func sound() View {
 			Kernel: "6.18", Features: []features.Feature{{Name: "tcx", Found: true, Used: true}},
 			Maps: []inspect.MapUse{
 				{Name: "flows", Type: "Hash", Entries: number(10), MaxEntries: 1000},
-				{Name: "new_flows", Type: "LRUHash", Entries: number(1000), MaxEntries: 1000},
+				{Name: "fragments", Type: "LRUHash", Entries: number(1000), MaxEntries: 1000},
 				{Name: "config", Type: "Array", Entries: number(1), MaxEntries: 1},
 			},
 		},
