@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestWriteReadsBackAndIsPrivate(t *testing.T) {
@@ -97,4 +98,21 @@ func TestRaiseCounterRefusesABrokenFile(t *testing.T) {
 	if _, err := RaiseCounter(path); err == nil {
 		t.Fatal("a broken counter started anew, so an old value would come again")
 	}
+}
+
+func TestLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "deep", "lock")
+	first, err := Lock(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Lock(path, 0); !errors.Is(err, ErrLocked) {
+		t.Fatalf("a lock that is held was taken: %v", err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = first.Close() })
+	second, err := Lock(path, 10*time.Second)
+	if err != nil {
+		t.Fatalf("the lock was given back while waited for: %v", err)
+	}
+	_ = second.Close()
 }

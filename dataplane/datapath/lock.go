@@ -7,12 +7,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/control/statefile"
 )
 
 // ErrRunning is returned by [Open] while another NetManager holds the same worker's datapath, or works in the same network namespace.
 var ErrRunning = errors.New("another NetManager is at work")
+
+// lockWait is how long a NetManager waits for the one that it replaces to end.
+const lockWait = 2 * time.Second
 
 // takeLocks takes the worker's lock and that of the network namespace: devices have the same names for every worker, and the uplink
 // one owner. The kernel frees both when the process ends.
@@ -20,9 +26,6 @@ func takeLocks(o Options) ([]*os.File, error) {
 	dir := o.LockDir
 	if dir == "" {
 		dir = "/run/oakestra"
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create lock folder: %w", err)
 	}
 	var ns unix.Stat_t
 	if err := unix.Stat("/proc/thread-self/ns/net", &ns); err != nil {
@@ -41,18 +44,11 @@ func takeLocks(o Options) ([]*os.File, error) {
 }
 
 func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open lock: %w", err)
+	f, err := statefile.Lock(path, lockWait)
+	if errors.Is(err, statefile.ErrLocked) {
+		return nil, fmt.Errorf("%w (lock %s)", ErrRunning, path)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w (lock %s)", ErrRunning, path)
-		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return f, nil
+	return f, err
 }
 
 func release(locks []*os.File) error {

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
 
 	clog "github.com/containerd/log"
-	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/statefile"
@@ -175,14 +173,14 @@ func (w *worker) status() localapi.Status {
 		Overlay: ready, OverlayReason: reason, Applied: w.agent.Applied(), Refused: w.uplink.Refused(), Instances: w.agent.Instances()}
 }
 
+// lockWait is how long a NodeEngine waits for the one that it replaces to end.
+const lockWait = 2 * time.Second
+
 // lock keeps a second NodeEngine from the same state folder. The kernel gives it back however the program ends.
 func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := statefile.Lock(path, lockWait)
 	if err != nil {
-		return nil, fmt.Errorf("lock state folder: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w: another NodeEngine uses this --state-dir", path, err), f.Close())
+		return nil, fmt.Errorf("%w: another NodeEngine uses this --state-dir: stop it first, or give this one a state folder of its own", err)
 	}
 	return func() { _ = f.Close() }, nil
 }

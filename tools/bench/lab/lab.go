@@ -13,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/control/statefile"
 )
 
 // prefix begins the names of all namespaces of a lab.
@@ -65,18 +67,11 @@ func Clear() error {
 }
 
 func takeLock() (*os.File, error) {
-	f, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock the benchmark: %w", err)
+	f, err := statefile.Lock(lockFile, 0)
+	if errors.Is(err, statefile.ErrLocked) {
+		return nil, fmt.Errorf("%w: wait for it or end it (its lock is %s)", ErrBusy, lockFile)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: wait for it or end it (its lock is %s)", ErrBusy, lockFile)
-		}
-		return nil, fmt.Errorf("lock the benchmark: lock %s: %w", lockFile, err)
-	}
-	return f, nil
+	return f, err
 }
 
 func (l *Lab) prepare() error {

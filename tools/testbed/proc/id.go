@@ -26,7 +26,7 @@ const (
 	Running State = "running"
 	// Stopped is a process held by SIGSTOP.
 	Stopped State = "stopped"
-	// Dead is a process that is gone, or a zombie.
+	// Dead is a process that is gone, or a zombie that has given back all that it held.
 	Dead State = "dead"
 )
 
@@ -56,7 +56,13 @@ func (id ID) State() State {
 		return Dead
 	}
 	switch s.state {
-	case 'Z', 'X':
+	case 'Z':
+		// The first thread is gone. What the process holds, locks among them, is given back by the last one.
+		if s.threads > 1 {
+			return Running
+		}
+		return Dead
+	case 'X':
 		return Dead
 	case 'T', 't':
 		return Stopped
@@ -66,9 +72,10 @@ func (id ID) State() State {
 
 // stat is what is used of /proc/PID/stat.
 type stat struct {
-	state  byte
-	parent int
-	start  uint64
+	state   byte
+	parent  int
+	threads int
+	start   uint64
 }
 
 func readStat(pid int) (stat, error) {
@@ -84,7 +91,8 @@ func readStat(pid int) (stat, error) {
 func parseStat(line string) (stat, error) {
 	_, rest, ok := cutLast(line, ')')
 	fields := strings.Fields(rest)
-	const startField = 19 // starttime is field 22 of the line, the state being field 3
+	// num_threads is field 20 of the line and starttime field 22, the state being field 3.
+	const threadsField, startField = 17, 19
 	if !ok || len(fields) <= startField || len(fields[0]) != 1 {
 		return stat{}, fmt.Errorf("parse process state: %d fields after the name", len(fields))
 	}
@@ -92,11 +100,15 @@ func parseStat(line string) (stat, error) {
 	if err != nil {
 		return stat{}, fmt.Errorf("parse process state: parent: %w", err)
 	}
+	threads, err := strconv.Atoi(fields[threadsField])
+	if err != nil {
+		return stat{}, fmt.Errorf("parse process state: threads: %w", err)
+	}
 	start, err := strconv.ParseUint(fields[startField], 10, 64)
 	if err != nil {
 		return stat{}, fmt.Errorf("parse process state: start: %w", err)
 	}
-	return stat{state: fields[0][0], parent: parent, start: start}, nil
+	return stat{state: fields[0][0], parent: parent, threads: threads, start: start}, nil
 }
 
 func cutLast(s string, sep byte) (before, after string, found bool) {

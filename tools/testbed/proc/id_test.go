@@ -19,7 +19,7 @@ func TestParseStat(t *testing.T) {
 		"plain": "42 (sleep)" + rest, "spaces and brackets": "42 (a) S 1 (b c)" + rest,
 	} {
 		s, err := parseStat(line)
-		if err != nil || s.state != 'S' || s.parent != 17 || s.start != 987654 {
+		if err != nil || s.state != 'S' || s.parent != 17 || s.threads != 1 || s.start != 987654 {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
