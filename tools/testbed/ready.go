@@ -92,11 +92,11 @@ func (c *Component) waitReady(ctx context.Context) error {
 	defer cancel()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		err := c.Ready.once(ctx)
-		if err == nil {
-			return nil
-		}
 		if c.Process.State() == proc.Dead {
 			return c.failed(errors.New("its process has ended"))
+		}
+		if err == nil {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
