@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 // exposed: a port of a descriptor is open at the worker of each instance, for everybody, who is seen as who he is; an instance for which no
 // worker has the port left waits, says why, and comes once one has.
 func exposed(t *testing.T, s *scene.Scene) {
+	before := tasks(t, s)
 	application(t, s, "exposed.json")
 	placed := deploy(t, s, "web", 2)
 	self, err := s.Service(t.Context(), "client")
@@ -67,6 +69,12 @@ func exposed(t *testing.T, s *scene.Scene) {
 	}
 	crowdedOut(t, s)
 	remove(t, s, "exposed")
+	until(t, time.Minute, func(context.Context) error {
+		if now := tasks(t, s); !maps.Equal(before, now) {
+			return fmt.Errorf("containers were %v, are %v", before, now)
+		}
+		return nil
+	})
 }
 
 // crowdedOut: a third instance finds the port taken on both workers.
