@@ -102,10 +102,16 @@ func (n *internet) router(name, addr string) *router {
 // router that was switched off and on again.
 func (r *router) masquerade(port string) {
 	r.t.Helper()
-	rule := "masquerade"
-	if port != "" {
-		rule = "udp sport 50103 masquerade to :" + port
+	if port == "" {
+		r.translate("masquerade")
+		return
 	}
+	r.translate("udp sport 50103 masquerade to :" + port)
+}
+
+// translate has what leaves be translated by a rule of nft, and forgets likewise.
+func (r *router) translate(rule string) {
+	r.t.Helper()
 	script := `table ip home {}
 delete table ip home
 table ip home {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,6 +59,30 @@ func (w *worker) meet(other *worker, there wire.LocalEndpoint) {
 			InstanceKey: there.InstanceKey, Generation: there.Generation, InstanceIP: there.InstanceIP, InstanceIPv6: there.InstanceIPv6,
 		}},
 	}}}, false)
+}
+
+// follow meets w with the other worker whenever that tells the cluster of other addresses, until the test ends.
+func (w *worker) follow(other *worker, there wire.LocalEndpoint) {
+	done, stopped := make(chan struct{}), make(chan struct{})
+	w.t.Cleanup(func() { close(done); <-stopped })
+	was := other.told.Outer
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			var told wire.NetEndpoints
+			if other.c.last(wire.TopicNetEndpoints, &told) && !slices.Equal(told.Outer, was) {
+				was = told.Outer
+				now := *other // whose own note of it is the test's
+				now.told = told
+				w.meet(&now, there)
+			}
+		}
+	}()
 }
 
 // A connection through a service address to another worker, which outlives a kill of both NetManagers.

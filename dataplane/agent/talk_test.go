@@ -21,6 +21,7 @@ type talk struct {
 	client      netns.NsHandle
 	here, there net.Conn
 	listener    net.Listener
+	from, to    wire.LocalEndpoint
 }
 
 // newTalk attaches both, calls attached and connects them, telling each worker of the other as the cluster would.
@@ -31,7 +32,7 @@ func newTalk(t *testing.T, in family, a, b *worker, attached func()) *talk {
 	from, to := a.attach(0, clientPath), b.attach(1, serverPath)
 	attached()
 
-	k := &talk{t: t, in: in, client: client}
+	k := &talk{t: t, in: in, client: client, from: from, to: to}
 	var err error
 	within(t, server, func() { k.listener, err = net.Listen(in.tcp(), ":80") })
 	require.NoError(t, err)

@@ -24,10 +24,13 @@ const challengeLife = 5 * time.Second
 
 // When somebody is greeted.
 const (
-	firstRetry      = 10 * time.Millisecond // doubled each time …
-	lastRetry       = time.Second           // … up to this, and again for ever
-	refreshEvery    = 15 * time.Second      // once it has answered
-	refreshNATEvery = 5 * time.Second       // the same if there is a NAT in between, which forgets who says nothing
+	firstRetry   = 10 * time.Millisecond // doubled each time …
+	lastRetry    = time.Second           // … up to this, and again for ever
+	refreshEvery = 15 * time.Second      // once it has answered
+	// refreshNATEvery is the same if there is a NAT in between, which forgets who says nothing and may give another port whenever it
+	// likes. Only what comes out of it shows that port, and who waits for it shall have it within 5 s: that leaves time for ways of some
+	// hundred milliseconds, and for the cluster to pass it on where the other side is behind a NAT too.
+	refreshNATEvery = 3 * time.Second
 )
 
 // conversation is the exchange of hellos with one other side.
