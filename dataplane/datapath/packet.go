@@ -2,55 +2,42 @@
 
 package datapath
 
-import (
-	"encoding/binary"
-	"net/netip"
-)
+import "encoding/binary"
 
 const hops = 64
 
-// ip puts a header before the body of a packet.
-func ip(proto byte, src, dst netip.Addr, body []byte) []byte {
-	if src.Is6() {
-		b := make([]byte, 40, 40+len(body))
-		b[0], b[6], b[7] = 6<<4, proto, hops
-		binary.BigEndian.PutUint16(b[4:], uint16(len(body)))
-		copy(b[8:], src.AsSlice())
-		copy(b[24:], dst.AsSlice())
-		return append(b, body...)
+// appendIP appends the header of a packet between two addresses, of 4 or 16 bytes, with so many bytes of payload.
+func appendIP(to []byte, proto byte, src, dst []byte, payload int) []byte {
+	at := len(to)
+	if len(src) == 16 {
+		to = append(to, 6<<4, 0, 0, 0, byte(payload>>8), byte(payload), proto, hops)
+		return append(append(to, src...), dst...)
 	}
-	b := make([]byte, 20, 20+len(body))
-	b[0] = 0x45
-	binary.BigEndian.PutUint16(b[2:], uint16(len(b)+len(body)))
-	b[6] = 0x40 // do not fragment
-	b[8], b[9] = hops, proto
-	copy(b[12:], src.AsSlice())
-	copy(b[16:], dst.AsSlice())
-	binary.BigEndian.PutUint16(b[10:], checksum(0, b))
-	return append(b, body...)
+	const length = 20
+	to = append(to, 0x45, 0, byte((length+payload)>>8), byte(length+payload), 0, 0, 0x40 /* do not fragment */, 0, hops, proto, 0, 0)
+	to = append(append(to, src...), dst...)
+	binary.BigEndian.PutUint16(to[at+10:], checksum(0, to[at:]))
+	return to
 }
 
 // pseudo is the sum of what transport checksums cover of the IP header.
-func pseudo(src, dst netip.Addr, proto byte, length int) uint32 {
-	sum := uint32(proto) + uint32(length)
-	for _, a := range [][]byte{src.AsSlice(), dst.AsSlice()} {
-		for i := 0; i < len(a); i += 2 {
-			sum += uint32(binary.BigEndian.Uint16(a[i:]))
-		}
-	}
-	return sum
+func pseudo(src, dst []byte, proto byte, length int) uint32 {
+	return sum(sum(uint32(proto)+uint32(length), src), dst)
 }
 
 // checksum is the internet's, of b and a sum to start with.
-func checksum(sum uint32, b []byte) uint16 {
+func checksum(start uint32, b []byte) uint16 {
+	s := sum(start, b)
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return ^uint16(s)
+}
+
+// sum adds up the words of b, which has whole ones.
+func sum(s uint32, b []byte) uint32 {
 	for ; len(b) >= 2; b = b[2:] {
-		sum += uint32(binary.BigEndian.Uint16(b))
+		s += uint32(binary.BigEndian.Uint16(b))
 	}
-	if len(b) == 1 {
-		sum += uint32(b[0]) << 8
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
+	return s
 }

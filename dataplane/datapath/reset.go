@@ -3,78 +3,26 @@
 package datapath
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
+	"iter"
 	"net/netip"
-	"os"
-	"time"
+	"runtime"
+	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
-// How often resets are sent to those flows of which the programs have not got theirs, and how long is waited where their queue is full.
 const (
-	resetPasses  = 3
-	resetRetries = 20
-	resetPause   = time.Millisecond
+	// resetPasses is how often flows are listed: that of which the programs have not got its resets is tried again.
+	resetPasses = 3
+	// resetSenders is how many processors send at most. A reset is worked off by the one that sends it, all the way to its receiver.
+	resetSenders = 4
+	// resetBatch is how many flows are handed to a sender at a time.
+	resetBatch = 64
 )
-
-// resetter sends resets to the programs on oak-up0, which pass each along its flow, as if the other end had sent it.
-type resetter struct{ fd int }
-
-// openResetter opens a socket that only sends, on oak-up1.
-func openResetter(ifindex int) (*resetter, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open a packet socket for resets (needs CAP_NET_RAW): %w", err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: ifindex}); err != nil {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("bind the packet socket for resets to interface %d: %w", ifindex, err)
-	}
-	return &resetter{fd}, nil
-}
-
-func (r *resetter) close() {
-	if r != nil {
-		_ = unix.Close(r.fd)
-	}
-}
-
-func (r *resetter) send(frame []byte) error {
-	var err error
-	for range resetRetries {
-		if _, err = unix.Write(r.fd, frame); err == nil || !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EAGAIN) {
-			break
-		}
-		time.Sleep(resetPause)
-	}
-	if err != nil {
-		return os.NewSyscallError("send a reset", err)
-	}
-	return nil
-}
-
-// resetAlong is the frame that has the programs reset the receiver of a direction of a flow, who waits for the number next.
-func resetAlong(key bpf.FlowKey, next uint32) []byte {
-	const rst, along = 4, 0xfe
-	src, dst := key.Src.Netip(), key.Dst.Netip()
-	tcp := make([]byte, 20)
-	binary.NativeEndian.PutUint16(tcp[0:], key.Sport) // in network order already, as is next
-	binary.NativeEndian.PutUint16(tcp[2:], key.Dport)
-	binary.NativeEndian.PutUint32(tcp[4:], next)
-	tcp[12], tcp[13] = 5<<4, rst
-	binary.BigEndian.PutUint16(tcp[16:], checksum(pseudo(src, dst, unix.IPPROTO_TCP, len(tcp)), tcp))
-	frame := []byte{2, 0x6f, along, byte(key.From >> 16), byte(key.From >> 8), byte(key.From), 2, 0x6f, 0x61, 0, 0, 0, 0, 0}
-	binary.BigEndian.PutUint16(frame[12:], unix.ETH_P_IP)
-	if src.Is6() {
-		binary.BigEndian.PutUint16(frame[12:], unix.ETH_P_IPV6)
-	}
-	return append(frame, ip(unix.IPPROTO_TCP, src, dst, tcp)...)
-}
 
 // ResetBackends ends the TCP flows that this worker gave to instances that are gone: both ends are reset. Other flows find another instance at
 // their next packet.
@@ -83,8 +31,8 @@ func (d *Datapath) ResetBackends(owners ...bpf.Owner) error {
 	for _, o := range owners {
 		gone[o] = true
 	}
-	return d.reset(func(_ bpf.FlowKey, f bpf.Flow) bool {
-		return f.Backend != 0 && gone[bpf.Owner{Backend: f.Backend, Slot: f.Generation}]
+	return d.reset(func(t bpf.FlowTable, err *error) iter.Seq2[bpf.FlowKey, bpf.Flow] {
+		return t.Served(func(o bpf.Owner) bool { return gone[o] }, err)
 	}, false)
 }
 
@@ -97,49 +45,112 @@ func (d *Datapath) PurgeEndpoint(addrs ...netip.Addr) error {
 			gone[bpf.AddrFrom(a)] = true
 		}
 	}
-	return d.reset(func(k bpf.FlowKey, f bpf.Flow) bool {
-		return gone[k.Src] || gone[k.Dst] || gone[f.Src] || gone[f.Dst]
+	return d.reset(func(t bpf.FlowTable, err *error) iter.Seq2[bpf.FlowKey, bpf.Flow] {
+		return func(yield func(bpf.FlowKey, bpf.Flow) bool) {
+			for k, f := range t.All(err) {
+				if (gone[k.Src] || gone[k.Dst] || gone[f.Src] || gone[f.Dst]) && !yield(k, f) {
+					return
+				}
+			}
+		}
 	}, true)
 }
 
-// reset ends the flows of which one direction matches. What cannot be reset is forgotten if forget says so.
-func (d *Datapath) reset(match func(bpf.FlowKey, bpf.Flow) bool, forget bool) error {
+// reset ends the flows of which one direction is listed. What cannot be reset is forgotten if forget says so.
+func (d *Datapath) reset(list func(bpf.FlowTable, *error) iter.Seq2[bpf.FlowKey, bpf.Flow], forget bool) error {
 	var errs []error
-	table := d.maps.Flows()
 	for pass := range resetPasses {
+		r := resetRun{table: d.maps.Flows().At(monotonic()), forget: forget}
+		if pass < resetPasses-1 {
+			r.resets = d.resets
+		}
 		var err error
-		left := map[bpf.FlowKey]bpf.Flow{}
-		for key, flow := range table.All(&err) {
-			if match(key, flow) && flow.Flags&bpf.FlowDead == 0 {
-				left[key] = flow
-			}
-		}
-		errs = append(errs, err)
-		if len(left) == 0 {
+		found := r.all(list(r.table, &err))
+		errs = append(errs, err, r.err)
+		if found == 0 {
 			break
-		}
-		for key, flow := range left {
-			rkey := key.Reverse(flow)
-			reverse, ok := left[rkey]
-			if !ok {
-				var err error
-				if reverse, ok, err = table.Lookup(rkey); err != nil {
-					errs = append(errs, err)
-				}
-			}
-			// Both have acknowledged something: else there is no number that either would believe. A caller that is still waiting
-			// for an answer tries again, and finds another instance.
-			known := ok && key.Proto == unix.IPPROTO_TCP && flow.Seen&reverse.Seen&bpf.SeenACK != 0 && flow.Flags&bpf.FlowClosed == 0
-			if d.resets != nil && known && pass < resetPasses-1 {
-				if err := errors.Join(d.resets.send(resetAlong(key, reverse.LastAck)), d.resets.send(resetAlong(rkey, flow.LastAck))); err == nil {
-					delete(left, rkey)
-					continue
-				}
-			}
-			if forget {
-				errs = append(errs, table.Delete(key), table.Delete(rkey))
-			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// way is one of the two directions of a flow.
+type way struct {
+	key  bpf.FlowKey
+	flow bpf.Flow
+}
+
+// resetRun is one pass over the flows.
+type resetRun struct {
+	table  bpf.FlowTable
+	resets *resetter // nil: none are sent any more
+	forget bool
+
+	mu  sync.Mutex
+	err error
+}
+
+// all ends listed flows while it goes on listing, and returns how many it has come across. To list a full table takes as long as to
+// reset thousands of flows.
+func (r *resetRun) all(listed iter.Seq2[bpf.FlowKey, bpf.Flow]) (found int) {
+	work := make(chan []way, resetSenders)
+	var senders sync.WaitGroup
+	begun := 0
+	hand := func(batch []way) {
+		if len(batch) == 0 {
+			return
+		}
+		if begun < min(resetSenders, runtime.GOMAXPROCS(0)) {
+			begun++
+			senders.Go(func() {
+				for batch := range work {
+					r.end(batch)
+				}
+			})
+		}
+		work <- batch
+	}
+	seen := map[bpf.FlowKey]bool{}
+	var batch []way
+	for key, flow := range listed {
+		if flow.Flags&bpf.FlowDead != 0 || seen[key.Reverse(flow)] {
+			continue // its other direction is being seen to
+		}
+		seen[key] = true
+		if batch = append(batch, way{key, flow}); len(batch) == resetBatch {
+			hand(slices.Clone(batch))
+			batch = batch[:0]
+		}
+	}
+	hand(batch)
+	close(work)
+	senders.Wait()
+	return len(seen)
+}
+
+// end resets flows, or forgets them.
+func (r *resetRun) end(batch []way) {
+	var errs []error
+	room := make([]byte, 0, resetFrame)
+	for _, d := range batch {
+		rkey := d.key.Reverse(d.flow)
+		reverse, ok, err := r.table.Lookup(rkey)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		// Both have acknowledged something: else there is no number that either would believe. A caller that is still waiting
+		// for an answer tries again, and finds another instance.
+		known := ok && d.key.Proto == unix.IPPROTO_TCP && d.flow.Seen&reverse.Seen&bpf.SeenACK != 0 && d.flow.Flags&bpf.FlowClosed == 0
+		if known && r.resets != nil && r.resets.flow(room, d.key, reverse.LastAck, rkey, d.flow.LastAck) == nil {
+			continue
+		}
+		if r.forget {
+			errs = append(errs, r.table.Delete(d.key), r.table.Delete(rkey))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		r.mu.Lock()
+		r.err = errors.Join(r.err, err)
+		r.mu.Unlock()
+	}
 }

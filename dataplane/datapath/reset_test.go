@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
@@ -188,9 +192,15 @@ func datagramsMoveOn(t *testing.T, w *world) {
 	}
 }
 
-// TestManyFlowsAreReset measures how long the resets of 10,000 flows take, and that every one of them is sent: of each flow both entries are
-// dead in the end.
+// resetTries is how often a measurement is made anew that took longer than on an otherwise idle machine.
+const resetTries = 5
+
+// TestManyFlowsAreReset measures how long the resets of many flows of an instance take, beside as many of another, and that every one of
+// them is sent: of each flow both entries are dead in the end. Both ends are to know within 100 ms. The best of a few tries counts; where
+// all processors are shared, as in tests, 10,000 flows are held to it by the processor time that they take, spread over the processors,
+// and by the clock to resetLimit.
 func TestManyFlowsAreReset(t *testing.T) {
+	const demanded = 100 * time.Millisecond
 	w := newWorldOf(t, inIPv4, inIPv4)
 	a, b := w.workers[0], w.workers[1]
 	a.withUpcalls(t)
@@ -198,34 +208,79 @@ func TestManyFlowsAreReset(t *testing.T) {
 	b.admit(client)
 	vip := w.inner.service(0)
 	a.serve(1, vip, far)
-	const flows = 10_000
-	table := a.dp.Maps().Flows()
-	for i := range flows {
+	for _, c := range []struct {
+		flows int
+		limit time.Duration // by the clock
+	}{{1_000, demanded}, {10_000, resetLimit}} {
+		clock, share := time.Hour, time.Hour
+		for range resetTries {
+			a.putFlows(client, far, vip, c.flows)
+			start, before := time.Now(), processorTime(t)
+			a.must(a.dp.ResetBackends(bpf.Owner{Backend: 1}))
+			took, worked := time.Since(start), processorTime(t)-before
+			t.Logf("the resets of %d flows took %v, and %v of processors", c.flows, took, worked)
+			a.wantDead(1, c.flows)
+			clock, share = min(clock, took), min(share, took, worked/time.Duration(runtime.GOMAXPROCS(0)))
+			if clock <= demanded {
+				break
+			}
+		}
+		if clock > c.limit || share > demanded {
+			t.Errorf("the resets of %d flows took %v, with the processors for themselves %v; want no more than %v and %v",
+				c.flows, clock, share, c.limit, demanded)
+		}
+	}
+}
+
+// processorTime is what this process has had of processors.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// putFlows makes the entries of so many connections to each of two instances, which both take for established.
+func (wk *worker) putFlows(client, server *box, vip netip.Addr, flows int) {
+	table := wk.dp.Maps().Flows()
+	for i := range 2 * flows {
+		port := uint16(i + 1)
 		key := bpf.FlowKey{
-			Src: bpf.AddrFrom(client.nsIP), Dst: bpf.AddrFrom(vip), Sport: uint16(i + 1), Dport: 80, Proto: 6, From: uint32(client.host),
+			Src: bpf.AddrFrom(client.nsIP), Dst: bpf.AddrFrom(vip), Sport: port, Dport: 80, Proto: 6, From: uint32(client.host),
 		}
 		there := bpf.Flow{
-			Src: bpf.AddrFrom(client.inst), Dst: bpf.AddrFrom(far.nsIP), Sport: uint16(i + 1), Dport: 80, To: 1, Tag: far.tag, Backend: 1,
+			Src: bpf.AddrFrom(client.inst), Dst: bpf.AddrFrom(server.nsIP), Sport: port, Dport: 80, To: 1, Tag: server.tag, Backend: 1 + uint32(i%2),
 			Flags: bpf.FlowRewrite | bpf.FlowTunnel | bpf.FlowEstablished, Seen: bpf.SeenSYN | bpf.SeenACK,
 		}
-		a.must(table.Put(key, there))
-		a.must(table.Put(key.Reverse(there), bpf.Flow{
-			Src: key.Dst, Dst: key.Src, Sport: 80, Dport: uint16(i + 1), To: uint32(client.host), Tag: far.tag,
+		wk.must(table.Put(key, there))
+		wk.must(table.Put(key.Reverse(there), bpf.Flow{
+			Src: key.Dst, Dst: key.Src, Sport: 80, Dport: port, To: uint32(client.host), Tag: server.tag,
 			Flags: bpf.FlowRewrite | bpf.FlowReply | bpf.FlowRemote | bpf.FlowEstablished, Seen: bpf.SeenSYN | bpf.SeenACK,
 		}))
 	}
-	start := time.Now()
-	a.must(a.dp.ResetBackends(bpf.Owner{Backend: 1}))
-	t.Logf("the resets of %d flows took %v", flows, time.Since(start))
+}
+
+// wantDead holds that both entries of each flow of one instance are dead, and none of the others'.
+func (wk *worker) wantDead(backend uint32, flows int) {
 	var err error
-	dead := 0
-	for _, f := range table.All(&err) {
-		if f.Flags&bpf.FlowDead != 0 {
-			dead++
+	dead, others := 0, 0
+	for key, f := range wk.dp.Maps().Flows().All(&err) {
+		if f.Flags&bpf.FlowDead == 0 {
+			continue
+		}
+		dead++
+		port := key.Sport // the client's
+		if f.Flags&bpf.FlowReply != 0 {
+			port = key.Dport
+		}
+		if 1+uint32(port-1)%2 != backend {
+			others++
 		}
 	}
-	a.must(err)
-	if dead != 2*flows {
-		t.Errorf("%d entries are dead, want all %d", dead, 2*flows)
+	wk.must(err)
+	if dead != 2*flows || others != 0 {
+		wk.w.t.Errorf("%d entries are dead, %d of them of another instance; want the %d of one", dead, others, 2*flows)
 	}
 }
