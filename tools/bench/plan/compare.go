@@ -24,6 +24,10 @@ func Comparisons() (out []Comparison) {
 	add("table", "nft-plain", "oak-plain")
 	add("table", "oak", "oak6")
 	add("table", "oak-same", "oak6-same")
+	add("table", "routed", "routed6")
+	add("table", "routed-same", "routed6-same")
+	add("table", "routed6", "oak6")
+	add("table", "routed6-same", "oak6-same")
 	add("scale", services(Oak, Growth[0], several).Name(), services(Oak, Growth[len(Growth)-1], several).Name())
 	for _, place := range []string{"", "-same"} {
 		add("policies", "oak-rr"+place, "oak-closest"+place, "oak-underutilized"+place, "oak-instance"+place)

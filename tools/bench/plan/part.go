@@ -51,6 +51,7 @@ func Table(rounds int) Part {
 	ways := []way{
 		{"routed", Setup{Way: Routed}, false}, {"nft", services(NFT, fewServices, one), false},
 		{"oak", services(Oak, fewServices, one), false}, {"oak6", services(Oak, fewServices, one), true},
+		{"routed6", Setup{Way: Routed}, true}, // what IPv6 costs the kernel itself
 	}
 	other := []Variant{{Name: "host", Setup: Setup{Way: Hosts}, Place: topology.Other}}
 	var same, plain []Variant
