@@ -306,10 +306,12 @@ type mapsOakPeerHealth struct {
 type mapsOakPeerState uint32
 
 const (
-	mapsOakPeerStateOAK_PEER_FREE        mapsOakPeerState = 0
-	mapsOakPeerStateOAK_PEER_GREETING    mapsOakPeerState = 1
-	mapsOakPeerStateOAK_PEER_UP          mapsOakPeerState = 2
-	mapsOakPeerStateOAK_PEER_UNREACHABLE mapsOakPeerState = 3
+	mapsOakPeerStateOAK_PEER_FREE           mapsOakPeerState = 0
+	mapsOakPeerStateOAK_PEER_GREETING       mapsOakPeerState = 1
+	mapsOakPeerStateOAK_PEER_UP             mapsOakPeerState = 2
+	mapsOakPeerStateOAK_PEER_UNREACHABLE    mapsOakPeerState = 3
+	mapsOakPeerStateOAK_PEER_BOTH_SYMMETRIC mapsOakPeerState = 4
+	mapsOakPeerStateOAK_PEER_ONE_SYMMETRIC  mapsOakPeerState = 5
 )
 
 type mapsOakPeerStats struct {

@@ -85,6 +85,9 @@ const (
 	PeerGreeting    = uint32(mapsOakPeerStateOAK_PEER_GREETING)
 	PeerUp          = uint32(mapsOakPeerStateOAK_PEER_UP)
 	PeerUnreachable = uint32(mapsOakPeerStateOAK_PEER_UNREACHABLE)
+
+	PeerBothSymmetric = uint32(mapsOakPeerStateOAK_PEER_BOTH_SYMMETRIC)
+	PeerOneSymmetric  = uint32(mapsOakPeerStateOAK_PEER_ONE_SYMMETRIC)
 )
 
 // Policies of a service address. PolicyNone remembers that nobody has the address.

@@ -10,6 +10,10 @@ enum oak_peer_state {
 	OAK_PEER_GREETING = 1, /* known to the cluster, never met: not chosen */
 	OAK_PEER_UP = 2,
 	OAK_PEER_UNREACHABLE = 3, /* not chosen for new flows */
+	/* Never met, and not to be expected to be: not chosen. Both workers are behind NATs, and a NAT that shows a worker at another port
+	 * to each other side (symmetric) lets only those in that have been told that port, which nobody else knows. */
+	OAK_PEER_BOTH_SYMMETRIC = 4,
+	OAK_PEER_ONE_SYMMETRIC = 5,
 };
 
 /* Another worker. Key: index; 0 is this worker itself and never used. */

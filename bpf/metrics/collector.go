@@ -55,7 +55,7 @@ func describes() describe {
 		bytes:       desc("bytes_total", "Bytes of packets handled, by what was done.", "kind"),
 		peerPackets: desc("peer_packets_total", "Packets to (tx) and from (rx) another worker.", "peer", "direction"),
 		peerBytes:   desc("peer_bytes_total", "Bytes to (tx) and from (rx) another worker.", "peer", "direction"),
-		peerState:   desc("peer_state", "State of another worker: 1 greeting, 2 up, 3 unreachable.", "peer"),
+		peerState:   desc("peer_state", "State of another worker: 1 greeting, 2 up, 3 to 5 unreachable (4 and 5: NATs at both ends, one or both symmetric).", "peer"),
 		peerHeard:   desc("peer_silence_seconds", "Time since a packet of another worker was last accepted; absent if none ever was.", "peer"),
 		mapEntries:  desc("map_entries", "Entries in use in a map, counted at most every 10 s.", "map"),
 		mapCapacity: desc("map_capacity", "Entries that a map can hold.", "map"),

@@ -45,6 +45,19 @@ type NetPeers struct {
 	Peers []NetPeer `json:"peers"`
 }
 
+// NAT is what a worker knows of the NAT that it is behind: no more than what others' answers have shown.
+type NAT string
+
+// What NATs do. Of two workers behind symmetric ones neither can find the other: what one sees of a NAT is of no use to another.
+const (
+	// NATNone is for none, or none that has shown yet.
+	NATNone NAT = ""
+	// NATPlain shows the worker elsewhere than it is, at one place as far as is known.
+	NATPlain NAT = "plain"
+	// NATSymmetric shows it at another port to each other side.
+	NATSymmetric NAT = "symmetric"
+)
+
 // NetPeer is another worker.
 type NetPeer struct {
 	WorkerID string `json:"worker_id"`
@@ -53,6 +66,7 @@ type NetPeer struct {
 	Subnets   []netip.Prefix `json:"subnets"`
 	// Outer are the addresses at which hello packets may find it.
 	Outer []netip.AddrPort `json:"outer"`
+	NAT   NAT              `json:"nat,omitempty"`
 	// Sources are the Instance IPs that live there now.
 	Sources []NetSource `json:"sources"`
 }
@@ -70,6 +84,7 @@ type NetEndpoints struct {
 	Header
 	PublicKey []byte           `json:"public_key"`
 	Outer     []netip.AddrPort `json:"outer"`
+	NAT       NAT              `json:"nat,omitempty"`
 	Endpoints []NetEndpoint    `json:"endpoints"`
 }
 

@@ -25,7 +25,7 @@ const serviceID = "bbbbbbbbbbbbbbbbbbbbbbbb"
 const subnet = "10.18.0.0/26"
 
 // subnetsIPv6 are those that come with a subnet of IPv4.
-var subnetsIPv6 = map[string]string{subnet: "fc00::/120", "10.18.0.64/26": "fc00::100/120"}
+var subnetsIPv6 = map[string]string{subnet: "fc00::/120", "10.18.0.64/26": "fc00::100/120", "10.18.0.128/26": "fc00::200/120"}
 
 func (c *cluster) node(subnet string) wire.NetNode {
 	return wire.NetNode{

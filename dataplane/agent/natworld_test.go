@@ -109,6 +109,22 @@ func (r *router) masquerade(port string) {
 	r.translate("udp sport 50103 masquerade to :" + port)
 }
 
+// symmetric has what leaves get another port for each other side, as with many a carrier's NAT.
+func (r *router) symmetric() {
+	r.t.Helper()
+	r.translate("udp sport 50103 masquerade random,fully-random")
+}
+
+// open lets others in at the tunnel's port, to a host behind it.
+func (r *router) open(host string) {
+	r.t.Helper()
+	r.nft(`table ip open {
+	chain to { type nat hook prerouting priority dstnat; iifname "wan" udp dport 50103 dnat to ` + host + `; }
+}
+insert rule ip home through ct status dnat accept
+`)
+}
+
 // translate has what leaves be translated by a rule of nft, and forgets likewise.
 func (r *router) translate(rule string) {
 	r.t.Helper()
@@ -120,12 +136,17 @@ table ip home {
 	chain through { type filter hook forward priority filter; iifname "wan" ct state new drop; }
 }
 `
+	r.nft(script)
+	within(r.t, r.ns, func() { require.NoError(r.t, netlink.ConntrackTableFlush(netlink.ConntrackTable)) })
+}
+
+func (r *router) nft(script string) {
+	r.t.Helper()
 	within(r.t, r.ns, func() {
 		nft := exec.Command("nft", "-f", "-")
 		nft.Stdin = strings.NewReader(script)
 		out, err := nft.CombinedOutput()
 		require.NoError(r.t, err, string(out))
-		require.NoError(r.t, netlink.ConntrackTableFlush(netlink.ConntrackTable))
 	})
 }
 

@@ -52,13 +52,18 @@ func (w *worker) attach(number int, path string) (e wire.LocalEndpoint) {
 
 // meet tells w of the other worker and of the one instance there.
 func (w *worker) meet(other *worker, there wire.LocalEndpoint) {
-	w.c.publish(wire.TopicNetPeers, wire.NetPeers{Header: w.c.stamp(), Peers: []wire.NetPeer{{
-		WorkerID: other.c.worker, PublicKey: other.told.PublicKey, Outer: other.told.Outer,
-		Subnets: []netip.Prefix{netip.MustParsePrefix(other.subnet), netip.MustParsePrefix(subnetsIPv6[other.subnet])},
+	w.c.publish(wire.TopicNetPeers, wire.NetPeers{Header: w.c.stamp(), Peers: []wire.NetPeer{other.asPeer(there)}}, false)
+}
+
+// asPeer is what the cluster tells others of a worker and of the one instance there.
+func (w *worker) asPeer(there wire.LocalEndpoint) wire.NetPeer {
+	return wire.NetPeer{
+		WorkerID: w.c.worker, PublicKey: w.told.PublicKey, Outer: w.told.Outer, NAT: w.told.NAT,
+		Subnets: []netip.Prefix{netip.MustParsePrefix(w.subnet), netip.MustParsePrefix(subnetsIPv6[w.subnet])},
 		Sources: []wire.NetSource{{
 			InstanceKey: there.InstanceKey, Generation: there.Generation, InstanceIP: there.InstanceIP, InstanceIPv6: there.InstanceIPv6,
 		}},
-	}}}, false)
+	}
 }
 
 // follow meets w with the other worker whenever that tells the cluster of other addresses, until the test ends.

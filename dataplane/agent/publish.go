@@ -125,7 +125,7 @@ func (a *Agent) stamp() wire.Stamp {
 }
 
 func (a *Agent) endpointsMessage() wire.NetEndpoints {
-	m := wire.NetEndpoints{PublicKey: a.key.PublicKey().Bytes(), Outer: a.outer(), Endpoints: []wire.NetEndpoint{}}
+	m := wire.NetEndpoints{PublicKey: a.key.PublicKey().Bytes(), Outer: a.outer(), NAT: a.behind(), Endpoints: []wire.NetEndpoint{}}
 	for _, e := range a.endpoints.List() {
 		m.Endpoints = append(m.Endpoints, wire.NetEndpoint{
 			InstanceKey: e.InstanceKey, Generation: e.Generation,

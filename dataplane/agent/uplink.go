@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 	"github.com/oakestra/oakestra-ebpf/dataplane/peer"
 )
@@ -125,6 +126,14 @@ func (a *Agent) uplinkNow() peer.Uplink {
 		return peer.Uplink{Ifindex: u.Index, IPv4: u.Addr, IPv6: u.AddrIPv6, MTU: u.MTU}
 	}
 	return peer.Uplink{}
+}
+
+// behind is what is known of the NAT before this worker.
+func (a *Agent) behind() wire.NAT {
+	if o := a.overlay.Load(); o != nil {
+		return o.peers.NAT()
+	}
+	return wire.NATNone
 }
 
 // outer lists where other workers can greet this one, the most likely first.

@@ -77,6 +77,10 @@ func (g *Greeter) applyPeer(entry wire.NetPeer) error {
 		p.outer = outer
 		p.greetNow()
 	}
+	if entry.NAT != p.behind {
+		p.behind = entry.NAT
+		p.greetNow()
+	}
 	return nil
 }
 

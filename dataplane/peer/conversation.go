@@ -49,8 +49,8 @@ type conversation struct {
 	next    time.Time // when to greet again
 	attempt int       // greetings since its last answer
 
-	// seen is where it sees this worker, by its last answer in each family; invalid if it has not told yet.
-	seen [2]netip.AddrPort
+	// seen is where it sees this worker, by its last answer in each family.
+	seen [2]view
 }
 
 // family is the place of an address's family in arrays of two.

@@ -65,6 +65,7 @@ type Greeter struct {
 
 	observer      *observer // nil while there is none to ask
 	public        []netip.AddrPort
+	symmetric     bool // the NAT before this worker shows it at another port to each other side
 	publicChanged bool // the subscribers are to be told, once mu is free
 	onPublic      []func()
 
@@ -158,6 +159,18 @@ func (g *Greeter) Index(workerID string) (index uint32, met bool) {
 		return p.index, p.met()
 	}
 	return 0, false
+}
+
+// Unreachable reports whether another worker was never met and is not to be expected to be.
+func (g *Greeter) Unreachable(workerID string) bool {
+	id, err := bpf.ParseID(workerID)
+	if err != nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.byID[id]
+	return p != nil && p.unreachable()
 }
 
 // Held returns the stamp of the list that was applied last.

@@ -123,7 +123,7 @@ func (g *Greeter) confirm(p *record, h hello.Hello, e bpf.Hello, from netip.Addr
 		return err
 	}
 	p.confirmed = now
-	g.notice(&p.conversation, h.Observed)
+	g.notice(&p.conversation, h.Observed, now)
 	if state != bpf.PeerUp {
 		return nil // greeted on until it has located us
 	}

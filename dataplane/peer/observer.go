@@ -74,7 +74,7 @@ func (g *Greeter) handleObserver(h hello.Hello, from netip.AddrPort, now time.Ti
 		interval = refreshNATEvery
 	}
 	o.settle(interval, now)
-	g.notice(&o.conversation, h.Observed)
+	g.notice(&o.conversation, h.Observed, now)
 }
 
 // greetObserver greets it if its time has come and returns when that comes.

@@ -5,6 +5,7 @@ package peer
 import (
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // maxPublic bounds the addresses of this worker that others are told of.
@@ -27,25 +28,32 @@ func (g *Greeter) SubscribePublic(f func()) {
 
 // notice takes in where somebody sees this worker. Where that has changed the NAT has, and whoever else has to do with it is greeted
 // from the new address at once.
-func (g *Greeter) notice(c *conversation, seen netip.AddrPort) {
-	before := &c.seen[family(seen.Addr())]
-	if !seen.IsValid() || !seen.Addr().IsValid() || *before == seen {
+func (g *Greeter) notice(c *conversation, seen netip.AddrPort, now time.Time) {
+	if !seen.IsValid() || !seen.Addr().IsValid() {
 		return
 	}
-	moved := before.IsValid()
-	*before = seen
-	if moved {
+	v := &c.seen[family(seen.Addr())]
+	before := v.at
+	v.confirm(seen, now)
+	if before == seen {
+		if g.isObserver(c) {
+			g.judgeNAT()
+		}
+		return
+	}
+	if before.IsValid() {
 		g.log.Info("this worker is seen at another address", "now", seen)
 		for _, p := range g.byID {
 			if &p.conversation != c && p.nat {
 				p.greetNow()
 			}
 		}
-		if o := g.observer; o != nil && &o.conversation != c {
+		if o := g.observer; o != nil && !g.isObserver(c) {
 			o.greetNow()
 		}
 		g.wake()
 	}
+	g.judgeNAT()
 	g.updatePublic()
 }
 
@@ -53,8 +61,8 @@ func (g *Greeter) notice(c *conversation, seen netip.AddrPort) {
 func (g *Greeter) updatePublic() {
 	var now []netip.AddrPort
 	add := func(c *conversation) {
-		for _, seen := range c.seen {
-			if seen.IsValid() && seen != g.own(seen.Addr()) && len(now) < maxPublic && !slices.Contains(now, seen) {
+		for _, v := range c.seen {
+			if seen := v.at; seen.IsValid() && seen != g.own(seen.Addr()) && len(now) < maxPublic && !slices.Contains(now, seen) {
 				now = append(now, seen)
 			}
 		}
@@ -81,10 +89,11 @@ func (g *Greeter) updatePublic() {
 // forgetSeen is for a change of the own address: what others saw was of the one before.
 func (g *Greeter) forgetSeen() {
 	for _, p := range g.byID {
-		p.seen = [2]netip.AddrPort{}
+		p.seen = [2]view{}
 	}
 	if g.observer != nil {
-		g.observer.seen = [2]netip.AddrPort{}
+		g.observer.seen = [2]view{}
 	}
+	g.symmetric = false
 	g.updatePublic()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/hello"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // record is one other worker.
@@ -20,6 +21,7 @@ type record struct {
 	kernel bpf.Peer // as the map has it
 	wanted bool     // the latest list has it, or none was seen yet
 	outer  []netip.AddrPort
+	behind wire.NAT // as it has told the cluster
 
 	// Of the address where it was located: when it was last confirmed there, whether it believes itself to be there, and whether there
 	// is a NAT between here and there, whosoever's.

@@ -86,7 +86,8 @@ func (g *Greeter) greetDue(now time.Time) time.Time {
 				g.greet(&p.conversation, p.takes(to.Addr()), to, true, now)
 			}
 			p.attempt++
-			p.next = now.Add(retryAfter(p.attempt))
+			g.judgeUnmet(p)
+			p.next = now.Add(p.retry())
 		}
 		if p.next.Before(next) {
 			next = p.next

@@ -19,6 +19,8 @@ type Status struct {
 	// Met says that packets can go there: it has answered at Address.
 	Met     bool
 	Address netip.AddrPort
+	// Unreachable says that it was never met and is not to be expected to be, since NATs are between.
+	Unreachable bool
 	// NAT says that addresses change between here and there.
 	NAT bool
 	// MTU of the way to it, in bytes; 0 while unknown.
@@ -49,7 +51,7 @@ func (g *Greeter) Peers() []Status {
 		out = append(out, Status{
 			Silent: health.Silent(now), RTT: health.RTT(),
 			WorkerID: bpf.FormatID(p.id), Index: p.index,
-			Met: p.met(), Address: p.address(), NAT: p.nat, MTU: int(p.kernel.Mtu),
+			Met: p.met(), Unreachable: p.unreachable(), Address: p.address(), NAT: p.nat, MTU: int(p.kernel.Mtu),
 			Listed: p.wanted, Confirmed: p.confirmed, Unanswered: p.attempt,
 		})
 	}

@@ -184,6 +184,26 @@ func TestPacketsWaitForTheFirstPeer(t *testing.T) {
 	require.Equal(t, []time.Duration{allPeersWait, peerWait - allPeersWait}, w.waits)
 }
 
+// TestNobodyWaitsForAPeerOutOfReach: callers of its instances get their answer at once, those of others are not kept waiting.
+func TestNobodyWaitsForAPeerOutOfReach(t *testing.T) {
+	w := newWorld(t)
+	w.peers[peerC], w.unreachable[peerC] = met{2, false}, true
+	require.NoError(t, w.Apply(routesOf(1, instance(1, 1, peerB), instance(2, 1, peerC))))
+	require.Empty(t, w.waits)
+	require.Contains(t, w.dump(), "vip "+rr)
+	require.Contains(t, w.dump(), "service 1 11.. [1]")
+	require.Contains(t, w.dump(), "vip 10.30.0.3 policy 4 service 1 backend 2")
+
+	w = newWorld(t)
+	w.peers[peerC] = met{2, false}
+	require.NoError(t, w.Apply(routesOf(1, instance(2, 1, peerC))))
+	require.NotContains(t, w.dump(), "vip")
+	w.unreachable[peerC] = true // which turns out while they wait
+	w.PeersChanged(peerC)
+	require.Contains(t, w.dump(), "vip "+rr)
+	require.Contains(t, w.dump(), "service 1 11.. []")
+}
+
 func TestALowerGenerationNeverBecomesARoute(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.Apply(routesOf(1, instance(1, 2, peerC))))

@@ -24,6 +24,8 @@ type plannedBackend struct {
 	value  bpf.Backend
 	chosen bool // packets can get there, and it is ready for them
 	ready  bool // packets can get there
+	// hopeless says that they cannot, however long they wait.
+	hopeless bool
 }
 
 type plannedVIP struct {
@@ -55,7 +57,11 @@ func (t *Table) plan(s *service) plan {
 			at = &p.backends[len(p.backends)-1]
 		}
 		p.chosen = p.chosen || ready && running
-		p.awaited = p.awaited || !ready && running
+		hopeless := !ready && t.cfg.Peers.Unreachable(instance.Peer)
+		if at != nil {
+			at.hopeless = hopeless
+		}
+		p.awaited = p.awaited || !ready && !hopeless && running
 		for _, ip := range []netip.Addr{instance.InstanceIP, instance.InstanceIPv6} {
 			if usableAddr(ip) {
 				p.vips[bpf.AddrFrom(ip)] = plannedVIP{bpf.PolicyInstance, at}

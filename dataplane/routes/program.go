@@ -98,7 +98,7 @@ func (t *Table) enterAddresses(s *service, p plan) error {
 			if planned.backend != nil {
 				value.Backend = s.backends[planned.backend.at]
 			}
-			now = planned.backend != nil && (planned.backend.ready || s.stage == waitedOut)
+			now = planned.backend != nil && (planned.backend.ready || planned.backend.hopeless || s.stage == waitedOut)
 		} else if held, ok := t.kernel.vips[addr]; ok && held == value {
 			now = true // in use already: packets in flight do not wait
 		}

@@ -34,6 +34,8 @@ const (
 type Peers interface {
 	// Index returns the worker's index in the map peers, 0 if it is unknown, and whether packets can go there.
 	Index(workerID string) (index uint32, met bool)
+	// Unreachable reports whether no packet can go there however long it waits.
+	Unreachable(workerID string) bool
 }
 
 // Config is what a [Table] needs. Its functions may be called with the table locked and must not call the table, save Publish.

@@ -29,22 +29,26 @@ const (
 // world is a table with everything around it scripted, on maps of the kernel.
 type world struct {
 	*Table
-	t         *testing.T
-	maps      *bpf.Maps
-	peers     map[string]met
-	endpoints map[wire.InstanceKey]bpf.Endpoint
-	inUse     map[bpf.Addr]int
-	clock     time.Time
-	waits     []time.Duration // that the table has begun
-	end       func()          // of the latest one
-	published int
-	answers   []string
+	t     *testing.T
+	maps  *bpf.Maps
+	peers map[string]met
+	// unreachable are peers that no packet can reach.
+	unreachable map[string]bool
+	endpoints   map[wire.InstanceKey]bpf.Endpoint
+	inUse       map[bpf.Addr]int
+	clock       time.Time
+	waits       []time.Duration // that the table has begun
+	end         func()          // of the latest one
+	published   int
+	answers     []string
 }
 
 type met struct {
 	index uint32
 	met   bool
 }
+
+func (w *world) Unreachable(id string) bool { return w.unreachable[id] }
 
 func (w *world) Index(id string) (uint32, bool) { return w.peers[id].index, w.peers[id].met }
 
@@ -55,9 +59,10 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { _ = maps.Close() })
 	w := &world{
 		t: t, maps: maps, clock: time.Unix(1_000_000, 0),
-		peers:     map[string]met{peerB: {1, true}, peerC: {2, true}},
-		endpoints: map[wire.InstanceKey]bpf.Endpoint{},
-		inUse:     map[bpf.Addr]int{},
+		peers:       map[string]met{peerB: {1, true}, peerC: {2, true}},
+		unreachable: map[string]bool{},
+		endpoints:   map[wire.InstanceKey]bpf.Endpoint{},
+		inUse:       map[bpf.Addr]int{},
 	}
 	w.restart()
 	return w

@@ -61,6 +61,7 @@ type worker struct {
 	settled   bool
 	publicKey []byte
 	outer     []netip.AddrPort
+	nat       wire.NAT
 	endpoints map[wire.InstanceKey]wire.NetEndpoint
 	// heard are the stamps of the last messages of each kind.
 	heardEndpoints, heardInterest wire.Stamp

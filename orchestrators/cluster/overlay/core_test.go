@@ -185,6 +185,39 @@ func TestCallerIsASourceAtItsPeers(t *testing.T) {
 	require.Equal(t, []string{"w1 peers w3[10.30.1.200]"}, show(b.Flush(now)))
 }
 
+// TestPeersHearOfAWorkersNAT, and again when it finds out more; of a kind that nobody knows they hear nothing.
+func TestPeersHearOfAWorkersNAT(t *testing.T) {
+	b := newBed(time.Time{})
+	b.service(at(1, 0, 1, wire.StateRunning))
+	b.endpoints(3)
+	tell := func(nat wire.NAT) (bool, []string) {
+		b.rev++
+		return b.SetEndpoints("w1", wire.NetEndpoints{
+			Header: wire.NewHeader(wire.Stamp{Epoch: 1, Revision: b.rev}), PublicKey: make([]byte, publicKeyLength),
+			NAT: nat, Endpoints: []wire.NetEndpoint{ep(1, 0, 1)},
+		}, true)
+	}
+	tell(wire.NATPlain)
+	heard := func(out []Message) []wire.NAT {
+		var all []wire.NAT
+		for _, m := range out {
+			if list, ok := m.Payload.(wire.NetPeers); ok && m.Worker == "w3" {
+				for _, p := range list.Peers {
+					all = append(all, p.NAT)
+				}
+			}
+		}
+		return all
+	}
+	require.Equal(t, []wire.NAT{wire.NATPlain}, heard(b.interest(3, wire.Stamp{}, want(svcIP))))
+	changed, _ := tell(wire.NATSymmetric)
+	require.True(t, changed)
+	require.Equal(t, []wire.NAT{wire.NATSymmetric}, heard(b.Flush(now)))
+	_, refused := tell("of gold")
+	require.Len(t, refused, 1)
+	require.Equal(t, []wire.NAT{wire.NATNone}, heard(b.Flush(now)))
+}
+
 func TestNoServiceTakesTheAddressOfAnother(t *testing.T) {
 	b := newBed(time.Time{})
 	b.service(at(1, 0, 1, wire.StateRunning))

@@ -40,6 +40,10 @@ func (c *Core) SetEndpoints(id string, m wire.NetEndpoints, live bool) (changed 
 		refused = append(refused, fmt.Sprintf("%d outer addresses, only %d are kept", len(outer), MaxOuter))
 		outer = outer[:MaxOuter]
 	}
+	if nat := m.NAT; nat != wire.NATNone && nat != wire.NATPlain && nat != wire.NATSymmetric {
+		refused = append(refused, fmt.Sprintf("kind of NAT %.20q is unknown", nat))
+		m.NAT = wire.NATNone
+	}
 	endpoints := make(map[wire.InstanceKey]wire.NetEndpoint, len(m.Endpoints))
 	for _, e := range m.Endpoints {
 		if why := w.refuse(&e); why != "" {
@@ -54,11 +58,11 @@ func (c *Core) SetEndpoints(id string, m wire.NetEndpoints, live bool) (changed 
 			endpoints[e.InstanceKey] = e
 		}
 	}
-	if bytes.Equal(w.publicKey, m.PublicKey) && slices.Equal(w.outer, outer) && maps.Equal(w.endpoints, endpoints) {
+	if bytes.Equal(w.publicKey, m.PublicKey) && slices.Equal(w.outer, outer) && w.nat == m.NAT && maps.Equal(w.endpoints, endpoints) {
 		return false, refused
 	}
 	c.touch(w)
-	w.publicKey, w.outer, w.endpoints = m.PublicKey, outer, endpoints
+	w.publicKey, w.outer, w.nat, w.endpoints = m.PublicKey, outer, m.NAT, endpoints
 	c.touch(w)
 	return true, refused
 }

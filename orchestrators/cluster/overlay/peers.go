@@ -41,7 +41,9 @@ func (c *Core) peers(w *worker) wire.NetPeers {
 		if p == nil || p.publicKey == nil {
 			continue
 		}
-		m.Peers = append(m.Peers, wire.NetPeer{WorkerID: id, PublicKey: p.publicKey, Subnets: p.subnets, Outer: p.outer, Sources: c.sources(p)})
+		m.Peers = append(m.Peers, wire.NetPeer{
+			WorkerID: id, PublicKey: p.publicKey, Subnets: p.subnets, Outer: p.outer, NAT: p.nat, Sources: c.sources(p),
+		})
 	}
 	slices.SortFunc(m.Peers, func(a, b wire.NetPeer) int { return cmp.Compare(a.WorkerID, b.WorkerID) })
 	return m

@@ -89,11 +89,15 @@ func TestEachFault(t *testing.T) {
 		"alone":       {func(v *View) { v.Nodes = nil }, Way{}, Note, "peers", "no other worker"},
 		"never met":   {func(v *View) { v.Nodes[0].State = "greeting" }, Way{}, Failure, "peer b", "never met"},
 		"unreachable": {func(v *View) { v.Nodes[0].State = "unreachable" }, Way{}, Failure, "peer b", "does not answer at 192.0.2.2:50103 for 2 s"},
-		"silent":      {func(v *View) { v.Nodes[0].LastHeard = number(90.0) }, Way{}, Warning, "peer b", "silent for 90 s"},
-		"too little":  {func(v *View) { v.Nodes[0].MTU = 1443 }, Way{}, Warning, "peer b", "takes 1443 bytes, containers' largest packets have 1444"},
-		"black hole":  {func(*View) {}, Way{Answered: true, Tried: 1500, Bytes: 1400}, Failure, "peer b", "1500 bytes are lost, of 1400 bytes arrive"},
-		"no echo":     {func(*View) {}, Way{Tried: 1500}, Note, "peer b", "no ICMP echo"},
-		"not tried":   {func(*View) {}, Way{Err: errors.New("not permitted")}, Note, "peer b", "not permitted"},
+		"behind NATs": {func(v *View) {
+			n := &v.Nodes[0]
+			n.State, n.Outer, n.Port, n.Reason = "unreachable", netip.Addr{}, 0, "both behind symmetric NAT: open UDP port 50103 at one of them"
+		}, Way{}, Failure, "peer b", "cannot be reached: both behind symmetric NAT: open UDP port 50103 at one of them"},
+		"silent":     {func(v *View) { v.Nodes[0].LastHeard = number(90.0) }, Way{}, Warning, "peer b", "silent for 90 s"},
+		"too little": {func(v *View) { v.Nodes[0].MTU = 1443 }, Way{}, Warning, "peer b", "takes 1443 bytes, containers' largest packets have 1444"},
+		"black hole": {func(*View) {}, Way{Answered: true, Tried: 1500, Bytes: 1400}, Failure, "peer b", "1500 bytes are lost, of 1400 bytes arrive"},
+		"no echo":    {func(*View) {}, Way{Tried: 1500}, Note, "peer b", "no ICMP echo"},
+		"not tried":  {func(*View) {}, Way{Err: errors.New("not permitted")}, Note, "peer b", "not permitted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := sound()

@@ -40,6 +40,11 @@ func (f *Findings) peer(v View, n inspect.Node) {
 	case "greeting":
 		f.add(Failure, subject, "was never met: it has not answered a greeting", open)
 	case "unreachable":
+		if !n.Outer.IsValid() {
+			f.add(Failure, subject, "cannot be reached: "+n.Reason,
+				"forward that port to the worker there, and name address and port in its netcfg.json (NodePublicAddress, NodePublicPort)")
+			return
+		}
 		f.add(Failure, subject, "does not answer at "+outerOf(n)+heardText(n)+": new flows pass it by", open)
 	case "up":
 		if n.LastHeard == nil || *n.LastHeard > silence {

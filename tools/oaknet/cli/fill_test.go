@@ -44,6 +44,7 @@ func known(t *testing.T) *world {
 	ok(m.Peers.Put(4095, bpf.Peer{
 		Outer: addr("2001:db8::9"), Local: addr("2001:db8::1"), Ifindex: 99, Port: 1024, Mtu: 1400, State: bpf.PeerUp, Sport: 50103,
 	}))
+	ok(m.Peers.Put(3, bpf.Peer{State: bpf.PeerBothSymmetric, Id: id(t, serviceA)}))
 	ok(m.PeerStats.Put(1, onCPUs(t,
 		bpf.PeerStats{TxPackets: 10, TxBytes: 1000, RxPackets: 1, RxBytes: 100},
 		bpf.PeerStats{TxPackets: 5, TxBytes: 500, RxPackets: 2, RxBytes: 200})))

@@ -17,7 +17,7 @@ func (p *program) nodeCommand() *cobra.Command {
 	return listing[row]{
 		name: "node", short: "List the other workers and the traffic with them",
 		long: `Lists the other workers that this one knows. STATE is greeting (known, never met: not chosen), up, or unreachable (it
-leaves echoes unanswered: not chosen for new flows). TX is what was sent to a worker, RX what was accepted from it; HEARD is how long ago.
+leaves echoes unanswered, or NATs at both ends keep it from being met: not chosen for new flows), and REASON says why it is not up. TX is what was sent to a worker, RX what was accepted from it; HEARD is how long ago.
 RTT is the round trip, smoothed, measured by TCP handshakes and echoes.`,
 		columns: []output.Column[row]{
 			{Name: "INDEX", Value: func(n row) string { return number(n.Index) }},
@@ -30,6 +30,7 @@ RTT is the round trip, smoothed, measured by TCP handshakes and echoes.`,
 			{Name: "RX-BYTES", Value: func(n row) string { return number(n.RxBytes) }},
 			{Name: "HEARD", Value: func(n row) string { return ageOrNever(n.LastHeard) }, By: heard},
 			{Name: "RTT", Value: func(n row) string { return milliseconds(n.RTT) }, By: func(n row) float64 { return orInfinite(n.RTT) }},
+			{Name: "REASON", Value: func(n row) string { return n.Reason }},
 			{Name: "LOCAL", Wide: true, Value: func(n row) string { return text(n.Local) }},
 			{Name: "UPLINK", Wide: true, Value: func(n row) string { return device(n.Interface, n.Ifindex) }},
 			{Name: "MTU", Wide: true, Value: func(n row) string { return number(n.MTU) }},

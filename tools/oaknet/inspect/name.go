@@ -35,10 +35,21 @@ func peerState(s uint32) string {
 		return "greeting"
 	case bpf.PeerUp:
 		return "up"
-	case bpf.PeerUnreachable:
+	case bpf.PeerUnreachable, bpf.PeerBothSymmetric, bpf.PeerOneSymmetric:
 		return "unreachable"
 	}
 	return fmt.Sprintf("state-%d", s)
+}
+
+// natReason says which NATs keep a peer from being met; "" if none do.
+func natReason(s uint32) string {
+	switch s {
+	case bpf.PeerBothSymmetric:
+		return "both behind symmetric NAT"
+	case bpf.PeerOneSymmetric:
+		return "one behind a symmetric NAT, the other behind a NAT that lets nobody in"
+	}
+	return ""
 }
 
 func generation(packed uint64) string { return wire.UnpackGeneration(packed).String() }

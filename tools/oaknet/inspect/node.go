@@ -16,8 +16,10 @@ type Node struct {
 	// Index is its place in the map peers.
 	Index    uint32 `json:"index"`
 	WorkerID string `json:"worker_id"`
-	// State is greeting (never met, not chosen), up, or unreachable (leaves echoes unanswered, not chosen for new flows).
+	// State is greeting (never met, not chosen), up, or unreachable (leaves echoes unanswered, or cannot be met: not chosen for new flows).
 	State string `json:"state"`
+	// Reason says why it is not up, for a person; empty if it is.
+	Reason string `json:"reason"`
 	// Outer and Port are where packets to it go, as learned by hello; empty and 0 while it was never met.
 	Outer netip.Addr `json:"outer"`
 	Port  uint16     `json:"port"`
@@ -52,6 +54,10 @@ func (r *Reader) Nodes() ([]Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	config, err := r.config()
+	if err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
 	out := make([]Node, 0, len(peers))
 	for index, p := range peers {
 		n := Node{
@@ -79,7 +85,13 @@ func (r *Reader) Nodes() ([]Node, error) {
 			n.RTT = &ms
 		}
 		if p.State == bpf.PeerUp && health.Silent(r.clock.Monotonic) {
-			n.State = peerState(bpf.PeerUnreachable)
+			n.State, n.Reason = peerState(bpf.PeerUnreachable), "leaves echoes unanswered"
+		}
+		if p.State == bpf.PeerGreeting {
+			n.Reason = "has not answered a greeting"
+		}
+		if why := natReason(p.State); why != "" {
+			n.Reason = fmt.Sprintf("%s: open UDP port %d at one of them", why, config.TunnelPort)
 		}
 		out = append(out, n)
 	}

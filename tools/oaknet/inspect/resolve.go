@@ -162,6 +162,8 @@ func (t routes) unusable(b bpf.Backend, addr netip.Addr) string {
 		return ""
 	case t.peers[b.Peer].State == bpf.PeerUp:
 		return "its worker answers no echoes"
+	case natReason(t.peers[b.Peer].State) != "":
+		return "its worker cannot be reached from here: " + natReason(t.peers[b.Peer].State)
 	case t.peers[b.Peer].State == bpf.PeerUnreachable:
 		return "its worker cannot be reached"
 	}
