@@ -115,14 +115,17 @@ func (r *router) symmetric() {
 	r.translate("udp sport 50103 masquerade random,fully-random")
 }
 
-// open lets others in at the tunnel's port, to a host behind it.
-func (r *router) open(host string) {
+// open lets others in at one port, to the tunnel's of a host behind it, and forgets what went through another one.
+func (r *router) open(port, host string) {
 	r.t.Helper()
-	r.nft(`table ip open {
-	chain to { type nat hook prerouting priority dstnat; iifname "wan" udp dport 50103 dnat to ` + host + `; }
+	r.nft(`table ip open {}
+delete table ip open
+table ip open {
+	chain to { type nat hook prerouting priority dstnat; iifname "wan" udp dport ` + port + ` dnat to ` + host + `:50103; }
 }
 insert rule ip home through ct status dnat accept
 `)
+	within(r.t, r.ns, func() { require.NoError(r.t, netlink.ConntrackTableFlush(netlink.ConntrackTable)) })
 }
 
 // translate has what leaves be translated by a rule of nft, and forgets likewise.

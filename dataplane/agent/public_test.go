@@ -5,6 +5,7 @@ package agent
 import (
 	"encoding/hex"
 	"net/http"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -51,6 +52,37 @@ func TestAWorkerTellsWhereItIsSeen(t *testing.T) {
 	w.sees("203.0.113.1:50103")
 	home.masquerade("40000")
 	w.sees("203.0.113.1:40000")
+}
+
+// TestAConfiguredPublicPortThatChanges: the worker's netcfg.json names another port of its router, which forwards that one from now on. The
+// other worker has no other way to it: its own NAT lets in nobody that it has not greeted, and nobody knows its port.
+func TestAConfiguredPublicPortThatChanges(t *testing.T) {
+	n := newInternet(t)
+	a, b := newWorker(t, workerID, "10.18.0.0/26"), newWorker(t, otherID, "10.18.0.64/26")
+	homes := []*router{n.router("homeA", "203.0.113.1"), n.router("homeB", "203.0.113.2")}
+	homes[0].host(a.ns, "192.168.1.2")
+	homes[0].open("40001", "192.168.1.2")
+	homes[1].symmetric()
+	homes[1].host(b.ns, "192.168.1.2")
+	a.cfg.Public = Public{Address: netip.MustParseAddr("203.0.113.1"), Port: 40001}
+	a.joinFrom(n)
+	b.joinFrom(n)
+	n.answerTo(a, b)
+	k := newTalk(t, inIPv4, a, b, func() { a.sees("203.0.113.1:40001") })
+	s := k.stream()
+	s.goesOn(5 * time.Second)
+	m := b.maps()
+	require.Equal(t, netip.MustParseAddrPort("203.0.113.1:40001"), locates(t, m))
+
+	homes[0].open("40002", "192.168.1.2")
+	a.terminate()
+	a.cfg.Public.Port = 40002
+	a.start()
+	a.sees("203.0.113.1:40002")
+	require.NotContains(t, a.told.Outer, netip.MustParseAddrPort("203.0.113.1:40001"))
+	b.meet(a, k.from)
+	b.eventually("it follows", func() bool { return locates(t, m) == netip.MustParseAddrPort("203.0.113.1:40002") })
+	s.goesOn(15 * time.Second)
 }
 
 // TestTheOwnAddressIsFollowedAtOnce: the kernel says so when it changes.

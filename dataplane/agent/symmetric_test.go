@@ -218,7 +218,7 @@ func TestTwoWorkersBehindSymmetricNATs(t *testing.T) {
 		return time.Since(start) < 500*time.Millisecond
 	})
 
-	homes[1].open("192.168.1.2")
+	homes[1].open("50103", "192.168.1.2")
 	b.told.Outer = append([]netip.AddrPort{netip.MustParseAddrPort("203.0.113.2:50103")}, b.told.Outer...) // as its netcfg.json would say
 	k.introduce()
 	a.eventually("they meet", func() bool { return state(t, ma, b) == bpf.PeerUp && state(t, mb, a) == bpf.PeerUp })
