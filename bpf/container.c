@@ -4,6 +4,7 @@
 /*
  * What a container sends: tc ingress on the host side of its veth.
  */
+#include "include/former.h"
 #include "include/service.h"
 
 /* oak_is_tunnel reports whether a datagram for the outside goes to the tunnel's port, of anybody or of that peer. It would leave with
@@ -120,10 +121,16 @@ int oak_container(struct __sk_buff *skb)
 	/* The kernel has taken a VLAN's tag off, but would put it on again outside: containers have no say in the underlay's VLANs. */
 	if (skb->vlan_present)
 		return oak_dropped(skb, OAK_DROP_NOT_IP);
-	if (skb->protocol == bpf_htons(ETH_P_IP))
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (oak_interim && oak_of_former4(skb, ifindex))
+			return oak_to_former(skb);
 		return oak_from_container(skb, ifindex, OAK_V4);
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		if (oak_interim && oak_of_former6(skb, ifindex))
+			return oak_to_former(skb);
 		return oak_from_container(skb, ifindex, OAK_V6);
+	}
 	return oak_dropped(skb, OAK_DROP_NOT_IP);
 }
 

@@ -44,11 +44,13 @@ const (
 	containerMapServices      = "services"
 	containerMapSources       = "sources"
 	containerMapStats         = "stats"
+	containerMapTakeover      = "takeover"
 	containerMapTrace         = "trace"
 	containerMapTraces        = "traces"
 	containerMapVips          = "vips"
 	containerProgOakContainer = "oak_container"
 	containerVarOakHasDecapL3 = "oak_has_decap_l3"
+	containerVarOakInterim    = "oak_interim"
 )
 
 // loadContainer returns the embedded CollectionSpec for container.
@@ -128,6 +130,7 @@ type containerMapSpecs struct {
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Takeover   *ebpf.MapSpec `ebpf:"takeover"`
 	Trace      *ebpf.MapSpec `ebpf:"trace"`
 	Traces     *ebpf.MapSpec `ebpf:"traces"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -138,6 +141,7 @@ type containerMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type containerVariableSpecs struct {
 	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
+	OakInterim    *ebpf.VariableSpec `ebpf:"oak_interim"`
 }
 
 // containerObjects contains all objects after they have been loaded into the kernel.
@@ -188,6 +192,7 @@ type containerMaps struct {
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
+	Takeover   *ebpf.Map `ebpf:"takeover"`
 	Trace      *ebpf.Map `ebpf:"trace"`
 	Traces     *ebpf.Map `ebpf:"traces"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -223,6 +228,7 @@ func (m *containerMaps) Close() error {
 		m.Services,
 		m.Sources,
 		m.Stats,
+		m.Takeover,
 		m.Trace,
 		m.Traces,
 		m.Vips,
@@ -234,6 +240,7 @@ func (m *containerMaps) Close() error {
 // It can be passed to loadContainerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type containerVariables struct {
 	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
+	OakInterim    *ebpf.Variable `ebpf:"oak_interim"`
 }
 
 // containerPrograms contains all programs after they have been loaded into the kernel.

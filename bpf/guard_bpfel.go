@@ -44,6 +44,7 @@ const (
 	guardMapServices   = "services"
 	guardMapSources    = "sources"
 	guardMapStats      = "stats"
+	guardMapTakeover   = "takeover"
 	guardMapTrace      = "trace"
 	guardMapTraces     = "traces"
 	guardMapVips       = "vips"
@@ -129,6 +130,7 @@ type guardMapSpecs struct {
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Takeover   *ebpf.MapSpec `ebpf:"takeover"`
 	Trace      *ebpf.MapSpec `ebpf:"trace"`
 	Traces     *ebpf.MapSpec `ebpf:"traces"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -188,6 +190,7 @@ type guardMaps struct {
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
+	Takeover   *ebpf.Map `ebpf:"takeover"`
 	Trace      *ebpf.Map `ebpf:"trace"`
 	Traces     *ebpf.Map `ebpf:"traces"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -223,6 +226,7 @@ func (m *guardMaps) Close() error {
 		m.Services,
 		m.Sources,
 		m.Stats,
+		m.Takeover,
 		m.Trace,
 		m.Traces,
 		m.Vips,

@@ -18,6 +18,7 @@ import (
 type Maps struct {
 	Config     Table[uint32, Config]                      `ebpf:"config"`
 	Heartbeat  Table[uint32, uint64]                      `ebpf:"heartbeat"`
+	Takeover   Table[uint32, Takeover]                    `ebpf:"takeover"`
 	Endpoints  Table[uint32, Endpoint]                    `ebpf:"endpoints"`
 	Local      Table[Addr, uint32]                        `ebpf:"local"`
 	Peers      Table[uint32, Peer]                        `ebpf:"peers"`

@@ -443,7 +443,8 @@ const (
 	mapsOakStatOAK_STAT_TO_OUTSIDE     mapsOakStat = 9
 	mapsOakStatOAK_STAT_ECHO           mapsOakStat = 10
 	mapsOakStatOAK_STAT_ANSWERED       mapsOakStat = 11
-	mapsOakStatOAK_STAT_MAX            mapsOakStat = 12
+	mapsOakStatOAK_STAT_FORMER         mapsOakStat = 12
+	mapsOakStatOAK_STAT_MAX            mapsOakStat = 13
 )
 
 type mapsOakStep uint32
@@ -465,6 +466,12 @@ const (
 	mapsOakStepOAK_STEP_DROP      mapsOakStep = 20
 	mapsOakStepOAK_STEP_OUT       mapsOakStep = 21
 )
+
+type mapsOakTakeover struct {
+	_       structs.HostLayout
+	Openers uint64
+	Others  uint64
+}
 
 type mapsOakTcpSeen uint32
 
@@ -574,6 +581,7 @@ const (
 	mapsMapServices             = "services"
 	mapsMapSources              = "sources"
 	mapsMapStats                = "stats"
+	mapsMapTakeover             = "takeover"
 	mapsMapTrace                = "trace"
 	mapsMapTraces               = "traces"
 	mapsMapVips                 = "vips"
@@ -673,6 +681,7 @@ type mapsMapSpecs struct {
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Takeover   *ebpf.MapSpec `ebpf:"takeover"`
 	Trace      *ebpf.MapSpec `ebpf:"trace"`
 	Traces     *ebpf.MapSpec `ebpf:"traces"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -750,6 +759,7 @@ type mapsMaps struct {
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
+	Takeover   *ebpf.Map `ebpf:"takeover"`
 	Trace      *ebpf.Map `ebpf:"trace"`
 	Traces     *ebpf.Map `ebpf:"traces"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -785,6 +795,7 @@ func (m *mapsMaps) Close() error {
 		m.Services,
 		m.Sources,
 		m.Stats,
+		m.Takeover,
 		m.Trace,
 		m.Traces,
 		m.Vips,

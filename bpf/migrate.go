@@ -29,7 +29,7 @@ type pair struct {
 	name       string
 	from, to   *ebpf.Map
 	key, value conversion
-	seen       int // where the new value says in milliseconds when it was used last; -1: nowhere
+	flow       flowFields
 }
 
 // NewMigration opens the maps that are pinned in dir. It refuses layouts that cannot be converted without copying anything.
@@ -52,7 +52,7 @@ func NewMigration(dir string, to *Maps) (*Migration, error) {
 		if err != nil {
 			return fmt.Errorf("open map %s of the former layout: %w", name, err)
 		}
-		p := pair{name: name, from: from, to: *at, seen: -1}
+		p := pair{name: name, from: from, to: *at}
 		m.pairs = append(m.pairs, p)
 		if err := m.pairs[len(m.pairs)-1].compare(spec.Maps[name]); err != nil {
 			return fmt.Errorf("convert map %s from the former layout: %w", name, err)
@@ -89,7 +89,7 @@ func (p *pair) compare(now *ebpf.MapSpec) error {
 	if p.value, err = between(types, p.from.ValueSize(), now.Value, false); err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
-	p.seen = offset(now.Value, "c", "last_seen")
+	p.flow = fieldsOf(now.Value)
 	return nil
 }
 
@@ -110,39 +110,51 @@ func between(types *btf.Spec, size uint32, now btf.Type, whole bool) (conversion
 	return convert(was, s, whole)
 }
 
-// Copy copies everything.
+// Copy copies everything but flows that the new maps know better.
 func (m *Migration) Copy() error {
 	for _, p := range m.pairs {
-		err := p.each(func(key, value []byte) error { return p.to.Put(key, value) })
-		if err != nil {
+		f := p.join
+		if !p.flow.is {
+			f = func(key, value []byte) error { return p.to.Put(key, value) }
+		}
+		if err := p.each(f); err != nil {
 			return fmt.Errorf("copy map %s from the former layout: %w", p.name, err)
 		}
 	}
 	return nil
 }
 
-// CatchUp copies what has changed in the flows since: no program uses the former maps any more, and some have used the new ones.
+// CatchUp copies what has changed in the flows since, although programs may have used both the former maps and the new ones.
 func (m *Migration) CatchUp() error {
 	for _, p := range m.pairs {
-		if p.seen < 0 {
+		if !p.flow.is {
 			continue
 		}
-		err := p.each(func(key, value []byte) error {
-			has, err := p.to.LookupBytes(key)
-			if err != nil {
-				return err
-			}
-			at := binary.LittleEndian.Uint32(value[p.seen:])
-			if has != nil && (bytes.Equal(has, value) || int32(at-binary.LittleEndian.Uint32(has[p.seen:])) < 0) {
-				return nil
-			}
-			return p.to.Put(key, value)
-		})
-		if err != nil {
+		if err := p.each(p.join); err != nil {
 			return fmt.Errorf("copy what has changed in map %s of the former layout: %w", p.name, err)
 		}
 	}
 	return nil
+}
+
+// join brings a former entry together with the new one, if there is any.
+func (p pair) join(key, value []byte) error {
+	has, err := p.to.LookupBytes(key)
+	if err != nil {
+		return err
+	}
+	if has == nil {
+		err := p.to.Update(key, value, ebpf.UpdateNoExist)
+		if errors.Is(err, ebpf.ErrKeyExist) {
+			return nil // opened by the new programs just now
+		}
+		return err
+	}
+	joined := p.flow.join(value, has)
+	if bytes.Equal(joined, has) {
+		return nil
+	}
+	return p.to.Put(key, joined)
 }
 
 // each calls f with every entry of the former map, in the new layout. Empty places of arrays are left out.

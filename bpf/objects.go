@@ -38,6 +38,8 @@ func (p *Programs) Close() {
 type Kernel struct {
 	// DecapL3 is that bpf_skb_adjust_room can be told the family of what it uncovers (Linux 6.3).
 	DecapL3 bool
+
+	interim bool // see LoadInterim
 }
 
 // Load loads every program and all maps. With pinPath, maps are pinned there by name, and those already there are used; a pinned
@@ -62,6 +64,18 @@ func Load(pinPath string, on Kernel) (*Programs, *Maps, error) {
 		return nil, nil, err
 	}
 	return progs, maps, nil
+}
+
+// LoadInterim loads the programs for the moment in which the maps of a former build are taken over, over this build's maps. Attached in front
+// of the former programs, they leave to these what no flow has, as [Maps].Takeover says (include/former.h).
+func LoadInterim(maps *Maps, on Kernel) (*Programs, error) {
+	byName := map[string]*ebpf.Map{}
+	_ = maps.each(func(name string, at **ebpf.Map) error {
+		byName[name] = *at
+		return nil
+	})
+	on.interim = true
+	return loadPrograms(byName, on)
 }
 
 func loadPrograms(maps map[string]*ebpf.Map, on Kernel) (*Programs, error) {
@@ -99,18 +113,20 @@ func loadPrograms(maps map[string]*ebpf.Map, on Kernel) (*Programs, error) {
 	return p, nil
 }
 
-// tell sets the constants of an object that depend on the kernel. The verifier leaves out what they rule out.
+// tell sets the constants of an object that depend on the kernel and on the moment. The verifier leaves out what they rule out.
 func (k Kernel) tell(spec *ebpf.CollectionSpec) error {
-	v, ok := spec.Variables["oak_has_decap_l3"]
-	if !ok {
-		return nil
-	}
-	var has uint32
-	if k.DecapL3 {
-		has = 1
-	}
-	if err := v.Set(has); err != nil {
-		return fmt.Errorf("say whether the kernel has DECAP_L3: %w", err)
+	for name, is := range map[string]bool{"oak_has_decap_l3": k.DecapL3, "oak_interim": k.interim} {
+		v, ok := spec.Variables[name]
+		if !ok {
+			continue
+		}
+		var value uint32
+		if is {
+			value = 1
+		}
+		if err := v.Set(value); err != nil {
+			return fmt.Errorf("set the constant %s: %w", name, err)
+		}
 	}
 	return nil
 }

@@ -10,9 +10,11 @@ import (
 
 // The keys and values of the maps, as the C sources define them.
 type (
-	Addr      = mapsOakAddr
-	Prefix    = mapsOakPrefix
-	Config    = mapsOakConfig
+	Addr   = mapsOakAddr
+	Prefix = mapsOakPrefix
+	Config = mapsOakConfig
+	// Takeover is in nanoseconds of CLOCK_MONOTONIC.
+	Takeover  = mapsOakTakeover
 	Endpoint  = mapsOakEndpoint
 	Peer      = mapsOakPeer
 	PeerStats = mapsOakPeerStats

@@ -7,6 +7,7 @@
  */
 #include "include/echo.h"
 #include "include/events.h"
+#include "include/former.h"
 #include "include/ingress.h"
 #include "include/notice.h"
 #include "include/outside.h"
@@ -148,11 +149,26 @@ __attribute__((noinline)) int oak_inner6(struct __sk_buff *skb, __u32 peer, __u3
 	return oak_inner(skb, peer, tag, tos, OAK_V6);
 }
 
-/* oak_from_tunnel handles a packet on the tunnel port; it never returns a verdict that lets it pass. */
+OAK_OF_FORMER(oak_of_former44, ETH_HLEN + OAK_OUTER4, OAK_V4)
+OAK_OF_FORMER(oak_of_former46, ETH_HLEN + OAK_OUTER4, OAK_V6)
+OAK_OF_FORMER(oak_of_former64, ETH_HLEN + OAK_OUTER6, OAK_V4)
+OAK_OF_FORMER(oak_of_former66, ETH_HLEN + OAK_OUTER6, OAK_V6)
+
+/* oak_inner_of_former reports the same of a packet that still has its outer headers: once they are off, the former program would not know it. */
+static __always_inline int oak_inner_of_former(struct __sk_buff *skb, __u32 where, const int outer, int family)
+{
+	if (outer == OAK_V4)
+		return family == OAK_V4 ? oak_of_former44(skb, where) : oak_of_former46(skb, where);
+	return family == OAK_V4 ? oak_of_former64(skb, where) : oak_of_former66(skb, where);
+}
+
+/* oak_from_tunnel handles a packet on the tunnel port. It never returns a verdict that lets it pass but to the former build's program, behind
+ * which, if that should be gone, is a device that drops all. */
 static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_addr *src, struct oak_addr *dst, __be16 sport,
 					   const struct oak_gpe *at, __u32 tos, const int outer)
 {
 	struct oak_gpe gpe = *at;
+	__u32 inner = ETH_HLEN + (outer == OAK_V4 ? OAK_OUTER4 : OAK_OUTER6);
 	__u32 peer, tag = (__u32)gpe.tag[0] << 16 | (__u32)gpe.tag[1] << 8 | gpe.tag[2];
 	int reason;
 
@@ -165,7 +181,7 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_add
 	if (gpe.flags != OAK_GPE_FLAGS || gpe.reserved[0] || gpe.reserved[1] || gpe.zero)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
 	if (gpe.next == OAK_GPE_HELLO)
-		return oak_hello_up(skb, src, dst, sport, ETH_HLEN + (outer == OAK_V4 ? OAK_OUTER4 : OAK_OUTER6));
+		return oak_hello_up(skb, src, dst, sport, inner);
 	peer = oak_peer_at(src, sport);
 	if (!peer)
 		return oak_dropped(skb, OAK_DROP_UNKNOWN_PEER);
@@ -173,6 +189,8 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_add
 		return outer == OAK_V4 ? oak_echo4(skb, peer) : oak_echo6(skb, peer);
 	if (gpe.next != OAK_GPE_IPV4 && gpe.next != OAK_GPE_IPV6)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
+	if (oak_interim && oak_inner_of_former(skb, OAK_FROM_PEER | peer, outer, gpe.next == OAK_GPE_IPV4 ? OAK_V4 : OAK_V6))
+		return oak_to_former(skb);
 	if (gpe.next == OAK_GPE_IPV4) {
 		reason = oak_decap(skb, outer, OAK_V4);
 		return reason ? oak_dropped(skb, reason) : oak_inner4(skb, peer, tag, tos);

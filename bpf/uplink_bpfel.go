@@ -44,12 +44,14 @@ const (
 	uplinkMapServices      = "services"
 	uplinkMapSources       = "sources"
 	uplinkMapStats         = "stats"
+	uplinkMapTakeover      = "takeover"
 	uplinkMapTrace         = "trace"
 	uplinkMapTraces        = "traces"
 	uplinkMapVips          = "vips"
 	uplinkProgOakUplinkIn  = "oak_uplink_in"
 	uplinkProgOakUplinkOut = "oak_uplink_out"
 	uplinkVarOakHasDecapL3 = "oak_has_decap_l3"
+	uplinkVarOakInterim    = "oak_interim"
 )
 
 // loadUplink returns the embedded CollectionSpec for uplink.
@@ -130,6 +132,7 @@ type uplinkMapSpecs struct {
 	Services   *ebpf.MapSpec `ebpf:"services"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Takeover   *ebpf.MapSpec `ebpf:"takeover"`
 	Trace      *ebpf.MapSpec `ebpf:"trace"`
 	Traces     *ebpf.MapSpec `ebpf:"traces"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -140,6 +143,7 @@ type uplinkMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type uplinkVariableSpecs struct {
 	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
+	OakInterim    *ebpf.VariableSpec `ebpf:"oak_interim"`
 }
 
 // uplinkObjects contains all objects after they have been loaded into the kernel.
@@ -190,6 +194,7 @@ type uplinkMaps struct {
 	Services   *ebpf.Map `ebpf:"services"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
+	Takeover   *ebpf.Map `ebpf:"takeover"`
 	Trace      *ebpf.Map `ebpf:"trace"`
 	Traces     *ebpf.Map `ebpf:"traces"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -225,6 +230,7 @@ func (m *uplinkMaps) Close() error {
 		m.Services,
 		m.Sources,
 		m.Stats,
+		m.Takeover,
 		m.Trace,
 		m.Traces,
 		m.Vips,
@@ -236,6 +242,7 @@ func (m *uplinkMaps) Close() error {
 // It can be passed to loadUplinkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type uplinkVariables struct {
 	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
+	OakInterim    *ebpf.Variable `ebpf:"oak_interim"`
 }
 
 // uplinkPrograms contains all programs after they have been loaded into the kernel.

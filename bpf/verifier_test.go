@@ -19,12 +19,16 @@ func TestVerifierBudget(t *testing.T) {
 	k := newKernel(t)
 	var uts unix.Utsname
 	must(t, unix.Uname(&uts))
-	t.Logf("%-11s %12s %9s   Linux %s", "program", "instructions", "of budget", unix.ByteSliceToString(uts.Release[:]))
+	interim, err := LoadInterim(k.maps, Kernel{})
+	must(t, err)
+	defer interim.Close()
+	t.Logf("%-18s %12s %9s   Linux %s", "program", "instructions", "of budget", unix.ByteSliceToString(uts.Release[:]))
 	for _, p := range []struct {
 		name string
 		prog *ebpf.Program
 	}{
 		{"container", k.progs.Container}, {"uplink in", k.progs.UplinkIn}, {"uplink out", k.progs.UplinkOut},
+		{"container, interim", interim.Container}, {"uplink in, interim", interim.UplinkIn},
 		{"reinject", k.progs.Reinject}, {"guard", k.progs.Guard}, {"sink", k.progs.Sink}, {"xdp", k.progs.XDP},
 	} {
 		info, err := p.prog.Info()
@@ -33,7 +37,7 @@ func TestVerifierBudget(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s: the kernel does not tell, although it is newer than 5.16", p.name)
 		}
-		t.Logf("%-11s %12d %8d%%", p.name, n, 100*n/verifierBudget)
+		t.Logf("%-18s %12d %8d%%", p.name, n, 100*n/verifierBudget)
 		if n > verifierBudget {
 			t.Errorf("%s: the verifier walked through %d instructions, want at most %d", p.name, n, verifierBudget)
 		}

@@ -28,6 +28,8 @@
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_config, 1, 0) config SEC(".maps");
 /* M: when NetManager last was alive, every half second. */
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, __u64, 1, 0) heartbeat SEC(".maps");
+/* M: while the maps of a former build are taken over, what is its programs'. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_takeover, 1, 0) takeover SEC(".maps");
 /* M: local instances by the ifindex of their veth's host side. */
 OAK_MAP(BPF_MAP_TYPE_HASH, __u32, struct oak_endpoint, OAK_MAX_ENDPOINTS, OAK_LAZY) endpoints SEC(".maps");
 /* M: namespace address → ifindex in endpoints. */

@@ -4,6 +4,7 @@
 #define OAK_OUTSIDE_H
 
 #include "exposed.h"
+#include "former.h"
 
 /* oak_host_has reports whether a process of the host has this very connection: one that it opened from a port which is exposed now. Who
  * merely listens on such a port has it not. */
@@ -78,6 +79,8 @@ static __always_inline int oak_outside(struct __sk_buff *skb, const int family)
 	if (p->piece != OAK_LATER_PIECE && (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP) &&
 	    (bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)) || !oak_exposed(ports[1], p->proto)))
 		return TC_ACT_UNSPEC;
+	if (oak_interim && (family == OAK_V4 ? oak_of_former4(skb, OAK_FROM_OUTSIDE) : oak_of_former6(skb, OAK_FROM_OUTSIDE)))
+		return TC_ACT_UNSPEC; /* whether it is the host's is the former programs' to say, who count it then */
 	if (oak_parse_l4(skb, ETH_HLEN, p, OAK_FROM_OUTSIDE, family))
 		return TC_ACT_UNSPEC;
 	e = oak_entry(p, family);

@@ -306,6 +306,12 @@ struct oak_pending {
 	__u64 down; /* packets that came back */
 };
 
+/* Until when packets that no flow has are left to the programs of a former build: those that open a flow, and others. One entry. */
+struct oak_takeover {
+	__u64 openers;
+	__u64 others;
+};
+
 struct oak_counter {
 	__u64 packets;
 	__u64 bytes;
@@ -325,7 +331,8 @@ enum oak_stat {
 	OAK_STAT_TO_OUTSIDE = 9,   /* their answers */
 	OAK_STAT_ECHO = 10,        /* requests answered, and answers taken */
 	OAK_STAT_ANSWERED = 11,    /* of the dropped ones: whose sender was told */
-	OAK_STAT_MAX = 12,
+	OAK_STAT_FORMER = 12,      /* left to the programs of the former build, while its maps are taken over */
+	OAK_STAT_MAX = 13,
 };
 
 /* Why a packet was dropped. Names are cut from these: OAK_DROP_SPOOFED_SOURCE is "spoofed_source". */

@@ -103,7 +103,7 @@ func open(o Options) (*Datapath, error) {
 	if d.found, err = probe(wanted(), o.Without...); err != nil {
 		return nil, err
 	}
-	if d.progs, d.maps, err = bpf.Load(mapDir, bpf.Kernel{DecapL3: d.found.Uses(FeatureDecapL3)}); err != nil {
+	if d.progs, d.maps, err = bpf.Load(mapDir, d.kernel()); err != nil {
 		return nil, fmt.Errorf("load datapath over %s: %w", mapDir, err)
 	}
 	d.hooks = hooks{dir: filepath.Join(d.dir, "links"), tcx: d.found.Uses(FeatureTCX), log: d.log}
@@ -114,6 +114,9 @@ func open(o Options) (*Datapath, error) {
 	d.tellFeatures()
 	return d, nil
 }
+
+// kernel is what the programs have to know of the kernel.
+func (d *Datapath) kernel() bpf.Kernel { return bpf.Kernel{DecapL3: d.found.Uses(FeatureDecapL3)} }
 
 // tellFeatures leaves behind what the kernel can do, for those who look at the datapath; it runs without that too.
 func (d *Datapath) tellFeatures() {

@@ -20,6 +20,8 @@ const probeIfindex = math.MaxInt32
 const (
 	filterPriority = 1
 	filterHandle   = 0x6f61 // "oa"
+	// frontHandle is of the filter that is in front of it for a moment: of one priority, the kernel asks the last that was added first.
+	frontHandle = 0x6f62
 )
 
 // noop returns a program that does nothing, to probe with.
@@ -47,11 +49,15 @@ func attachFilter(kind string, ifindex int, prog *ebpf.Program) error {
 	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("add clsact: %w", err)
 	}
-	filter := &netlink.BpfFilter{
+	return replaceFilter(newFilter(kind, ifindex, filterHandle, prog))
+}
+
+func newFilter(kind string, ifindex int, handle uint32, prog *ebpf.Program) *netlink.BpfFilter {
+	return &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: ifindex,
 			Parent:    filterParent(kind),
-			Handle:    filterHandle,
+			Handle:    handle,
 			Priority:  filterPriority,
 			Protocol:  unix.ETH_P_ALL,
 		},
@@ -59,7 +65,10 @@ func attachFilter(kind string, ifindex int, prog *ebpf.Program) error {
 		Name:         "oak_" + kind,
 		DirectAction: true,
 	}
-	if err := netlink.FilterReplace(filter); err != nil {
+}
+
+func replaceFilter(f netlink.Filter) error {
+	if err := netlink.FilterReplace(f); err != nil {
 		return fmt.Errorf("replace filter: %w", err)
 	}
 	return nil
@@ -88,12 +97,47 @@ func detachFilter(kind string, ifindex int) error {
 
 // upgradeFilters gives every filter of ours in this network namespace the program of its kind.
 func upgradeFilters(programs map[string]*ebpf.Program) error {
+	return eachFilter(programs, func(kind string, link netlink.Link) error {
+		return attachFilter(kind, link.Attrs().Index, programs[kind])
+	})
+}
+
+// frontFilters adds a filter in front of every one of ours whose kind has a program. One that a start has left which was broken off is replaced.
+func frontFilters(programs map[string]*ebpf.Program) (away func() error, err error) {
+	var added []netlink.Filter
+	away = func() error {
+		var errs []error
+		for _, f := range added {
+			if err := netlink.FilterDel(f); err != nil {
+				errs = append(errs, fmt.Errorf("delete the filter in front: %w", err))
+			}
+		}
+		added = nil
+		return errors.Join(errs...)
+	}
+	err = eachFilter(programs, func(kind string, link netlink.Link) error {
+		f := newFilter(kind, link.Attrs().Index, frontHandle, programs[kind])
+		f.Name = "oak_front_" + kind
+		if err := replaceFilter(f); err != nil {
+			return err
+		}
+		added = append(added, f)
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, away())
+	}
+	return away, nil
+}
+
+// eachFilter calls f for every filter of ours in this network namespace that is of one of these kinds.
+func eachFilter(kinds map[string]*ebpf.Program, f func(kind string, link netlink.Link) error) error {
 	links, err := netlink.LinkList()
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return fmt.Errorf("list interfaces: %w", err)
 	}
 	for _, l := range links {
-		for kind, prog := range programs {
+		for kind := range kinds {
 			if kind == kindXDP {
 				continue
 			}
@@ -101,11 +145,12 @@ func upgradeFilters(programs map[string]*ebpf.Program) error {
 			if err != nil {
 				continue // gone since, or without a clsact
 			}
-			for _, f := range filters {
-				if ours, ok := f.(*netlink.BpfFilter); !ok || ours.Name != "oak_"+kind {
+			for _, filter := range filters {
+				ours, ok := filter.(*netlink.BpfFilter)
+				if !ok || ours.Name != "oak_"+kind {
 					continue
 				}
-				if err := attachFilter(kind, l.Attrs().Index, prog); err != nil {
+				if err := f(kind, l); err != nil {
 					return fmt.Errorf("%s program of %s: %w", kind, l.Attrs().Name, err)
 				}
 			}

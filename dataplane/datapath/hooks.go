@@ -173,6 +173,39 @@ func (h *hooks) upgrade(programs map[string]*ebpf.Program) error {
 	})
 }
 
+// front attaches the programs of the kinds that are named in front of those that are attached already. What it returns takes them away again;
+// while there are pinned links, so does the end of this process.
+func (h *hooks) front(programs map[string]*ebpf.Program) (away func() error, err error) {
+	if !h.tcx {
+		return frontFilters(programs)
+	}
+	var links []link.Link
+	away = func() error {
+		var errs []error
+		for _, l := range links {
+			errs = append(errs, l.Close())
+		}
+		links = nil
+		return errors.Join(errs...)
+	}
+	err = h.each(func(kind string, ifindex int, l link.Link) error {
+		prog, ok := programs[kind]
+		if !ok || !attachedTo(l, ifindex) {
+			return nil
+		}
+		first, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: prog, Attach: direction(kind), Anchor: link.BeforeLink(l)})
+		if err != nil {
+			return fmt.Errorf("attach a program in front: %w", err)
+		}
+		links = append(links, first)
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, away())
+	}
+	return away, nil
+}
+
 func (h *hooks) removeAll() error {
 	return h.each(func(_ string, _ int, l link.Link) error { return l.Unpin() })
 }

@@ -7,13 +7,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
+// takeOverLimit is how long flows that ours do not know are the former programs' at most, should this process die meanwhile.
+const takeOverLimit = 30 * time.Second
+
 // takeOver gives every link that is pinned already the new programs. Where maps of another layout are pinned, those were the
-// programs' until now: what they hold is copied first, and afterwards what changed meanwhile. Then they are removed. A start that is
-// broken off in between leaves them, and the next does it all again.
+// programs' until now: what they hold is brought over first. Then they are removed. A start that is broken off in between leaves them, and
+// the next does it all again.
 func (d *Datapath) takeOver(current string) error {
 	versions, err := filepath.Glob(filepath.Join(d.dir, "v*"))
 	if err != nil {
@@ -34,18 +41,11 @@ func (d *Datapath) takeOver(current string) error {
 		former, old = append(former, m), append(old, dir)
 		d.log.Info("taking over the maps of another layout", "dir", dir)
 	}
-	for _, m := range former {
-		if err := m.Copy(); err != nil {
-			return err
-		}
+	if len(former) == 0 {
+		return d.hooks.upgrade(d.programs())
 	}
-	if err := d.hooks.upgrade(d.programs()); err != nil {
+	if err := d.replaceFormer(former); err != nil {
 		return err
-	}
-	for _, m := range former {
-		if err := m.CatchUp(); err != nil {
-			return err
-		}
 	}
 	var errs []error
 	for _, dir := range old {
@@ -55,4 +55,67 @@ func (d *Datapath) takeOver(current string) error {
 		d.log.Warn("cannot remove pinned maps of another layout", "error", err)
 	}
 	return nil
+}
+
+// replaceFormer goes over from the programs and maps of former builds to ours, under traffic. One link is replaced after another, and copies
+// take time, so at no moment would all packets of a flow meet programs with the same maps. Therefore for a while both are on each hook, ours in
+// front, and leave to those behind what no flow of theirs has:
+//
+//   - All flows are opened by the former programs, and are known to ours as soon as they have been copied.
+//   - From one moment on, for all links the same, ours open flows. Those that were opened before and are not copied yet go on behind.
+//   - When all are copied, the former programs have nothing left to do.
+//
+// Only a datagram of a flow that is younger than the last copies take may then be given to another instance than the flow's first ones.
+func (d *Datapath) replaceFormer(former []*bpf.Migration) (err error) {
+	interim, err := bpf.LoadInterim(d.maps, d.kernel())
+	if err != nil {
+		return fmt.Errorf("load the programs that work beside those of another build: %w", err)
+	}
+	defer interim.Close()
+	for _, m := range former {
+		if err := m.Copy(); err != nil {
+			return err
+		}
+	}
+	until := uint64(monotonic() + takeOverLimit)
+	if err := d.maps.Takeover.Put(0, bpf.Takeover{Openers: until, Others: until}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.maps.Takeover.Put(0, bpf.Takeover{})) }()
+	away, err := d.hooks.front(map[string]*ebpf.Program{kindContainer: interim.Container, kindUplinkIn: interim.UplinkIn})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, away()) }()
+	// Twice: the second time is short, and so is what it leaves.
+	for range 2 {
+		if err := catchUp(former); err != nil {
+			return err
+		}
+	}
+	if err := d.maps.Takeover.Put(0, bpf.Takeover{Others: until}); err != nil {
+		return err
+	}
+	awaitPrograms()
+	if err := catchUp(former); err != nil {
+		return err
+	}
+	return d.hooks.upgrade(d.programs())
+}
+
+func catchUp(former []*bpf.Migration) error {
+	for _, m := range former {
+		if err := m.CatchUp(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitPrograms waits until every program that was running has ended: what begins later sees all that was written to maps before.
+func awaitPrograms() {
+	const global = 1 // MEMBARRIER_CMD_GLOBAL waits for what programs run under, too
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
+		time.Sleep(20 * time.Millisecond) // the kernel has not the call: a program runs for microseconds
+	}
 }
