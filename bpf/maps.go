@@ -31,7 +31,7 @@ type Maps struct {
 	Services   Table[uint32, Service]                     `ebpf:"services"`
 	Cursors    Table[uint32, uint32]                      `ebpf:"cursors"`
 	Backends   Table[uint32, Backend]                     `ebpf:"backends"`
-	Loads      Table[uint32, BackendLoad]                 `ebpf:"loads"`
+	Loads      Table[uint32, ActiveFlows]                 `ebpf:"loads"`
 	Flows4     Table[mapsOakKey4, mapsOakCt4]             `ebpf:"flows4"`
 	Flows6     Table[mapsOakKey, mapsOakCt6]              `ebpf:"flows6"`
 	Rings      Table[uint32, []mapsOakKey]                `ebpf:"rings"`

@@ -32,6 +32,8 @@ type mapsOakBackend struct {
 	Inst4      uint32
 	Ns6        mapsOakAddr
 	Inst6      mapsOakAddr
+	Load       uint16
+	Pad        [3]uint16
 }
 
 type mapsOakConfig struct {
@@ -262,7 +264,7 @@ const (
 type mapsOakLoad struct {
 	_      structs.HostLayout
 	Active uint32
-	Load   uint32
+	Lately uint32
 }
 
 type mapsOakNexthop struct {

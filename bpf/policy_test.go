@@ -5,6 +5,7 @@ package bpf
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -181,16 +182,70 @@ func TestUnderutilized(t *testing.T) {
 		if got := c.opens(40); got[200] != 10 || got[201] != 10 || got[202] != 10 || got[203] != 10 {
 			t.Errorf("40 flows went to %v, want 10 to each", got)
 		}
-		must(t, c.maps.Loads.Put(202, BackendLoad{Active: 0}))
+		must(t, c.maps.Loads.Put(202, ActiveFlows{}))
 		c.all("one with nothing to do", 202)
-		for index := uint32(200); index < 204; index++ {
-			must(t, c.maps.Loads.Put(index, BackendLoad{Active: 19, Load: 1000}))
+		weigh := func(index uint32, flows uint32, load uint16) {
+			must(t, c.maps.Loads.Put(index, ActiveFlows{Active: flows}))
+			c.change(index, func(b *Backend) { b.Load = load })
 		}
-		must(t, c.maps.Loads.Put(203, BackendLoad{Active: 29, Load: 0}))
-		// 20 flows at full load weigh 40 thousand, 30 idle ones 30 thousand.
+		for index := uint32(200); index < 204; index++ {
+			weigh(index, 19, LoadFull)
+		}
+		// 20 flows at full load weigh 80 thousand, 70 idle ones 70 thousand.
+		weigh(203, 69, 0)
 		c.all("an idle one with more flows", 203)
-		must(t, c.maps.Loads.Put(203, BackendLoad{Active: ^uint32(0), Load: 1000}))
+		weigh(203, ^uint32(0), LoadFull)
 		c.all("a count below zero is none", 203)
+		for index := uint32(200); index < 204; index++ {
+			weigh(index, 19, LoadUnknown)
+		}
+		weigh(201, 19, LoadFull-1)
+		if got := c.opens(1); got[201] != 1 {
+			t.Errorf("the flow went to %v, want the one whose load is known to be a little less than full", got)
+		}
+	})
+}
+
+// TestShortFlowsAreShared holds that flows which leave nothing open are shared out by what instances report, none getting all or nothing, and
+// that what was given is forgotten.
+func TestShortFlowsAreShared(t *testing.T) {
+	eachPairing(t, func(t *testing.T, f pairing) {
+		c := newChoice(t, f, PolicyUnderutilized)
+		loads := map[uint32]uint16{200: 0, 201: LoadFull / 3, 202: LoadFull, 203: LoadUnknown} // weigh one, two and twice four
+		for index, load := range loads {
+			c.change(index, func(b *Backend) { b.Load = load })
+		}
+		before := monotonic() >> latelyHalved
+		got := map[uint32]int{}
+		for range 400 {
+			for index := range c.opens(1) {
+				got[index]++
+				l, _, err := c.maps.Loads.Lookup(index)
+				must(t, err)
+				l.Active = 0 // as if it had ended
+				must(t, c.maps.Loads.Put(index, l))
+			}
+		}
+		for index, want := range map[uint32]int{200: 200, 201: 100, 202: 50, 203: 50} {
+			if got[index] < want*8/10 || got[index] > want*12/10 {
+				t.Errorf("of 400 short flows %d got %d, want about %d", index, got[index], want)
+			}
+		}
+		l, _, err := c.maps.Loads.Lookup(200)
+		must(t, err)
+		now := monotonic()
+		if before == now>>latelyHalved && l.Given(now) != uint32(got[200]) {
+			t.Errorf("%d flows are said to be given lately, want %d", l.Given(now), got[200])
+		}
+		if given := l.Given(now + 30*time.Second); given != 0 {
+			t.Errorf("%d flows are remembered after 30 s", given)
+		}
+		// As many were given to the idle one half a minute ago: it has nothing to do now.
+		l.Lately = 1000<<latelyTime | uint32((now-30*time.Second)>>latelyHalved)&(1<<latelyTime-1)
+		must(t, c.maps.Loads.Put(200, l))
+		if got := c.opens(1); got[200] != 1 {
+			t.Errorf("a flow went to %v, want it at 200, which was given many long ago", got)
+		}
 	})
 }
 
@@ -249,7 +304,7 @@ func TestActiveFlows(t *testing.T) {
 		must(t, err)
 		b.Slot, b.Generation = b.Slot+1, b.Generation+1
 		must(t, k.maps.Backends.Put(2, b))
-		must(t, k.maps.Loads.Put(2, BackendLoad{Active: 5}))
+		must(t, k.maps.Loads.Put(2, ActiveFlows{Active: 5}))
 		out(flagSYN)
 		want("the old owner's flow does not count against the new one", 6)
 	})

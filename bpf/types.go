@@ -23,13 +23,14 @@ type (
 	PeerHealth = mapsOakPeerHealth
 	Source     = mapsOakSource
 	// Port is one of the worker's own addresses'.
-	Port        = mapsOakPort
-	Exposed     = mapsOakExposed
-	VIP         = mapsOakVip
-	Service     = mapsOakService
-	Backend     = mapsOakBackend
-	Pending     = mapsOakPending
-	BackendLoad = mapsOakLoad
+	Port    = mapsOakPort
+	Exposed = mapsOakExposed
+	VIP     = mapsOakVip
+	Service = mapsOakService
+	Backend = mapsOakBackend
+	Pending = mapsOakPending
+	// ActiveFlows is what this worker's callers have to do with a backend.
+	ActiveFlows = mapsOakLoad
 	Hello       = mapsOakHello
 	// StalePacket was sent by a peer to where nobody is.
 	StalePacket = mapsOakStale
@@ -64,8 +65,12 @@ const (
 // EndpointHost marks the endpoint that is the worker itself.
 const EndpointHost = uint32(mapsOakEndpointFlagsOAK_ENDPOINT_HOST)
 
-// DistanceUnknown is the distance of a backend whose worker's place is not known.
-const DistanceUnknown = uint16(0xffff)
+// What a backend has whose distance, or load, is not known. LoadFull is the most that is reported.
+const (
+	DistanceUnknown = uint16(0xffff)
+	LoadUnknown     = uint16(0xffff)
+	LoadFull        = uint16(1000)
+)
 
 // Overhead is how many bytes the tunnel adds to a packet: the outer IP header, UDP's 8 and VXLAN-GPE's 8.
 func Overhead(outerIsIPv4 bool) int {

@@ -54,7 +54,7 @@ OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_service, OAK_MAX_SERVICES, 0) serv
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, __u32, OAK_MAX_SERVICES, 0) cursors SEC(".maps");
 /* M: instances as targets, by index. */
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_backend, OAK_MAX_BACKENDS, 0) backends SEC(".maps");
-/* P counts, M sets: how busy each instance is, by index in backends. */
+/* P counts, M corrects: the flows that each instance has, by index in backends. */
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_load, OAK_MAX_BACKENDS, 0) loads SEC(".maps");
 /* P, M purges: flows. By family, since keys and values of IPv4 are less than half as large. */
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_key4, struct oak_ct4, OAK_MAX_FLOWS4, OAK_LAZY) flows4 SEC(".maps");

@@ -32,25 +32,65 @@ static __always_inline __u32 oak_closeness(const struct oak_backend *b)
 	return OAK_UNMEASURED + b->distance;
 }
 
-/* oak_busyness is less the more an instance has to spare: flows that this worker's callers have open to it, weighted with the load that it
- * reports, which counts up to twice. */
-static __always_inline __u32 oak_busyness(__u32 index)
+/*
+ * What an instance reports is seconds old. Would flows go by what is open now alone, then short ones, which leave nothing open, would all go to
+ * the instance that reports the least, until the next report sends all of them elsewhere. So those that it was given lately count too: a number
+ * that is halved whenever the clock passes a multiple of 2^30 ns, the same moment for all, with that time, modulo 2^12, in the lower bits.
+ */
+#define OAK_LATELY_TIME 12
+#define OAK_LATELY_MOST (0xffffffff >> OAK_LATELY_TIME)
+
+static __always_inline __u32 oak_lately_now(void)
+{
+	return (bpf_ktime_get_coarse_ns() >> 30) & ((1 << OAK_LATELY_TIME) - 1);
+}
+
+static __always_inline __u32 oak_lately(__u32 noted, __u32 now)
+{
+	__u32 halved = (now - noted) & ((1 << OAK_LATELY_TIME) - 1);
+
+	return halved < 32 ? noted >> OAK_LATELY_TIME >> halved : 0;
+}
+
+/* oak_given notes that underutilized has given an instance a flow. Of those that two processors give at the same moment one may be lost. */
+static __always_inline void oak_given(__u32 index)
 {
 	struct oak_load *l = bpf_map_lookup_elem(&loads, &index);
-	__u32 active, load;
+	__u32 now = oak_lately_now(), n;
+
+	if (!l)
+		return;
+	n = oak_lately(l->lately, now);
+	if (n < OAK_LATELY_MOST)
+		n++;
+	l->lately = n << OAK_LATELY_TIME | now;
+}
+
+/* How much more the flows of an instance weigh that reports full load than those of an idle one: this and once. Also who reports the most is
+ * given some, so that it is found out when it could take more; and however late reports are, shares by these weights come to rest. */
+#define OAK_LOAD_WEIGHT 3
+
+/* oak_busyness is less the more an instance has to spare: flows that this worker's callers have open to it, or have opened lately, weighted with
+ * the load that it reports. What is not known is taken for full. */
+static __always_inline __u32 oak_busyness(__u32 index, __u32 load)
+{
+	struct oak_load *l = bpf_map_lookup_elem(&loads, &index);
+	__u32 flows, lately;
 
 	if (!l)
 		return 0;
-	active = l->active;
-	load = l->load;
+	flows = l->active;
 	/* Processors that take the last flow away at the same time may count below 0. */
-	if ((__s32)active < 0)
-		active = 0;
-	if (active > 1000000)
-		active = 1000000;
+	if ((__s32)flows < 0)
+		flows = 0;
+	lately = oak_lately(l->lately, oak_lately_now());
+	if (lately > flows)
+		flows = lately;
+	if (flows > 1000000)
+		flows = 1000000;
 	if (load > 1000)
 		load = 1000;
-	return (active + 1) * (1000 + load);
+	return (flows + 1) * (1000 + OAK_LOAD_WEIGHT * load);
 }
 
 /* oak_better reports whether cost beats best. Round trips that differ by less than an eighth do not differ. */
@@ -72,7 +112,7 @@ __attribute__((noinline)) __u32 oak_cost(__u32 index, __u32 policy, __u32 family
 		return OAK_UNUSABLE;
 	if (policy == OAK_POLICY_CLOSEST)
 		return oak_closeness(b);
-	return policy == OAK_POLICY_UNDERUTILIZED ? oak_busyness(index) : 0;
+	return policy == OAK_POLICY_UNDERUTILIZED ? oak_busyness(index, b->load) : 0;
 }
 
 /* What a choice has come to so far. */
@@ -130,6 +170,8 @@ __attribute__((noinline)) __u32 oak_choose(__u32 service, __u32 policy, __u32 fa
 	bpf_loop(c.count, oak_consider, &c, 0);
 	if (policy == OAK_POLICY_RR && c.chosen)
 		__sync_fetch_and_add(cursor, c.passed); /* those passed over had their turn; 0 too: the verifier would tell turns apart by it */
+	if (policy == OAK_POLICY_UNDERUTILIZED)
+		oak_given(c.chosen);
 	return c.chosen;
 }
 

@@ -113,17 +113,19 @@ struct oak_backend {
 	__u32 ifindex; /* of the endpoint, if on this worker */
 	__u32 tag;
 	__u16 slot;     /* counts the owners of this index: what a flow remembers of the generation */
-	__u16 distance; /* to its worker, in steps that only compare; 0xffff: unknown */
+	__u16 distance; /* to its worker in kilometres; 0xffff: unknown */
 	__be32 ns4;
 	__be32 inst4;
 	struct oak_addr ns6;
 	struct oak_addr inst6;
+	__u16 load; /* as reported, 0 to 1000; 0xffff: unknown */
+	__u16 pad[3];
 };
 
-/* What underutilized goes by. Key: as in backends. */
+/* Flows of this worker to an instance. Key: as in backends. */
 struct oak_load {
-	__u32 active; /* flows of this worker to it */
-	__u32 load;   /* as reported, 0 to 1000 */
+	__u32 active; /* open now */
+	__u32 lately; /* that underutilized has given it, and when that was noted: see policy.h */
 };
 
 /* A port of the worker's own addresses. */

@@ -41,19 +41,34 @@ func (w *World) choose(key Key, a Address, fam int) (uint32, string) {
 	if len(all) == 0 {
 		return 0, "no_backend"
 	}
-	cost, same := w.closeness, nearly
+	allowed := cheapest(all, w.closeness, nearly)
 	if a.Policy == Underutilized {
-		cost, same = w.busyness, equal
+		allowed = cheapest(all, func(index uint32) uint64 { return w.busyness(index, 0) }, equal)
+		// The clock may have halved what was given since it was looked at.
+		for _, index := range cheapest(all, func(index uint32) uint64 { return w.busyness(index, 1) }, equal) {
+			if !slices.Contains(allowed, index) {
+				allowed = append(allowed, index)
+			}
+		}
 	}
-	best := cost(all[0])
-	for _, index := range all[1:] {
-		best = min(best, cost(index))
-	}
-	allowed := slices.DeleteFunc(all, func(index uint32) bool { return !same(cost(index), best) })
 	if len(allowed) == 1 {
 		return allowed[0], ""
 	}
 	return w.Pick(key, allowed), ""
+}
+
+// cheapest returns those that are as good as the best.
+func cheapest(all []uint32, cost func(uint32) uint64, same func(cost, best uint64) bool) (out []uint32) {
+	best := cost(all[0])
+	for _, index := range all[1:] {
+		best = min(best, cost(index))
+	}
+	for _, index := range all {
+		if same(cost(index), best) {
+			out = append(out, index)
+		}
+	}
+	return out
 }
 
 // nextInTurn gives each its turn; who cannot be reached has had it.
@@ -95,9 +110,9 @@ func nearly(cost, best uint64) bool {
 	return cost-cost/8 <= best
 }
 
-// busyness: flows, weighted with what the instance reports.
-func (w *World) busyness(index uint32) uint64 {
-	return (uint64(w.Active[index]) + 1) * (1000 + uint64(w.Backends[index].Load))
+// busyness: flows that are open, or were given lately if those are more, weighted with what the instance reports.
+func (w *World) busyness(index uint32, halved int) uint64 {
+	return (uint64(max(w.Active[index], w.Given[index]>>halved)) + 1) * (1000 + 3*uint64(w.Backends[index].Load))
 }
 
 func equal(cost, best uint64) bool { return cost == best }

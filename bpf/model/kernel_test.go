@@ -5,6 +5,7 @@ package model_test
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -115,15 +116,26 @@ func (k *kernel) peer(n uint32, p model.Peer) error {
 
 func (k *kernel) backend(w *model.World, n uint32, b model.Backend) error {
 	var t try
-	out := bpf.Backend{Generation: 1, Peer: b.Peer, Ifindex: b.Iface, Tag: b.Tag, Slot: b.Slot, Distance: b.Distance}
+	out := bpf.Backend{Generation: 1, Peer: b.Peer, Ifindex: b.Iface, Tag: b.Tag, Slot: b.Slot, Distance: b.Distance, Load: uint16(b.Load)}
 	if b.Gone {
 		out.Generation = 0
 	}
 	out.SetAddrs(b.NS, [2]netip.Addr{})
 	t.do(k.maps.Backends.Put(n, out))
-	t.do(k.maps.Loads.Put(n, bpf.BackendLoad{Active: w.Active[n], Load: b.Load}))
+	t.do(k.maps.Loads.Put(n, bpf.ActiveFlows{Active: w.Active[n]}))
 	if b.RTT > 0 {
 		t.do(k.maps.PeerHealth.Put(b.Peer, bpf.PeerHealth{RttUs: b.RTT, Sampled: 1}))
+	}
+	return t.err
+}
+
+// given tells the model how many flows backends were given lately.
+func (k *kernel) given(w *model.World) error {
+	var t try
+	for n := range w.Backends {
+		l, _, err := k.maps.Loads.Lookup(n)
+		t.do(err)
+		w.Given[n] = l.Given(time.Duration(monotonic()))
 	}
 	return t.err
 }

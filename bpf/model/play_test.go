@@ -209,6 +209,9 @@ func (p *player) give(prog *ebpf.Program, iface uint32, frame []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := p.given(p.w); err != nil {
+		return err
+	}
 	opts := &ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256), Context: context{Ifindex: iface}}
 	verdict, err := prog.Run(opts)
 	if err != nil {

@@ -41,7 +41,7 @@ type Backend struct {
 	Slot     uint16
 	Distance uint16
 	RTT      uint32 // µs to its peer; 0: not measured
-	Load     uint32
+	Load     uint32 // of 1000
 }
 
 // Policy is how an instance is chosen.
@@ -142,6 +142,7 @@ type World struct {
 
 	Flows  map[Key]*Flow
 	Active map[uint32]uint32
+	Given  map[uint32]uint32 // lately, by underutilized: the clock's to say, and halved at any moment
 	Turns  map[uint32]uint32
 	held   map[Wanted]held
 	pieces map[pieceKey]piece
@@ -149,7 +150,7 @@ type World struct {
 
 // Reset forgets all that packets have left behind.
 func (w *World) Reset() {
-	w.Flows, w.Active, w.Turns = map[Key]*Flow{}, map[uint32]uint32{}, map[uint32]uint32{}
+	w.Flows, w.Active, w.Given, w.Turns = map[Key]*Flow{}, map[uint32]uint32{}, map[uint32]uint32{}, map[uint32]uint32{}
 	w.held, w.pieces = map[Wanted]held{}, map[pieceKey]piece{}
 }
 

@@ -50,7 +50,7 @@ func known(t *testing.T) *world {
 		bpf.PeerStats{TxPackets: 5, TxBytes: 500, RxPackets: 2, RxBytes: 200})))
 	ok(m.PeerHealth.Put(1, bpf.PeerHealth{Heard: ago(1500 * time.Millisecond), Sampled: ago(1500 * time.Millisecond), RttUs: 1234}))
 	ok(m.PeerHealth.Put(4095, bpf.PeerHealth{Asked: ago(11 * time.Second), Sent: ago(time.Second)})) // unreachable
-	ok(m.Loads.Put(2, bpf.BackendLoad{Active: 7, Load: 125}))
+	ok(m.Loads.Put(2, bpf.ActiveFlows{Active: 7}))
 	ok(m.Sources.Put(addr("10.30.0.50"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))
 	ok(m.Sources.Put(addr("10.30.0.51"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))
 
@@ -70,8 +70,8 @@ func known(t *testing.T) *world {
 	ok(m.Endpoints.Put(77, bpf.Endpoint{Ns: addrs("10.18.0.3"), Inst: addrs("10.30.0.11"), Generation: gen(1, 2), Ifindex: 77, Tag: 17, Number: 4}))
 
 	ok(m.Backends.Put(1, backend("10.18.0.2", "10.30.0.10", bpf.Backend{Generation: gen(1, 0), Service: 1, Number: 0, Ifindex: uint32(oak1), Tag: 4660})))
-	ok(m.Backends.Put(2, backend("10.18.0.66", "10.30.0.12", bpf.Backend{Generation: gen(2, 1), Service: 1, Number: 2, Peer: 1, Tag: 99})))
-	ok(m.Backends.Put(3, backend("10.18.0.130", "10.30.0.13", bpf.Backend{Generation: gen(1, 0), Service: 1, Number: 1, Peer: 2, Tag: 98})))
+	ok(m.Backends.Put(2, backend("10.18.0.66", "10.30.0.12", bpf.Backend{Generation: gen(2, 1), Service: 1, Number: 2, Peer: 1, Tag: 99, Load: 125, Distance: 12})))
+	ok(m.Backends.Put(3, backend("10.18.0.130", "10.30.0.13", bpf.Backend{Generation: gen(1, 0), Service: 1, Number: 1, Peer: 2, Tag: 98, Load: bpf.LoadUnknown, Distance: bpf.DistanceUnknown})))
 	ok(m.Backends.Put(16383, backend("10.18.0.67", "10.30.0.14", bpf.Backend{Generation: gen(1, 0), Service: 9, Peer: 7, Tag: 97})))
 	one := bpf.Service{Count: 3, Id: id(t, serviceA)}
 	copy(one.Backends[:], []uint32{1, 3, 2})

@@ -217,14 +217,10 @@ func candidateColumns(policy string) []output.Column[inspect.Candidate] {
 			return "no: " + c.Unusable
 		}},
 		{Name: "RTT", Wide: policy != "closest", Value: func(c row) string { return milliseconds(c.RoundTrip) }},
-		{Name: "DISTANCE", Wide: policy != "closest", Value: func(c row) string {
-			if c.Distance == nil {
-				return ""
-			}
-			return number(*c.Distance)
-		}},
+		{Name: "DISTANCE", Wide: policy != "closest", Value: func(c row) string { return kilometres(c.Distance) }},
 		{Name: "ACTIVE", Wide: policy != "underutilized", Value: func(c row) string { return number(c.Active) }},
-		{Name: "LOAD", Wide: policy != "underutilized", Value: func(c row) string { return fmt.Sprintf("%.1f%%", float64(c.Load)/10) }},
+		{Name: "LATELY", Wide: policy != "underutilized", Value: func(c row) string { return number(c.Lately) }},
+		{Name: "LOAD", Wide: policy != "underutilized", Value: func(c row) string { return percentOfLoad(c.Load) }},
 		{Name: "COST", Wide: true, Value: func(c row) string { return number(c.Cost) }},
 		{Name: "CHOSEN", Value: func(c row) string {
 			if c.Chosen {

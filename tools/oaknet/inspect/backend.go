@@ -4,7 +4,6 @@ package inspect
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
@@ -27,11 +26,7 @@ type Backend struct {
 	Interface string `json:"interface"`
 	// Tag is the VNI of its flows.
 	Tag uint32 `json:"tag"`
-	// Active counts the flows of callers here to it, Load is what it reports, of 1000, and Distance how far its worker is, in steps that only
-	// compare; null if unknown.
-	Active   uint32  `json:"active"`
-	Load     uint32  `json:"load"`
-	Distance *uint16 `json:"distance"`
+	Weights
 	// Listed says that its service offers it; else it is kept for flows that it already has.
 	Listed bool `json:"listed"`
 	// Usable says that new flows can be given to it: it is local, or its peer is up.
@@ -47,9 +42,9 @@ func (r *Reader) Backends() ([]Backend, error) {
 	out := make([]Backend, 0, len(t.backends))
 	for index, b := range t.backends {
 		s := t.services[b.Service]
-		load, _, err := r.maps.Loads.Lookup(index)
+		weights, err := r.weights(index, b, t.health)
 		if err != nil {
-			return nil, fmt.Errorf("read load of backend %d: %w", index, err)
+			return nil, err
 		}
 		out = append(out, Backend{
 			Index: index, ServiceID: bpf.FormatID(s.Id), Number: b.Number, Generation: generation(b.Generation),
@@ -57,7 +52,7 @@ func (r *Reader) Backends() ([]Backend, error) {
 			Local:             b.Peer == 0, WorkerID: bpf.FormatID(t.peers[b.Peer].Id), Peer: b.Peer,
 			Ifindex: b.Ifindex, Interface: r.names[b.Ifindex], Tag: b.Tag,
 			Listed: slices.Contains(listed(s), index), Usable: t.usable(b),
-			Active: active(load), Load: load.Load, Distance: distance(b),
+			Weights: weights,
 		})
 	}
 	slices.SortFunc(out, func(a, b Backend) int {
@@ -69,17 +64,4 @@ func (r *Reader) Backends() ([]Backend, error) {
 
 func addressesOf(b bpf.Backend) InstanceAddresses {
 	return instanceAddresses([2]bpf.Addr{b.Ns(bpf.V4), b.Ns(bpf.V6)}, [2]bpf.Addr{b.Inst(bpf.V4), b.Inst(bpf.V6)})
-}
-
-// unknownDistance is how the programs write that nobody knows.
-const unknownDistance = 0xffff
-
-// active is how many flows are counted; processors that take the last ones away at the same time may count below 0.
-func active(l bpf.BackendLoad) uint32 { return uint32(max(0, int32(l.Active))) }
-
-func distance(b bpf.Backend) *uint16 {
-	if b.Distance == unknownDistance {
-		return nil
-	}
-	return &b.Distance
 }

@@ -9,6 +9,45 @@ import (
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
+// Weights are what policies compare instances by.
+type Weights struct {
+	// RoundTrip is the smoothed round trip to its worker in milliseconds, Distance how far that is in kilometres; null if unknown, and of an
+	// instance on this worker, which needs neither.
+	RoundTrip *float64 `json:"round_trip_ms"`
+	Distance  *uint16  `json:"distance_km"`
+	// Active counts the flows of callers here to it that are open, Lately those that underutilized has given it in the last second or two,
+	// halved as time goes on; the larger counts. Load is what it reports, of 1000; null if unknown, which counts as full.
+	Active uint32  `json:"active"`
+	Lately uint32  `json:"lately"`
+	Load   *uint16 `json:"load"`
+	// busyness is what underutilized compares.
+	busyness uint32
+}
+
+// weights reads what speaks for and against a backend.
+func (r *Reader) weights(index uint32, b bpf.Backend, health map[uint32]bpf.PeerHealth) (w Weights, err error) {
+	flows, _, err := r.maps.Loads.Lookup(index)
+	if err != nil {
+		return w, fmt.Errorf("read flows of backend %d: %w", index, err)
+	}
+	now := r.clock.Monotonic
+	w = Weights{Active: flows.Open(), Lately: flows.Given(now), busyness: flows.Cost(b.Load, now)}
+	if b.Load != bpf.LoadUnknown {
+		w.Load = &b.Load
+	}
+	if b.Peer == 0 {
+		return w, nil
+	}
+	if b.Distance != bpf.DistanceUnknown {
+		w.Distance = &b.Distance
+	}
+	if h := health[b.Peer]; h.Sampled != 0 {
+		ms := float64(h.RttUs) / 1000
+		w.RoundTrip = &ms
+	}
+	return w, nil
+}
+
 // Candidate is an instance that a new flow could be given to.
 type Candidate struct {
 	// Turn counts from the one that is looked at first.
@@ -22,12 +61,7 @@ type Candidate struct {
 	Usable   bool   `json:"usable"`
 	// Unusable says why not.
 	Unusable string `json:"unusable"`
-	// RoundTrip is the smoothed round trip to its worker in milliseconds, Distance how far that is, in steps that only compare; null if
-	// unknown.
-	RoundTrip *float64 `json:"round_trip_ms"`
-	Distance  *uint16  `json:"distance"`
-	Active    uint32   `json:"active"`
-	Load      uint32   `json:"load"`
+	Weights
 	// Cost is what the policy compares, the least wins; 0 of policies that compare nothing.
 	Cost   uint32 `json:"cost"`
 	Chosen bool   `json:"chosen"`
@@ -40,13 +74,13 @@ const unmeasured = 0x40000000
 func (c Candidate) cost(policy uint32) uint32 {
 	switch {
 	case policy == bpf.PolicyUnderutilized:
-		return (min(c.Active, 1_000_000) + 1) * (1000 + min(c.Load, 1000))
+		return c.busyness
 	case policy != bpf.PolicyClosest || c.Local:
 		return 0
 	case c.RoundTrip != nil:
 		return min(uint32(math.Round(*c.RoundTrip*1000))+1, unmeasured-1)
 	case c.Distance == nil:
-		return unmeasured + unknownDistance
+		return unmeasured + uint32(bpf.DistanceUnknown)
 	}
 	return unmeasured + uint32(*c.Distance)
 }
@@ -99,11 +133,26 @@ func reason(policy uint32, c Candidate, usable int) string {
 		case c.RoundTrip != nil:
 			return fmt.Sprintf("its worker has the least round trip, %.2f ms; of those within an eighth of each other the next in turn is taken", *c.RoundTrip)
 		case c.Distance != nil:
-			return fmt.Sprintf("no round trip was measured yet, and its worker has the least distance, %d", *c.Distance)
+			return fmt.Sprintf("no round trip was measured yet, and its worker is the nearest, %d km away", *c.Distance)
 		}
 		return "neither round trips nor distances are known, and it is the next in turn"
 	case bpf.PolicyUnderutilized:
-		return fmt.Sprintf("it is the least busy: %d flows of callers here, load %.1f%%", c.Active, float64(c.Load)/10)
+		return "it is the least busy: " + c.flows() + ", " + c.load()
 	}
 	return "the address is that instance's own"
+}
+
+// flows says which of both counts is compared.
+func (w Weights) flows() string {
+	if w.Lately > w.Active {
+		return fmt.Sprintf("%d flows of callers here lately", w.Lately)
+	}
+	return fmt.Sprintf("%d flows of callers here", w.Active)
+}
+
+func (w Weights) load() string {
+	if w.Load == nil {
+		return "and a load that is not known, which counts as full"
+	}
+	return fmt.Sprintf("load %.1f%%", float64(*w.Load)/10)
 }

@@ -19,8 +19,16 @@ import (
 
 // TestReasons holds what is told against what was chosen.
 func TestReasons(t *testing.T) {
-	ms := func(x float64) *float64 { return &x }
-	steps := func(n uint16) *uint16 { return &n }
+	km := func(n uint16) *uint16 { return &n }
+	near := func(ms float64) Weights { return Weights{RoundTrip: &ms} }
+	flows := func(open, lately uint32, load uint16) Weights {
+		f := bpf.ActiveFlows{Active: open, Lately: lately << 12}
+		w := Weights{Active: open, Lately: lately, busyness: f.Cost(load, 0)}
+		if load != bpf.LoadUnknown {
+			w.Load = &load
+		}
+		return w
+	}
 	far := func(c Candidate) Candidate { c.Usable = true; return c }
 	for name, c := range map[string]struct {
 		policy     uint32
@@ -28,19 +36,26 @@ func TestReasons(t *testing.T) {
 		chosen     int
 		why        string
 	}{
-		"next":                {bpf.PolicyRoundRobin, []Candidate{far(Candidate{}), far(Candidate{Turn: 1})}, 0, "the next in turn"},
-		"next but one":        {bpf.PolicyRoundRobin, []Candidate{{}, far(Candidate{Turn: 1}), far(Candidate{Turn: 2})}, 1, "1 before it cannot"},
-		"only":                {bpf.PolicyClosest, []Candidate{{}, far(Candidate{})}, 1, "the only one"},
-		"none":                {bpf.PolicyClosest, []Candidate{{}, {}}, -1, "none of 2"},
-		"no instance":         {bpf.PolicyRoundRobin, nil, -1, "none of 0"},
-		"local":               {bpf.PolicyClosest, []Candidate{far(Candidate{RoundTrip: ms(0.1)}), far(Candidate{Local: true})}, 1, "on this worker"},
-		"near":                {bpf.PolicyClosest, []Candidate{far(Candidate{RoundTrip: ms(9)}), far(Candidate{RoundTrip: ms(2)})}, 1, "least round trip, 2.00 ms"},
-		"hardly nearer":       {bpf.PolicyClosest, []Candidate{far(Candidate{RoundTrip: ms(9)}), far(Candidate{RoundTrip: ms(8.9)})}, 0, "9.00 ms"},
-		"measured":            {bpf.PolicyClosest, []Candidate{far(Candidate{Distance: steps(1)}), far(Candidate{RoundTrip: ms(900)})}, 1, "900.00 ms"},
-		"distance":            {bpf.PolicyClosest, []Candidate{far(Candidate{Distance: steps(7)}), far(Candidate{Distance: steps(3)})}, 1, "least distance, 3"},
-		"nothing known":       {bpf.PolicyClosest, []Candidate{far(Candidate{}), far(Candidate{Turn: 1})}, 0, "neither"},
-		"less busy":           {bpf.PolicyUnderutilized, []Candidate{far(Candidate{Active: 3}), far(Candidate{Active: 2, Load: 100})}, 1, "2 flows of callers here, load 10.0%"},
-		"loaded":              {bpf.PolicyUnderutilized, []Candidate{far(Candidate{Active: 2, Load: 900}), far(Candidate{Active: 3})}, 1, "3 flows"},
+		"next":          {bpf.PolicyRoundRobin, []Candidate{far(Candidate{}), far(Candidate{Turn: 1})}, 0, "the next in turn"},
+		"next but one":  {bpf.PolicyRoundRobin, []Candidate{{}, far(Candidate{Turn: 1}), far(Candidate{Turn: 2})}, 1, "1 before it cannot"},
+		"only":          {bpf.PolicyClosest, []Candidate{{}, far(Candidate{})}, 1, "the only one"},
+		"none":          {bpf.PolicyClosest, []Candidate{{}, {}}, -1, "none of 2"},
+		"no instance":   {bpf.PolicyRoundRobin, nil, -1, "none of 0"},
+		"local":         {bpf.PolicyClosest, []Candidate{far(Candidate{Weights: near(0.1)}), far(Candidate{Local: true})}, 1, "on this worker"},
+		"near":          {bpf.PolicyClosest, []Candidate{far(Candidate{Weights: near(9)}), far(Candidate{Weights: near(2)})}, 1, "least round trip, 2.00 ms"},
+		"hardly nearer": {bpf.PolicyClosest, []Candidate{far(Candidate{Weights: near(9)}), far(Candidate{Weights: near(8.9)})}, 0, "9.00 ms"},
+		"measured":      {bpf.PolicyClosest, []Candidate{far(Candidate{Weights: Weights{Distance: km(1)}}), far(Candidate{Weights: near(900)})}, 1, "900.00 ms"},
+		"distance":      {bpf.PolicyClosest, []Candidate{far(Candidate{Weights: Weights{Distance: km(7)}}), far(Candidate{Weights: Weights{Distance: km(3)}})}, 1, "the nearest, 3 km away"},
+		"nothing known": {bpf.PolicyClosest, []Candidate{far(Candidate{}), far(Candidate{Turn: 1})}, 0, "neither"},
+		"less busy": {bpf.PolicyUnderutilized, []Candidate{far(Candidate{Weights: flows(3, 0, 0)}), far(Candidate{Weights: flows(2, 0, 100)})}, 1,
+			"2 flows of callers here, load 10.0%"},
+		"loaded": {bpf.PolicyUnderutilized, []Candidate{far(Candidate{Weights: flows(2, 0, 900)}), far(Candidate{Weights: flows(3, 0, 0)})}, 1, "3 flows"},
+		"given many": {bpf.PolicyUnderutilized, []Candidate{far(Candidate{Weights: flows(2, 9, 0)}), far(Candidate{Weights: flows(3, 5, 0)})}, 1,
+			"5 flows of callers here lately"},
+		"load unknown": {bpf.PolicyUnderutilized, []Candidate{far(Candidate{Weights: flows(0, 0, bpf.LoadUnknown)}), far(Candidate{Weights: flows(0, 0, 990)})}, 1,
+			"load 99.0%"},
+		"all unknown": {bpf.PolicyUnderutilized, []Candidate{far(Candidate{Weights: flows(0, 0, bpf.LoadUnknown)}), far(Candidate{Weights: flows(1, 0, bpf.LoadUnknown)})}, 0,
+			"load that is not known"},
 		"instance":            {bpf.PolicyInstance, []Candidate{far(Candidate{})}, 0, "own"},
 		"instance, and it is": {bpf.PolicyInstance, []Candidate{{Unusable: "gone"}}, -1, "none of 1"},
 	} {
@@ -135,12 +150,12 @@ func (w *kernelWorld) shake() {
 		if some(4) {
 			h.Asked = uint64(now.Monotonic - time.Duration(w.rand.IntN(2)*20+2)*time.Second)
 		}
-		b := bpf.Backend{Generation: 1, Service: 1, Number: i, Peer: i, Tag: i, Distance: uint16(w.rand.IntN(5))}
+		b := bpf.Backend{Generation: 1, Service: 1, Number: i, Peer: i, Tag: i, Distance: uint16(w.rand.IntN(5)), Load: uint16(w.rand.IntN(1000))}
 		b.SetAddrs([2]netip.Addr{netip.AddrFrom4([4]byte{10, 18, 1, byte(i)})}, [2]netip.Addr{netip.AddrFrom4([4]byte{10, 30, 2, byte(i)})})
 		w.must(w.maps.Peers.Put(i, p))
 		w.must(w.maps.PeerHealth.Put(i, h))
 		w.must(w.maps.Backends.Put(i, b))
-		w.must(w.maps.Loads.Put(i, bpf.BackendLoad{Active: uint32(w.rand.IntN(4)), Load: uint32(w.rand.IntN(1000))}))
+		w.must(w.maps.Loads.Put(i, bpf.ActiveFlows{Active: uint32(w.rand.IntN(4)), Lately: uint32(w.rand.IntN(5))<<12 | uint32(now.Monotonic>>30)&0xfff}))
 	}
 }
 

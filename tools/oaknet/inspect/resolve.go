@@ -132,20 +132,16 @@ func (r *Reader) candidates(t routes, vip bpf.VIP, addr netip.Addr) ([]Candidate
 	for turn := range indices {
 		index := indices[(start+turn)%len(indices)]
 		b := t.backends[index]
-		load, _, err := r.maps.Loads.Lookup(index)
+		weights, err := r.weights(index, b, t.health)
 		if err != nil {
-			return nil, fmt.Errorf("read load of backend %d: %w", index, err)
+			return nil, err
 		}
 		c := Candidate{
 			Turn: turn, Backend: index, Number: b.Number, InstanceAddresses: addressesOf(b),
 			Local: b.Peer == 0, WorkerID: bpf.FormatID(t.peers[b.Peer].Id), Peer: b.Peer,
-			Unusable: t.unusable(b, addr), Active: active(load), Load: load.Load, Distance: distance(b),
+			Unusable: t.unusable(b, addr), Weights: weights,
 		}
 		c.Usable = c.Unusable == ""
-		if h := t.health[b.Peer]; b.Peer != 0 && h.Sampled != 0 {
-			ms := float64(h.RttUs) / 1000
-			c.RoundTrip = &ms
-		}
 		out = append(out, c)
 	}
 	return out, nil
