@@ -26,6 +26,14 @@ type NetNode struct {
 	TunnelPort uint16 `json:"tunnel_port"`
 	// Observer answers hellos; nil if the cluster has none.
 	Observer *NetObserver `json:"observer,omitempty"`
+	// Location is where the worker is; nil if unknown.
+	Location *Location `json:"location,omitempty"`
+}
+
+// Location is a place on the earth, in degrees.
+type Location struct {
+	Latitude  float64 `json:"lat"`
+	Longitude float64 `json:"lon"`
 }
 
 // NetObserver is who tells a worker, by answers to hello packets, at which address and port it is seen from outside.
@@ -138,11 +146,11 @@ type RouteInstance struct {
 	NamespaceIPv6 netip.Addr `json:"namespace_ipv6"`
 	Tag           uint32     `json:"tag"`
 	State         State      `json:"state"`
-	// Load is the instance's processor use over its limit, 0 to 1.
-	Load float64 `json:"load"`
-	// Latitude and Longitude are those of the worker, in degrees; both 0 when unknown.
-	Latitude  float64 `json:"lat,omitempty"`
-	Longitude float64 `json:"lon,omitempty"`
+	// Load says how little the instance can take on, 0 to 1: its processor use over its limit, or its worker's over all that the worker
+	// has, whichever is more. It comes in steps, and no more often than every few seconds. Nil if unknown.
+	Load *float64 `json:"load,omitempty"`
+	// Location is where the worker is; nil if unknown.
+	Location *Location `json:"location,omitempty"`
 }
 
 // Resolution is what the cluster knows of a wanted address or name.

@@ -69,7 +69,9 @@ type Information struct {
 	Overlay bool `json:"overlay"`
 	// UsedPorts are the host ports that no instance can have there: those of the worker's own processes.
 	UsedPorts HostPorts `json:"used_ports,omitzero"`
-	Version   string    `json:"version"`
+	// Location is where the worker says that it is; nil if it is where its cluster is.
+	Location *Location `json:"location,omitempty"`
+	Version  string    `json:"version"`
 }
 
 // Instances tells the states of a worker's instances.

@@ -101,10 +101,12 @@ func (a *Agent) configure(ctx context.Context) error {
 	if identity == nil {
 		return nil
 	}
-	if a.overlay.Load() == nil {
-		if err := a.startOverlay(ctx, identity.WorkerID, port); err != nil {
+	if o := a.overlay.Load(); o == nil {
+		if err := a.startOverlay(ctx, identity.WorkerID, port, node.Location); err != nil {
 			return err
 		}
+	} else {
+		o.routes.Locate(node.Location)
 	}
 	select {
 	case a.configured <- struct{}{}:

@@ -41,7 +41,7 @@ type overlay struct {
 
 // startOverlay goes on from what maps and state folder hold; configuring is held. The overlay outlives ctx: it ends with
 // stopOverlay.
-func (a *Agent) startOverlay(ctx context.Context, workerID string, port uint16) error {
+func (a *Agent) startOverlay(ctx context.Context, workerID string, port uint16, here *wire.Location) error {
 	maps := a.dp.Maps()
 	o := &overlay{resets: newResets()}
 	var err error
@@ -73,6 +73,7 @@ func (a *Agent) startOverlay(ctx context.Context, workerID string, port uint16) 
 	o.peers.SubscribePublic(a.publish.endpoints)
 	o.peers.SubscribeStale(o.routes.Distrust)
 	o.routes.OnAnswer(o.queue.Answer)
+	o.routes.Locate(here)
 	a.restoreOverlay(o)
 
 	ctx, o.stop = context.WithCancel(context.WithoutCancel(ctx))

@@ -49,9 +49,7 @@ func TestARestartChangesNothing(t *testing.T) {
 
 	w.tripwire(func() {
 		require.NoError(t, w.Restore(saved))
-		again := three(w, 2)
-		again.Instances[1].Load = 0.7
-		require.NoError(t, w.Apply(again))
+		require.NoError(t, w.Apply(three(w, 2)))
 	})
 	require.Equal(t, []wire.InterestAddress{{Address: netip.MustParseAddr(rr), Held: wire.Stamp{Epoch: 1, Revision: 2}}}, w.Interest().Addresses)
 }

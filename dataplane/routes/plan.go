@@ -87,7 +87,7 @@ var policies = map[wire.Policy]uint32{
 func (t *Table) backend(s *service, instance wire.RouteInstance) (value bpf.Backend, ready, ok bool) {
 	value = bpf.Backend{
 		Generation: instance.Generation.Packed(), Service: s.index, Number: uint32(instance.Number),
-		Tag: instance.Tag, Distance: bpf.DistanceUnknown,
+		Tag: instance.Tag, Distance: distance(t.here, instance.Location), Load: load(instance.Load),
 	}
 	inst := [2]netip.Addr{instance.InstanceIP, instance.InstanceIPv6}
 	value.SetAddrs([2]netip.Addr{}, inst)
@@ -100,7 +100,7 @@ func (t *Table) backend(s *service, instance wire.RouteInstance) (value bpf.Back
 			return value, false, false
 		}
 		value.SetAddrs([2]netip.Addr{endpoint.Ns[bpf.V4].Netip(), endpoint.Ns[bpf.V6].Netip()}, inst)
-		value.Tag, value.Ifindex = endpoint.Tag, endpoint.Ifindex
+		value.Tag, value.Ifindex, value.Distance = endpoint.Tag, endpoint.Ifindex, 0
 		return value, true, true
 	}
 	value.SetAddrs([2]netip.Addr{instance.NamespaceIP, instance.NamespaceIPv6}, inst)

@@ -77,6 +77,7 @@ type Table struct {
 	answers  []answer               // to be told once mu is free
 	publish  bool                   // likewise
 	onAnswer []func(addr netip.Addr, ok bool)
+	here     *wire.Location // of this worker; nil: unknown
 	closed   bool
 }
 

@@ -41,7 +41,9 @@ type WorkerView struct {
 	CPUPercent    float64   `json:"cpu_percent"`
 	MemoryPercent float64   `json:"memory_percent"`
 	DiskPercent   float64   `json:"disk_percent"`
-	Version       string    `json:"version"`
+	// Location is where the worker is; null if unknown.
+	Location *wire.Location `json:"location"`
+	Version  string         `json:"version"`
 }
 
 // InstanceView is one line of GET /api/v1/instances: one copy of an instance, or an instance that has none.
@@ -120,7 +122,7 @@ func (c *Cluster) getWorkers(ec echo.Context) error {
 		all = append(all, WorkerView{ID: id, Name: w.Name, Status: status, Reason: reason, Subnets: w.Subnets,
 			Engine: w.Engine.Present, Net: w.Net.Present, Architecture: w.Info.Architecture, Runtimes: w.Info.Runtimes,
 			Capacity: w.Info.Capacity, CPUPercent: w.Info.CPUPercent, MemoryPercent: w.Info.MemoryPercent,
-			DiskPercent: w.Info.DiskPercent, Version: w.Info.Version})
+			DiskPercent: w.Info.DiskPercent, Location: c.locationOf(w), Version: w.Info.Version})
 	}
 	c.mu.Unlock()
 	return ec.JSON(http.StatusOK, all)

@@ -56,6 +56,8 @@ type bed struct {
 	stop     context.CancelFunc
 	done     chan error
 	lost     time.Duration
+	// weigh is how often loads and places are told; never, unless a test is about it.
+	weigh time.Duration
 }
 
 func newBed(t *testing.T) *bed {
@@ -65,7 +67,12 @@ func newBed(t *testing.T) *bed {
 
 func newBedOn(t *testing.T, database string) *bed {
 	t.Helper()
-	b := &bed{t: t, root: newScriptedRoot(t), database: database}
+	return newBedWeighing(t, database, time.Hour)
+}
+
+func newBedWeighing(t *testing.T, database string, weigh time.Duration) *bed {
+	t.Helper()
+	b := &bed{t: t, root: newScriptedRoot(t), database: database, weigh: weigh}
 	var err error
 	b.pool, err = store.Open(t.Context(), b.database, records.Migrations(), quietLog())
 	require.NoError(t, err)
@@ -88,7 +95,7 @@ func (b *bed) start() {
 	b.stop, b.done = cancel, make(chan error, 1)
 	go func() {
 		b.done <- Run(ctx, Options{Database: b.database, RootURL: "https://" + b.root.addr, JoinTokenFile: tokenFile, Name: "c1",
-			Location: "48.1,11.5", Listener: api, MQTTListener: mqtt, HelloListen: "127.0.0.1:0", Log: quietLog(), LostAfter: b.lost})
+			Location: "48.1,11.5", Listener: api, MQTTListener: mqtt, HelloListen: "127.0.0.1:0", Log: quietLog(), LostAfter: b.lost, weighEvery: b.weigh})
 	}()
 	eventually(b.t, "orchestrator answers", func() bool {
 		resp, err := http.Get("http://" + b.api + "/healthz")

@@ -40,6 +40,8 @@ type Options struct {
 
 	// Listener and MQTTListener, if not nil, take the place of the addresses; tests use them.
 	Listener, MQTTListener net.Listener
+	// weighEvery, if not zero, takes the place of the constant; tests use it.
+	weighEvery time.Duration
 }
 
 // Bounds of LostAfter: below the first, a worker that merely restarts would lose its instances.
@@ -50,6 +52,7 @@ const (
 
 func (o *Options) check() error {
 	o.LostAfter = cmp.Or(o.LostAfter, ledger.DefaultLostAfter)
+	o.weighEvery = cmp.Or(o.weighEvery, weighEvery)
 	o.TunnelPort = cmp.Or(o.TunnelPort, semantic.TunnelPort)
 	if o.Log == nil {
 		o.Log = slog.Default()

@@ -4,8 +4,10 @@ package cluster
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
 )
 
@@ -36,6 +38,7 @@ func (c *Cluster) publishDesired(worker string) {
 func (c *Cluster) publishNode(worker string) {
 	c.mu.Lock()
 	w, ok := c.ledger.Worker(worker)
+	at := c.locationOf(w)
 	ranges := c.link.Ranges
 	c.revisions[worker]++
 	stamp := wire.Stamp{Epoch: c.epoch.Load(), Revision: c.revisions[worker]}
@@ -44,7 +47,7 @@ func (c *Cluster) publishNode(worker string) {
 		return
 	}
 	c.publish(worker, wire.TopicNetNode, wire.NetNode{Header: wire.NewHeader(stamp), WorkerID: worker, Subnets: w.Subnets,
-		Ranges: ranges, TunnelPort: c.opts.TunnelPort, Observer: c.observer()}, true)
+		Ranges: ranges, TunnelPort: c.opts.TunnelPort, Observer: c.observer(), Location: at}, true)
 }
 
 // publishNet publishes a message of the overlay's.
@@ -71,12 +74,18 @@ func (c *Cluster) feedService(id string) {
 	defer c.feed.Unlock()
 	c.mu.Lock()
 	copies, spec, wanted, ok := c.ledger.CopiesOf(id)
+	loads := make([]*float64, len(copies))
+	for i, x := range copies {
+		if load, known := c.ledger.LoadOf(ledger.CopyID{InstanceKey: x.InstanceKey, Generation: x.Generation}, time.Now()); known {
+			loads[i] = &load
+		}
+	}
 	c.mu.Unlock()
 	s := overlay.Service{ID: id, JobName: spec.JobName, Organization: spec.Organization,
 		Addresses: spec.Addresses, Ports: spec.Ports, Wanted: wanted}
-	for _, x := range copies {
+	for i, x := range copies {
 		s.Copies = append(s.Copies, overlay.Copy{Number: x.Number, Generation: x.Generation, Worker: x.Worker, State: x.Report.State,
-			InstanceIP: x.Spec.InstanceIP, InstanceIPv6: x.Spec.InstanceIPv6, Load: load(x.Report, x.Spec), Stopping: x.Stop})
+			InstanceIP: x.Spec.InstanceIP, InstanceIPv6: x.Spec.InstanceIPv6, Load: loads[i], Stopping: x.Stop})
 	}
 	c.plane.Do(func(core *overlay.Core) []overlay.Message {
 		if ok {
@@ -86,9 +95,4 @@ func (c *Cluster) feedService(id string) {
 		}
 		return nil
 	})
-}
-
-// load is an instance's processor use over its limit, 0 to 1; without a limit, over one processor.
-func load(r wire.InstanceReport, s wire.InstanceSpec) float64 {
-	return min(max(r.CPUPercent/100/float64(max(s.VCPUs, 1)), 0), 1)
 }

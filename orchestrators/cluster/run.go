@@ -131,6 +131,7 @@ func (c *Cluster) serve(ctx context.Context) error {
 	g.Go(func() error { return c.seer.Serve(ctx, c.hellos) })
 	g.Go(func() error { return c.runDecider(ctx) })
 	g.Go(func() error { c.runWriter(ctx); return nil })
+	g.Go(func() error { c.runWeights(ctx); return nil })
 	g.Go(func() error { c.runRoot(ctx); return nil })
 	return g.Wait()
 }

@@ -42,6 +42,8 @@ type scriptedWorker struct {
 	stopped  int
 	starts   int
 	node     wire.NetNode
+	cpu      float64        // percent, of the machine
+	at       *wire.Location // nil: it does not say
 	interest []netip.Addr
 	routes   map[string]wire.NetRoutes
 	peers    wire.NetPeers
@@ -129,7 +131,7 @@ func (w *scriptedWorker) engineConnected(ctx context.Context, s *mqtt.Session) {
 func (w *scriptedWorker) info(ctx context.Context, s *mqtt.Session) {
 	w.mu.Lock()
 	info := wire.Information{Header: w.header(), Name: w.id, Architecture: "amd64", Runtimes: []string{"container"}, Overlay: true,
-		Capacity: wire.Slot{VCPUs: 8, MemoryMB: 8192, StorageMB: 8192}}
+		Capacity: wire.Slot{VCPUs: 8, MemoryMB: 8192, StorageMB: 8192}, CPUPercent: w.cpu, Location: w.at}
 	w.mu.Unlock()
 	w.send(ctx, s, wire.TopicInformation, info)
 }

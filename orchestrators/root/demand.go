@@ -4,11 +4,10 @@ package root
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/oakestra/oakestra-ebpf/control/geo"
 	"github.com/oakestra/oakestra-ebpf/control/sla"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -23,7 +22,10 @@ type demand struct {
 }
 
 // place is a point that the cluster may not be farther from than the distance, in kilometres.
-type place struct{ lat, lon, km float64 }
+type place struct {
+	at wire.Location
+	km float64
+}
 
 func demandOf(m *sla.Microservice) demand {
 	var d demand
@@ -37,7 +39,7 @@ func demandOf(m *sla.Microservice) demand {
 			d.addons = append(d.addons, c.Needs...)
 		case sla.ConstraintGeo:
 			if lat, lon, ok := c.Coordinates(); ok {
-				d.places = append(d.places, place{lat, lon, c.Threshold})
+				d.places = append(d.places, place{wire.Location{Latitude: lat, Longitude: lon}, c.Threshold})
 			}
 		}
 	}
@@ -75,11 +77,11 @@ func (d *demand) refuses(c *clusterState) string {
 		}
 	}
 	for _, p := range d.places {
-		lat, lon, radius, ok := coordinates(c.location)
+		at, radius, ok := geo.Parse(c.location)
 		if !ok {
 			return "does not tell where it is, and the service asks for a place"
 		}
-		if away := distance(p.lat, p.lon, lat, lon) - radius; away > p.km {
+		if away := geo.Distance(p.at, at) - radius; away > p.km {
 			return fmt.Sprintf("is %.0f km too far away", away-p.km)
 		}
 	}
@@ -99,29 +101,4 @@ func (d *demand) failure(v *clusterView) wire.State {
 		return wire.StateClusterNotActive
 	}
 	return wire.StateClusterNoCapacity
-}
-
-// coordinates reads a cluster's location, "lat,lon[,radius]" in degrees and metres; false for any other text.
-func coordinates(location string) (lat, lon, radiusKM float64, ok bool) {
-	parts := strings.Split(location, ",")
-	if len(parts) != 2 && len(parts) != 3 {
-		return 0, 0, 0, false
-	}
-	var v [3]float64
-	for i, part := range parts {
-		f, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
-		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return 0, 0, 0, false
-		}
-		v[i] = f
-	}
-	return v[0], v[1], v[2] / 1000, math.Abs(v[0]) <= 90 && math.Abs(v[1]) <= 180 && v[2] >= 0
-}
-
-// distance returns the great-circle distance of two points in kilometres, by the haversine formula.
-func distance(lat1, lon1, lat2, lon2 float64) float64 {
-	const earthRadius, degree = 6371.0, math.Pi / 180
-	h := func(a, b float64) float64 { s := math.Sin((b - a) * degree / 2); return s * s }
-	x := h(lat1, lat2) + math.Cos(lat1*degree)*math.Cos(lat2*degree)*h(lon1, lon2)
-	return 2 * earthRadius * math.Asin(math.Sqrt(min(1, x)))
 }

@@ -3,7 +3,6 @@
 package root
 
 import (
-	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,23 +47,6 @@ func TestDemand(t *testing.T) {
 	}
 	d := demand{}
 	require.Contains(t, d.refuses(silent), "has not reported")
-}
-
-func FuzzCoordinates(f *testing.F) {
-	f.Add("48.14,11.58,1000")
-	f.Add("Munich, next to the river")
-	f.Add("NaN,1e400")
-	f.Fuzz(func(t *testing.T, s string) {
-		lat, lon, radius, ok := coordinates(s)
-		if ok && (math.Abs(lat) > 90 || math.Abs(lon) > 180 || !(radius >= 0)) {
-			t.Fatalf("%q gives %v, %v, %v", s, lat, lon, radius)
-		}
-	})
-}
-
-func TestDistance(t *testing.T) {
-	require.InDelta(t, 504, distance(48.137, 11.575, 52.52, 13.405), 5, "Munich to Berlin")
-	require.Zero(t, distance(1, 2, 1, 2))
 }
 
 func TestAttemptDelayIsBounded(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
+	"github.com/oakestra/oakestra-ebpf/control/geo"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // options are the flags.
@@ -27,6 +29,8 @@ type options struct {
 	netManager         string
 	insecureRegistries []string
 	name               string
+	location           string
+	at                 *wire.Location // what location says; nil: where the cluster is
 	privileged         bool
 	stopGrace          time.Duration
 	logging            cmdline.Log
@@ -67,6 +71,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.netManager, "netmanager", "/run/oakestra/netmanager.sock", "Unix socket of NetManager")
 	f.StringSliceVar(&o.insecureRegistries, "insecure-registry", nil, "HOST:PORT of a registry to be spoken to over plain HTTP; several times, or separated by commas")
 	f.StringVar(&o.name, "name", cmdline.Hostname(), "what people call this worker")
+	f.StringVar(&o.location, "location", "", "where this worker is: lat,lon in degrees; empty for where its cluster is")
 	f.BoolVar(&o.privileged, "allow-privileged", false, "let descriptors ask for privileged containers, which own this machine")
 	f.DurationVar(&o.stopGrace, "stop-grace", 5*time.Second, "time that a container has between SIGTERM and SIGKILL")
 	p := root.PersistentFlags()
@@ -88,6 +93,13 @@ func (o *options) check(cmd *cobra.Command) error {
 	}
 	if !workerName.MatchString(o.name) {
 		return cmdline.Usagef("flag --name: %q is not a host name of letters, digits, dots and hyphens", o.name)
+	}
+	if o.location != "" {
+		at, _, ok := geo.Parse(o.location)
+		if !ok {
+			return cmdline.Usagef("flag --location: %q is not lat,lon in degrees, such as 48.26,11.67", o.location)
+		}
+		o.at = &at
 	}
 	if o.port < 1 || o.port > 65535 {
 		return cmdline.Usagef("flag --cluster-port: %d is not from 1 to 65535", o.port)

@@ -164,7 +164,8 @@ func (w *worker) information(ctx context.Context) (wire.Information, error) {
 	}
 	ready, _ := w.watch.Ready()
 	return wire.Information{Name: w.o.name, Architecture: resources.Architecture(), Runtimes: []string{containerd.Name}, Capacity: r.Capacity,
-		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, DiskPercent: r.DiskPercent, Overlay: ready, UsedPorts: w.watch.UsedPorts(), Version: cmdline.Version(version)}, nil
+		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, DiskPercent: r.DiskPercent, Overlay: ready, UsedPorts: w.watch.UsedPorts(), Location: w.o.at,
+		Version: cmdline.Version(version)}, nil
 }
 
 func (w *worker) status() localapi.Status {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/control/geo"
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -60,6 +61,9 @@ func cleanInformation(m *wire.Information) {
 	m.Capacity = wire.Slot{VCPUs: min(max(m.Capacity.VCPUs, 0), maxAmount), MemoryMB: min(max(m.Capacity.MemoryMB, 0), maxAmount),
 		StorageMB: min(max(m.Capacity.StorageMB, 0), maxAmount), GPUs: min(max(m.Capacity.GPUs, 0), maxAmount)}
 	m.UsedPorts.TCP, m.UsedPorts.UDP = cleanPorts(m.UsedPorts.TCP), cleanPorts(m.UsedPorts.UDP)
+	if m.Location != nil && !geo.Valid(*m.Location) {
+		m.Location = nil
+	}
 	m.CPUPercent, m.MemoryPercent = min(max(m.CPUPercent, 0), 100), min(max(m.MemoryPercent, 0), 100)
 }
 

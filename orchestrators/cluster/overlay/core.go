@@ -57,6 +57,7 @@ func (s set) has(k string) bool {
 type worker struct {
 	id      string
 	subnets []netip.Prefix
+	at      *wire.Location // nil: unknown
 	// settled is true once the worker has told its endpoints in this process's life.
 	settled   bool
 	publicKey []byte
@@ -86,6 +87,8 @@ type service struct {
 	interested set
 	// floor is the highest generation of each instance that ever was a route: no lower one becomes one again.
 	floor map[int]wire.Generation
+	// levels are the loads of its copies.
+	levels map[CopyKey]level
 }
 
 // NewCore returns an empty core that stamps its messages with epoch. Until graceEnd a service is held back while a worker

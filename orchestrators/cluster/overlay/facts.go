@@ -30,8 +30,8 @@ type Copy struct {
 	State        wire.State
 	InstanceIP   netip.Addr
 	InstanceIPv6 netip.Addr
-	// Load is the processor use over the limit, 0 to 1. It goes along with other changes and causes none.
-	Load float64
+	// Load is how busy it is, 0 to 1, for one of which [Core.SetLoads] has said nothing yet; nil if unknown.
+	Load *float64
 	// Stopping copies have a tombstone: they are still sources, but no longer routes.
 	Stopping bool
 }

@@ -61,7 +61,8 @@ func (c *Core) routes(w *worker, s *service) wire.NetRoutes {
 		e, _ := c.endpointOf(s.ID, x)
 		m.Instances = append(m.Instances, wire.RouteInstance{
 			Number: x.Number, Generation: x.Generation, InstanceIP: x.InstanceIP, InstanceIPv6: x.InstanceIPv6,
-			Peer: x.Worker, NamespaceIP: e.NamespaceIP, NamespaceIPv6: e.NamespaceIPv6, Tag: e.Tag, State: x.State, Load: x.Load,
+			Peer: x.Worker, NamespaceIP: e.NamespaceIP, NamespaceIPv6: e.NamespaceIPv6, Tag: e.Tag, State: x.State,
+			Load: s.told(x), Location: c.workers[x.Worker].at,
 		})
 	}
 	if len(m.Instances) > maxRoutes {

@@ -64,7 +64,7 @@ func (c *Core) sendRoutes(w *worker, id string, force bool, now time.Time) []Mes
 		return nil
 	}
 	m := c.routes(w, s)
-	p := fingerprint(withoutLoad(m))
+	p := fingerprint(m)
 	if !force && p == w.routesSent[id].print {
 		return nil
 	}
@@ -121,14 +121,6 @@ func (c *Core) sendAnswers(w *worker, now time.Time) []Message {
 	}
 	m := wire.NetResolved{Header: wire.NewHeader(once()), Entries: entries, Names: names}
 	return []Message{{Worker: w.id, Name: wire.TopicNetResolved, Payload: m}}
-}
-
-func withoutLoad(m wire.NetRoutes) wire.NetRoutes {
-	m.Instances = slices.Clone(m.Instances)
-	for i := range m.Instances {
-		m.Instances[i].Load = 0
-	}
-	return m
 }
 
 // silent reports whether the worker's NetManager has not been heard of yet. It then need not be told anything: it asks for

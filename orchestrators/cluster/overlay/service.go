@@ -19,6 +19,7 @@ func (c *Core) SetService(s Service) {
 	}
 	before := addressesOf(&old.Service)
 	old.Service = s
+	old.relevel()
 	c.claim(s.ID, before, addressesOf(&s))
 	c.claimName(old)
 	c.reinterest(old)
