@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,7 +70,11 @@ func delays(t *testing.T, s *scene.Scene) {
 func oneWay(t *testing.T, s *scene.Scene, a, b testbed.Host) {
 	t.Helper()
 	received := func(h testbed.Host) (n int) {
-		out, err := s.Testbed.Run(t.Context(), h.Name, "sh", "-c", `grep -A1 "^Icmp: " /proc/net/snmp | awk 'NR==1{for(i=1;i<=NF;i++)if($i=="InEchos")c=i}NR==2{print $c}'`)
+		counter := `awk '$1=="Icmp6InEchos"{print $2}' /proc/net/snmp6`
+		if strings.Contains(h.Address, ".") {
+			counter = `grep -A1 "^Icmp: " /proc/net/snmp | awk 'NR==1{for(i=1;i<=NF;i++)if($i=="InEchos")c=i}NR==2{print $c}'`
+		}
+		out, err := s.Testbed.Run(t.Context(), h.Name, "sh", "-c", counter)
 		if err != nil {
 			t.Fatal(err)
 		}

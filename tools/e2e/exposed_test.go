@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/control/client"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/tools/e2e/scene"
 	"github.com/oakestra/oakestra-ebpf/tools/images/hello"
@@ -40,7 +42,7 @@ func exposed(t *testing.T, s *scene.Scene) {
 	}
 	root := s.Testbed.Hosts(testbed.RoleRoot)[0]
 	for _, w := range hosts {
-		url := "http://" + w.Address + ":8080/"
+		url := "http://" + net.JoinHostPort(w.Address, "8080") + "/"
 		const n = 5
 		check := func(who, want string, r hello.GetReport, err error) {
 			t.Helper()
@@ -53,7 +55,7 @@ func exposed(t *testing.T, s *scene.Scene) {
 			err := s.CallHost(t.Context(), from.Name, &r, "get", url, "-n", fmt.Sprint(n))
 			check("host "+from.Name, from.Address, r, err)
 		}
-		seen := self.Instances[0].InstanceIP
+		seen := callerAs(self.Instances[0], w.Address)
 		for _, h := range hosts {
 			if h.Name == client.Worker && h.Name != w.Name {
 				seen = h.Address // its worker stands for it outside of the overlay
@@ -63,7 +65,7 @@ func exposed(t *testing.T, s *scene.Scene) {
 		err := s.Call(t.Context(), client, &r, "get", url, "-n", fmt.Sprint(n))
 		check("the client on "+client.Worker, seen, r, err)
 		var b hello.BurstReport
-		if err := s.CallHost(t.Context(), root.Name, &b, "udp-burst", w.Address+":8080", "-n", "20"); err != nil || b.Received != 20 || b.Peers[root.Address] != 20 {
+		if err := s.CallHost(t.Context(), root.Name, &b, "udp-burst", net.JoinHostPort(w.Address, "8080"), "-n", "20"); err != nil || b.Received != 20 || b.Peers[root.Address] != 20 {
 			t.Errorf("datagrams to %s: %+v, %v", w.Name, b, err)
 		}
 	}
@@ -75,6 +77,14 @@ func exposed(t *testing.T, s *scene.Scene) {
 		}
 		return nil
 	})
+}
+
+// callerAs is who an instance is seen as by whom it calls at an address.
+func callerAs(i client.Instance, address string) string {
+	if strings.Contains(address, ":") {
+		return i.InstanceIPv6
+	}
+	return i.InstanceIP
 }
 
 // crowdedOut: a third instance finds the port taken on both workers.

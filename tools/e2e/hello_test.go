@@ -10,6 +10,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/tools/e2e/scene"
 	"github.com/oakestra/oakestra-ebpf/tools/images/hello"
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
 )
 
 // servers is how many instances of the server there are, over two workers.
@@ -18,26 +19,49 @@ const servers = 3
 // TestHello deploys an application and looks at it from inside: everything that needs nothing to break.
 func TestHello(t *testing.T) {
 	s := raise(t, 2)
+	inhabit(t, s)
+	t.Run("RefusedDescriptors", func(t *testing.T) { refused(t, s) })
+	t.Run("DeletedBehindTheBack", func(t *testing.T) { behindTheBack(t, s) })
+	t.Run("Cuts", func(t *testing.T) { cuts(t, s) })
+	t.Run("Delays", func(t *testing.T) { delays(t, s) })
+	t.Run("Undeploy", func(t *testing.T) { undeploy(t, s) })
+}
+
+// TestHelloOverIPv6 is the same where the hosts have no IPv4: orchestrators, registry, overlay and exposed ports all do without it.
+func TestHelloOverIPv6(t *testing.T) {
+	s := raiseOver(t, 2, ipv6)
+	for _, h := range s.Testbed.Hosts("") {
+		out, err := s.Testbed.Run(t.Context(), h.Name, "ip", "-4", "-o", "address", "show", "dev", underlay.Uplink)
+		if err != nil || len(out) != 0 {
+			t.Fatalf("host %s has an address of IPv4: %s %v", h.Name, out, err)
+		}
+	}
+	inhabit(t, s)
+	t.Run("Cuts", func(t *testing.T) { cuts(t, s) })
+	t.Run("Delays", func(t *testing.T) { delays(t, s) })
+	t.Run("Undeploy", func(t *testing.T) { undeploy(t, s) })
+}
+
+// inhabit deploys the application and has its client talk to its servers, in both families.
+func inhabit(t *testing.T, s *scene.Scene) {
 	application(t, s, "hello.json")
 	client := deploy(t, s, "client", 1)[0]
 	placed := deploy(t, s, "server", servers)
 	t.Run("InstancesAreSpread", func(t *testing.T) { spread(t, client, placed) })
 	application(t, s, "fresh.json")
 	for _, f := range []family{ipv4, ipv6} {
-		t.Run(f.name, func(t *testing.T) {
-			t.Run("FirstDatagramsArriveInOrder", func(t *testing.T) { datagrams(t, s, f) })
-			t.Run("RoundRobin", func(t *testing.T) { roundRobin(t, s, f) })
-			t.Run("InstanceAddresses", func(t *testing.T) { instanceAddresses(t, s, f) })
-			t.Run("Ping", func(t *testing.T) { ping(t, s, f) })
-			t.Run("HostProcesses", func(t *testing.T) { hostProcesses(t, s, f) })
-		})
+		t.Run(f.name, func(t *testing.T) { conversations(t, s, f) })
 	}
 	t.Run("ExposedPorts", func(t *testing.T) { exposed(t, s) })
-	t.Run("RefusedDescriptors", func(t *testing.T) { refused(t, s) })
-	t.Run("DeletedBehindTheBack", func(t *testing.T) { behindTheBack(t, s) })
-	t.Run("Cuts", func(t *testing.T) { cuts(t, s) })
-	t.Run("Delays", func(t *testing.T) { delays(t, s) })
-	t.Run("Undeploy", func(t *testing.T) { undeploy(t, s) })
+}
+
+// conversations are all that clients have with services in one family.
+func conversations(t *testing.T, s *scene.Scene, f family) {
+	t.Run("FirstDatagramsArriveInOrder", func(t *testing.T) { datagrams(t, s, f) })
+	t.Run("RoundRobin", func(t *testing.T) { roundRobin(t, s, f) })
+	t.Run("InstanceAddresses", func(t *testing.T) { instanceAddresses(t, s, f) })
+	t.Run("Ping", func(t *testing.T) { ping(t, s, f) })
+	t.Run("HostProcesses", func(t *testing.T) { hostProcesses(t, s, f) })
 }
 
 // spread: the servers are on both workers, so that the client has one beside it and one across the tunnel.

@@ -106,7 +106,7 @@ const outsideAddress = "203.0.113.9"
 // outside runs a resolver on the testbed's machine and has the workers use it.
 func outside(t *testing.T, s *scene.Scene) {
 	t.Helper()
-	at := net.JoinHostPort(underlay.MachineAddress.String(), "53")
+	at := net.JoinHostPort(underlay.IPv4.Machine.String(), "53")
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
 		m := new(dns.Msg).SetReply(req)
 		if q := req.Question[0]; q.Name == "www.example.org." && q.Qtype == dns.TypeA {
@@ -129,7 +129,7 @@ func outside(t *testing.T, s *scene.Scene) {
 	}
 	for _, w := range s.Testbed.Hosts(testbed.RoleWorker) {
 		file := s.Testbed.ResolvConf(w.Name)
-		if err := os.WriteFile(file, []byte("nameserver "+underlay.MachineAddress.String()+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte("nameserver "+underlay.IPv4.Machine.String()+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

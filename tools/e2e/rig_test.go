@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,10 +17,17 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/e2e/scene"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
 )
 
 // raise brings a testbed with one cluster up, with both images pushed, and takes it down when the test ends.
 func raise(t *testing.T, workers int) *scene.Scene {
+	t.Helper()
+	return raiseOver(t, workers, ipv4)
+}
+
+// raiseOver does so on an underlay of that family.
+func raiseOver(t *testing.T, workers int, under family) *scene.Scene {
 	t.Helper()
 	dir, err := bin()
 	if err != nil {
@@ -30,7 +39,7 @@ func raise(t *testing.T, workers int) *scene.Scene {
 	}
 	o := testbed.Options{
 		Dir: testbed.DefaultDir, Bin: dir, Self: filepath.Join(dir, "oak-testbed"),
-		Clusters: 1, Workers: workers, Fsync: true, Owner: &self,
+		Clusters: 1, Workers: workers, Fsync: true, Owner: &self, IPv6: under.name == ipv6.name,
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -45,7 +54,7 @@ func raise(t *testing.T, workers int) *scene.Scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("testbed with %d workers is up after %s", workers, time.Since(start).Round(time.Millisecond))
+	t.Logf("testbed with %d workers over %s is up after %s", workers, under.name, time.Since(start).Round(time.Millisecond))
 	s, err := scene.New(t.Context(), tb, dir, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -70,13 +79,15 @@ func keepLogs(t *testing.T, dir string) {
 	t.Logf("the logs of all components are in %s", to)
 }
 
-// application creates the applications of a descriptor file in testdata.
+// application creates the applications of a descriptor file in testdata, which names the registry of a testbed over IPv4.
 func application(t *testing.T, s *scene.Scene, file string) {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata", file))
 	if err != nil {
 		t.Fatal(err)
 	}
+	over4 := net.JoinHostPort(underlay.IPv4.Machine.String(), "5000")
+	raw = bytes.ReplaceAll(raw, []byte(over4), []byte(s.Testbed.Registry()))
 	if _, err := s.API.CreateApplication(t.Context(), raw); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ package testbed
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
 )
@@ -42,25 +41,24 @@ type Host struct {
 	Cluster string `json:"cluster,omitempty"`
 }
 
-// plan returns the hosts of a testbed with so many clusters of so many workers each.
-func plan(clusters, workers int) ([]Host, error) {
+// plan returns the hosts of a testbed with so many clusters of so many workers each, with addresses of a family.
+func plan(f underlay.Family, clusters, workers int) ([]Host, error) {
 	if clusters < 0 || clusters > MaxClusters || workers < 0 || workers > MaxWorkers {
 		return nil, fmt.Errorf("plan the testbed: want 0 to %d clusters and 0 to %d workers each, got %d and %d",
 			MaxClusters, MaxWorkers, clusters, workers)
 	}
-	hosts := []Host{newHost(rootHost, RoleRoot, "", 0, 2)}
+	hosts := []Host{newHost(f, rootHost, RoleRoot, "", 0, 2)}
 	for c := 1; c <= clusters; c++ {
 		cluster := fmt.Sprintf("c%d", c)
-		hosts = append(hosts, newHost(cluster, RoleCluster, "", c, 1))
+		hosts = append(hosts, newHost(f, cluster, RoleCluster, "", c, 1))
 		for w := 1; w <= workers; w++ {
-			hosts = append(hosts, newHost(fmt.Sprintf("%s-w%d", cluster, w), RoleWorker, cluster, c, 10+w))
+			hosts = append(hosts, newHost(f, fmt.Sprintf("%s-w%d", cluster, w), RoleWorker, cluster, c, 10+w))
 		}
 	}
 	return hosts, nil
 }
 
-func newHost(name string, role Role, cluster string, third, fourth int) Host {
-	a := underlay.Network.Addr().As4()
-	a[2], a[3] = byte(third), byte(fourth)
-	return Host{Name: name, NetNS: underlay.NetNS(name), Address: netip.AddrFrom4(a).String(), Role: role, Cluster: cluster}
+func newHost(f underlay.Family, name string, role Role, cluster string, third, fourth int) Host {
+	a := f.Address(byte(third), byte(fourth))
+	return Host{Name: name, NetNS: underlay.NetNS(name), Address: a.String(), Role: role, Cluster: cluster}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestPlan(t *testing.T) {
-	hosts, err := plan(2, 2)
+	hosts, err := plan(underlay.IPv4, 2, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,15 +34,20 @@ func TestPlan(t *testing.T) {
 }
 
 func TestPlanLargest(t *testing.T) {
-	hosts, err := plan(MaxClusters, MaxWorkers)
+	t.Run("IPv4", func(t *testing.T) { planLargest(t, underlay.IPv4) })
+	t.Run("IPv6", func(t *testing.T) { planLargest(t, underlay.IPv6) })
+}
+
+func planLargest(t *testing.T, f underlay.Family) {
+	hosts, err := plan(f, MaxClusters, MaxWorkers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]bool{underlay.MachineAddress.String(): true}
+	seen := map[string]bool{f.Machine.String(): true}
 	const maxLink = 15 // a host's name is that of its link
 	for _, h := range hosts {
 		a, err := netip.ParseAddr(h.Address)
-		if err != nil || !underlay.Network.Contains(a) || seen[h.Address] || len(h.Name) > maxLink {
+		if err != nil || !f.Network.Contains(a) || seen[h.Address] || len(h.Name) > maxLink {
 			t.Fatalf("host %+v: address or name unusable, or taken", h)
 		}
 		seen[h.Address] = true
@@ -54,7 +59,7 @@ func TestPlanLargest(t *testing.T) {
 
 func TestPlanBounds(t *testing.T) {
 	for _, n := range [][2]int{{-1, 1}, {1, -1}, {MaxClusters + 1, 1}, {1, MaxWorkers + 1}} {
-		if _, err := plan(n[0], n[1]); err == nil {
+		if _, err := plan(underlay.IPv4, n[0], n[1]); err == nil {
 			t.Errorf("%d clusters of %d workers are accepted", n[0], n[1])
 		}
 	}

@@ -47,8 +47,8 @@ func programs(hosts []Host) []string {
 }
 
 // registryAddress is where the registry listens: the machine's own address, reachable from every host.
-func registryAddress() string {
-	return net.JoinHostPort(underlay.MachineAddress.String(), registryPort)
+func registryAddress(f underlay.Family) string {
+	return net.JoinHostPort(f.Machine.String(), registryPort)
 }
 
 // component fills in what all components have in common. Path is relative to the folder of programs.
@@ -65,9 +65,9 @@ func (t *Testbed) component(name, host, path string, args ...string) Component {
 }
 
 func (t *Testbed) registry(self string) Component {
-	c := t.component(progRegistry, Machine, self, "registry", "--listen", registryAddress())
-	c.Ready = Probe{URL: "http://" + registryAddress() + "/v2/"}
-	c.Socket = registryAddress()
+	c := t.component(progRegistry, Machine, self, "registry", "--listen", t.state.Registry)
+	c.Ready = Probe{URL: "http://" + t.state.Registry + "/v2/"}
+	c.Socket = t.state.Registry
 	return c
 }
 
@@ -111,7 +111,7 @@ func (t *Testbed) nodeEngine(h Host, cluster Host) Component {
 		"--state-dir", t.layout().disk(h.Name, progEngine), "--run-dir", run(h.Name, progEngine),
 		"--containerd", ContainerdSocket(h.Name), "--containerd-namespace", containerdNS,
 		"--netmanager", NetManagerSocket(h.Name),
-		"--insecure-registry", registryAddress(), "--name", h.Name)
+		"--insecure-registry", t.state.Registry, "--name", h.Name)
 	return c
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
 )
 
 // Options say what testbed to start.
@@ -22,12 +23,21 @@ type Options struct {
 	Self string
 	// Clusters and Workers count clusters, and workers in each.
 	Clusters, Workers int
+	// IPv6 gives hosts addresses of IPv6 alone, not of IPv4 alone.
+	IPv6 bool
 	// Fsync makes Postgres durable, and slower.
 	Fsync bool
 	// Owner, if set, is the process that the testbed goes with: when it is dead, the next start clears the testbed away.
 	Owner *proc.ID
 	// Progress, if set, is told of each step that has ended and how long it took.
 	Progress func(step string, took time.Duration)
+}
+
+func (o Options) family() underlay.Family {
+	if o.IPv6 {
+		return underlay.IPv6
+	}
+	return underlay.IPv4
 }
 
 // Testbed is one that is up, or coming up.

@@ -24,7 +24,7 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 		return nil, err
 	}
 	defer unlock()
-	hosts, err := plan(o.Clusters, o.Workers)
+	hosts, err := plan(o.family(), o.Clusters, o.Workers)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 			return nil, fmt.Errorf("find program %s: %w: build it with \"make build\", or name its folder with --bin", p, err)
 		}
 	}
-	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Self: o.Self, Owner: o.Owner, Fsync: o.Fsync, Hosts: hosts, Registry: registryAddress()}}
+	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Self: o.Self, Owner: o.Owner, Fsync: o.Fsync, Hosts: hosts, Registry: registryAddress(o.family())}}
 	if err := t.step("clear left-overs away", func() error { return sweep(ctx, o.Dir, false) }); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (t *Testbed) prepare() error {
 		}
 		hosts[i] = underlay.Host{Name: h.Name, Address: a}
 	}
-	return t.step("hosts and underlay", func() error { return underlay.Create(hosts) })
+	return t.step("hosts and underlay", func() error { return underlay.Create(t.opts.family(), hosts) })
 }
 
 // start starts all components, side by side where none needs another.

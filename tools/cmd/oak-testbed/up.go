@@ -38,6 +38,7 @@ func upCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.Bin, "bin", "", "folder of the programs (default: where oak-testbed is)")
 	cmd.Flags().IntVar(&o.Clusters, "clusters", 1, "number of clusters")
 	cmd.Flags().IntVar(&o.Workers, "workers", 2, "number of workers in each cluster")
+	cmd.Flags().BoolVar(&o.IPv6, "ipv6", false, "give hosts addresses of IPv6 alone, not of IPv4 alone")
 	cmd.Flags().BoolVar(&o.Fsync, "fsync", false, "make Postgres durable, at the price of speed")
 	return cmd
 }

@@ -10,21 +10,22 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
-// Create makes the bridge and the hosts. What it has made before an error is left for [Delete].
-func Create(hosts []Host) error {
+// Create makes the bridge and the hosts, whose addresses are of the family. What it has made before an error is left for [Delete].
+func Create(f Family, hosts []Host) error {
 	if err := makeNS(hub); err != nil {
 		return err
 	}
 	if err := In(hub, makeBridge); err != nil {
 		return err
 	}
-	if err := connectMachine(); err != nil {
+	if err := connectMachine(f); err != nil {
 		return err
 	}
 	for _, h := range hosts {
-		if err := connect(h); err != nil {
+		if err := connect(f, h); err != nil {
 			return err
 		}
 	}
@@ -43,7 +44,7 @@ func makeBridge() error {
 }
 
 // connectMachine joins the machine itself to the bridge.
-func connectMachine() error {
+func connectMachine(f Family) error {
 	ns, err := netns.GetFromPath(Path(hub))
 	if err != nil {
 		return fmt.Errorf("open the underlay's namespace: %w", err)
@@ -57,14 +58,14 @@ func connectMachine() error {
 	if err := netlink.LinkAdd(pair); err != nil {
 		return fmt.Errorf("make the machine's link %s to the underlay: %w", machineLink, err)
 	}
-	if err := address(machineLink, MachineAddress); err != nil {
+	if err := address(machineLink, f.Machine, f.Network.Bits()); err != nil {
 		return err
 	}
 	return In(hub, func() error { return plug(machinePort) })
 }
 
 // connect makes host and joins it to the bridge.
-func connect(h Host) error {
+func connect(f Family, h Host) error {
 	if len(h.Name) > maxName || h.Name == hub || h.Name == machinePort {
 		return fmt.Errorf("make host %q: its name is taken or longer than %d characters", h.Name, maxName)
 	}
@@ -90,7 +91,7 @@ func connect(h Host) error {
 	if err != nil {
 		return err
 	}
-	return In(h.Name, func() error { return configure(h) })
+	return In(h.Name, func() error { return configure(f, h) })
 }
 
 // plug makes the named link of this namespace a port of the bridge.
@@ -113,7 +114,7 @@ func plug(name string) error {
 }
 
 // configure gives this namespace what a freshly booted host has: loopback, an address, a default route, forwarding.
-func configure(h Host) error {
+func configure(f Family, h Host) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find the loopback of host %s: %w", h.Name, err)
@@ -121,10 +122,10 @@ func configure(h Host) error {
 	if err := netlink.LinkSetUp(lo); err != nil {
 		return fmt.Errorf("set up the loopback of host %s: %w", h.Name, err)
 	}
-	if err := address(Uplink, h.Address); err != nil {
+	if err := address(Uplink, h.Address, f.Network.Bits()); err != nil {
 		return fmt.Errorf("host %s: %w", h.Name, err)
 	}
-	if err := netlink.RouteAdd(&netlink.Route{Gw: net.IP(MachineAddress.AsSlice())}); err != nil {
+	if err := netlink.RouteAdd(&netlink.Route{Gw: net.IP(f.Machine.AsSlice())}); err != nil {
 		return fmt.Errorf("add the default route of host %s: %w", h.Name, err)
 	}
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
@@ -134,13 +135,17 @@ func configure(h Host) error {
 }
 
 // address gives the named link of this namespace an address of the underlay and sets it up.
-func address(name string, a netip.Addr) error {
+func address(name string, a netip.Addr, bits int) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("find link %s: %w", name, err)
 	}
-	ipnet := &net.IPNet{IP: net.IP(a.AsSlice()), Mask: net.CIDRMask(Network.Bits(), a.BitLen())}
-	if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipnet}); err != nil {
+	ipnet := &net.IPNet{IP: net.IP(a.AsSlice()), Mask: net.CIDRMask(bits, a.BitLen())}
+	addr := &netlink.Addr{IPNet: ipnet}
+	if a.Is6() {
+		addr.Flags = unix.IFA_F_NODAD // nobody else has it, and it is wanted at once
+	}
+	if err := netlink.AddrAdd(link, addr); err != nil {
 		return fmt.Errorf("give link %s the address %s: %w", name, a, err)
 	}
 	if err := netlink.LinkSetUp(link); err != nil {

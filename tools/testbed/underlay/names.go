@@ -25,12 +25,32 @@ const (
 	maxName = 15
 )
 
-// Network is the range of the underlay: a part of 198.18.0.0/15, which RFC 2544 sets aside for test networks, so that it
-// overlaps neither the overlay's ranges nor anything that a machine may be connected to.
-var Network = netip.MustParsePrefix("198.18.0.0/16")
+// Family is that of the underlay's addresses; hosts have none of the other.
+type Family struct {
+	// Network is the range of the underlay.
+	Network netip.Prefix
+	// Machine is the machine's own address on the underlay: the default gateway of every host.
+	Machine netip.Addr
+}
 
-// MachineAddress is the machine's own address on the underlay: the default gateway of every host.
-var MachineAddress = netip.MustParseAddr("198.18.0.1")
+// The families. Their ranges are parts of 198.18.0.0/15 and 2001:2::/48, which RFC 2544 and RFC 5180 set aside for test networks, so that
+// they overlap neither the overlay's ranges nor anything that a machine may be connected to.
+var (
+	IPv4 = Family{netip.MustParsePrefix("198.18.0.0/16"), netip.MustParseAddr("198.18.0.1")}
+	IPv6 = Family{netip.MustParsePrefix("2001:2::/64"), netip.MustParseAddr("2001:2::1")}
+)
+
+// Address is that of a host: its last two parts.
+func (f Family) Address(third, fourth byte) netip.Addr {
+	if f.Network.Addr().Is4() {
+		a := f.Network.Addr().As4()
+		a[2], a[3] = third, fourth
+		return netip.AddrFrom4(a)
+	}
+	a := f.Network.Addr().As16()
+	a[13], a[15] = third, fourth
+	return netip.AddrFrom16(a)
+}
 
 // Host is one host to be made.
 type Host struct {
