@@ -10,6 +10,7 @@
 /* A type that only a comment or a ring buffer names would be missing from the BTF. */
 const struct oak_hello *oak_type_hello __attribute__((unused));
 const struct oak_stale *oak_type_stale __attribute__((unused));
+const struct oak_lost *oak_type_lost __attribute__((unused));
 const enum oak_event *oak_type_event __attribute__((unused));
 const enum oak_ct_flags *oak_type_ct_flags __attribute__((unused));
 const enum oak_tcp_seen *oak_type_tcp_seen __attribute__((unused));

@@ -172,6 +172,7 @@ type mapsOakEvent uint32
 const (
 	mapsOakEventOAK_EVENT_HELLO mapsOakEvent = 1
 	mapsOakEventOAK_EVENT_STALE mapsOakEvent = 2
+	mapsOakEventOAK_EVENT_LOST  mapsOakEvent = 3
 )
 
 type mapsOakExposed struct {
@@ -265,6 +266,20 @@ type mapsOakLoad struct {
 	_      structs.HostLayout
 	Active uint32
 	Lately uint32
+}
+
+type mapsOakLost struct {
+	_     structs.HostLayout
+	Kind  uint32
+	Peer  uint32
+	Tag   uint32
+	Src   mapsOakAddr
+	Dst   mapsOakAddr
+	Sport uint16
+	Dport uint16
+	Seq   uint32
+	Ack   uint32
+	Flags uint32
 }
 
 type mapsOakNexthop struct {
@@ -595,6 +610,7 @@ const (
 	mapsVarOakTypeFamily        = "oak_type_family"
 	mapsVarOakTypeHello         = "oak_type_hello"
 	mapsVarOakTypeLimits        = "oak_type_limits"
+	mapsVarOakTypeLost          = "oak_type_lost"
 	mapsVarOakTypePeerState     = "oak_type_peer_state"
 	mapsVarOakTypePiece         = "oak_type_piece"
 	mapsVarOakTypePolicy        = "oak_type_policy"
@@ -701,6 +717,7 @@ type mapsVariableSpecs struct {
 	OakTypeFamily        *ebpf.VariableSpec `ebpf:"oak_type_family"`
 	OakTypeHello         *ebpf.VariableSpec `ebpf:"oak_type_hello"`
 	OakTypeLimits        *ebpf.VariableSpec `ebpf:"oak_type_limits"`
+	OakTypeLost          *ebpf.VariableSpec `ebpf:"oak_type_lost"`
 	OakTypePeerState     *ebpf.VariableSpec `ebpf:"oak_type_peer_state"`
 	OakTypePiece         *ebpf.VariableSpec `ebpf:"oak_type_piece"`
 	OakTypePolicy        *ebpf.VariableSpec `ebpf:"oak_type_policy"`
@@ -816,6 +833,7 @@ type mapsVariables struct {
 	OakTypeFamily        *ebpf.Variable `ebpf:"oak_type_family"`
 	OakTypeHello         *ebpf.Variable `ebpf:"oak_type_hello"`
 	OakTypeLimits        *ebpf.Variable `ebpf:"oak_type_limits"`
+	OakTypeLost          *ebpf.Variable `ebpf:"oak_type_lost"`
 	OakTypePeerState     *ebpf.Variable `ebpf:"oak_type_peer_state"`
 	OakTypePiece         *ebpf.Variable `ebpf:"oak_type_piece"`
 	OakTypePolicy        *ebpf.Variable `ebpf:"oak_type_policy"`

@@ -34,10 +34,12 @@ type (
 	Hello       = mapsOakHello
 	// StalePacket was sent by a peer to where nobody is.
 	StalePacket = mapsOakStale
-	Counter     = mapsOakCounter
-	Trace       = mapsOakTrace
-	TraceEvent  = mapsOakTold
-	Scratch     = mapsOakScratch
+	// LostReset ends a connection of a peer's that has no place here any more.
+	LostReset  = mapsOakLost
+	Counter    = mapsOakCounter
+	Trace      = mapsOakTrace
+	TraceEvent = mapsOakTold
+	Scratch    = mapsOakScratch
 )
 
 // Owner is one of those that had a place in the map of backends: a flow remembers both.
@@ -84,6 +86,7 @@ func Overhead(outerIsIPv4 bool) int {
 const (
 	EventHello = uint32(mapsOakEventOAK_EVENT_HELLO)
 	EventStale = uint32(mapsOakEventOAK_EVENT_STALE)
+	EventLost  = uint32(mapsOakEventOAK_EVENT_LOST)
 )
 
 // States of a peer.

@@ -79,6 +79,19 @@ static __always_inline int oak_reset_along(struct __sk_buff *skb, struct oak_pkt
 	return oak_forward(skb, p, e, family);
 }
 
+/* oak_send_peer sends a packet of ours to a peer as it is. */
+static __always_inline int oak_send_peer(struct __sk_buff *skb, struct oak_pkt *p, __u32 index, const __u8 *tag, const int family)
+{
+	struct oak_peer *peer = bpf_map_lookup_elem(&peers, &index);
+	int reason = oak_parse_l4(skb, ETH_HLEN, p, 0, family);
+
+	if (reason)
+		return oak_dropped(skb, reason);
+	if (!peer || !peer->port)
+		return oak_dropped(skb, OAK_DROP_PEER_DOWN);
+	return oak_encap(skb, peer, index, tag, p, family);
+}
+
 static __always_inline int oak_reinject_ip(struct __sk_buff *skb, const struct ethhdr *eth, const int family)
 {
 	__u32 peer = (__u32)eth->h_dest[2] << 24 | eth->h_dest[3] << 16 | eth->h_dest[4] << 8 | eth->h_dest[5], *ifindex;
@@ -105,6 +118,8 @@ static __always_inline int oak_reinject_ip(struct __sk_buff *skb, const struct e
 	}
 	if (peer >> 24 == OAK_PEER_RESET)
 		return oak_reset_along(skb, p, peer & OAK_WHERE_MASK, family);
+	if (peer >> 24 == OAK_PEER_SEND)
+		return oak_send_peer(skb, p, peer & OAK_WHERE_MASK, eth->h_source + 3, family);
 	if (peer)
 		return oak_reinject_peer(skb, p, peer, eth->h_source + 3, family);
 	return oak_reinject_container(skb, p, family);

@@ -77,17 +77,39 @@ __attribute__((noinline)) int oak_hello_up(struct __sk_buff *skb, struct oak_add
 	return TC_ACT_SHOT;
 }
 
-/* oak_answer_peer drops a packet of a flow that is dead, and resets the flow at the peer: with the number that it says it waits for, which the reset
- * that NetManager has sent may not have had. Not static: verified once. */
-__attribute__((noinline)) int oak_answer_peer(struct __sk_buff *skb, struct oak_pkt *p, __u32 index, __u32 number)
+/* oak_resets_peer reports whether a peer's packet, which was dropped for that reason, is of a connection that has no place here any more: whoever
+ * is at its other end waits for an answer, for as long as it has patience. What opens one is tried again, and may then be right. */
+static __always_inline int oak_resets_peer(const struct oak_pkt *p, int reason)
+{
+	if (p->proto != IPPROTO_TCP || p->quoted)
+		return 0;
+	switch (reason) {
+	case OAK_DROP_BACKEND_GONE:
+		return 1;
+	case OAK_DROP_NO_FLOW:
+	case OAK_DROP_NO_ENDPOINT: /* the answers to an instance of ours, whose Instance IP is in no map of those that are here */
+	case OAK_DROP_STALE_ROUTE:
+	case OAK_DROP_BAD_TAG:
+		return !p->may_open;
+	}
+	return 0;
+}
+
+/* oak_answer_peer drops a packet of a flow that is dead or unknown, and resets the flow at the peer, to which it belongs as the tag that it came
+ * with says: with the number that the peer says it waits for, which the reset that NetManager has sent may not have had. Not static: verified once. */
+__attribute__((noinline)) int oak_answer_peer(struct __sk_buff *skb, struct oak_pkt *p, __u32 index, __u32 number, int reason)
 {
 	__u8 tag[3] = {number >> 16, number >> 8, number};
-	int verdict = oak_dropped(skb, OAK_DROP_BACKEND_GONE);
+	int verdict = oak_dropped(skb, reason);
 	struct oak_peer *peer = bpf_map_lookup_elem(&peers, &index);
 	int failed;
 
-	if (!p || !peer || !peer->port || p->proto != IPPROTO_TCP || p->quoted ||
-	    !oak_answer_allowed(OAK_RESETS_OF_PEER | index, OAK_RESETS_PER_SECOND) || oak_make_reset(skb, p))
+	if (!p || !peer || !peer->port || !oak_resets_peer(p, reason) || !oak_answer_allowed(OAK_RESETS_OF_PEER | index, OAK_RESETS_PER_SECOND))
+		return verdict;
+	failed = oak_make_reset(skb, p);
+	if (failed == OAK_RESET_UNMADE && !oak_notice_lost(index, number))
+		oak_stat(skb, OAK_STAT_ANSWERED);
+	if (failed)
 		return verdict;
 	p->tos = 0;
 	if (p->family == OAK_V4)
@@ -126,12 +148,10 @@ static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 nu
 	}
 	if (!e && !reason)
 		reason = OAK_DROP_CONNTRACK_FULL;
-	if (reason == OAK_DROP_BACKEND_GONE)
-		return oak_answer_peer(skb, p, peer, number);
 	if (reason) {
 		oak_widen(p, family);
 		oak_notice(reason, peer, &p->key.dst, number);
-		return oak_dropped(skb, reason);
+		return oak_answer_peer(skb, p, peer, number, reason);
 	}
 	oak_count_peer_rx(skb, peer);
 	oak_peer_heard(peer);

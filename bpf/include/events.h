@@ -9,6 +9,7 @@
 enum oak_event {
 	OAK_EVENT_HELLO = 1,
 	OAK_EVENT_STALE = 2,
+	OAK_EVENT_LOST = 3,
 };
 
 /* A hello packet on its way to NetManager, in events. */
@@ -28,6 +29,20 @@ struct oak_stale {
 	__u32 peer;
 	__u32 tag;
 	struct oak_addr dst;
+};
+
+/* A reset for a peer that the program could not make of the packet that it answers, in events. */
+struct oak_lost {
+	__u32 kind;
+	__u32 peer;
+	__u32 tag;
+	struct oak_addr src;
+	struct oak_addr dst;
+	__be16 sport;
+	__be16 dport;
+	__be32 seq;
+	__be32 ack;
+	__u32 flags;
 };
 
 #endif

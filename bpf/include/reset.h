@@ -23,8 +23,17 @@ struct oak_segment {
 	__be16 urgent;
 };
 
-/* oak_make_reset turns a segment into the reset that a closed port would answer with (RFC 9293, 3.10.7.1). Returns 0, or -1 if there is none, or
- * it cannot be done; the packet may be spoilt then. Not static: verified once. */
+/* The kernel shortens no packet that it holds to be still wrapped up: one that came by a veth pair from a worker beside this one, or that was
+ * put together of several on its way in. The packet is as it was; the reset's segment and addresses are left in scratch. */
+#define OAK_RESET_UNMADE (-2)
+
+static __always_inline struct oak_segment *oak_reset_segment(struct oak_scratch *s)
+{
+	return (void *)(s->made + sizeof(struct ipv6hdr));
+}
+
+/* oak_make_reset turns a segment into the reset that a closed port would answer with (RFC 9293, 3.10.7.1). Returns 0, or OAK_RESET_UNMADE, or -1 if
+ * there is none, or it cannot be done; the packet may be spoilt then. Not static: verified once. */
 __attribute__((noinline)) int oak_make_reset(struct __sk_buff *skb, struct oak_pkt *p)
 {
 	struct oak_scratch *s = oak_scratch();
@@ -39,7 +48,7 @@ __attribute__((noinline)) int oak_make_reset(struct __sk_buff *skb, struct oak_p
 	/* Of flows nothing is known in scratch that is still needed. */
 	src = &s->saved_fwd.src;
 	dst = &s->saved_fwd.dst;
-	out = (void *)(s->made + sizeof(struct ipv6hdr));
+	out = oak_reset_segment(s);
 	v4 = p->family == OAK_V4;
 	head = v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	if (bpf_skb_load_bytes(skb, p->l4, out, sizeof(*out)))
@@ -61,6 +70,8 @@ __attribute__((noinline)) int oak_make_reset(struct __sk_buff *skb, struct oak_p
 	}
 	out->head = sizeof(*out) << 2;
 	out->window = out->check = out->urgent = 0;
+	if (bpf_skb_change_tail(skb, skb->len, 0))
+		return OAK_RESET_UNMADE;
 	check = bpf_csum_diff(0, 0, (void *)out, sizeof(*out), 0);
 	out->check = 0xffff;
 	/* Options and extension headers go from the front, so that where the kernel has been told to put the checksum is where it will be. */

@@ -31,6 +31,7 @@
 /* In the upper byte instead of a peer's index: a reset of ours for a flow whose instance is gone, as if it came from the enum oak_where in
  * the other three. */
 #define OAK_PEER_RESET 0xfe
+#define OAK_PEER_SEND 0xfd /* likewise, but a packet of ours for the peer whose index is in the other three, with the tag that it is to have */
 #define OAK_PEER_DELIVER 0xffffffff /* deliver as it is to the endpoint that is the destination */
 
 /* A source that is waited for has a key apart from the same address as a destination. */

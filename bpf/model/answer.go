@@ -63,6 +63,27 @@ func (w *World) tell(p *packet, out Outcome, ip []byte) Outcome {
 	return out
 }
 
+// answerPeer resets a peer's connection that has no place here any more, by a packet of that flow. What opens one is left to try again.
+func (w *World) answerPeer(p *packet, out Outcome, index, tag uint32) Outcome {
+	switch out.Reason {
+	case "no_flow", "no_endpoint", "stale_route", "bad_tag":
+	default:
+		return out
+	}
+	peer := w.Peers[index]
+	if p.key.Proto != unix.IPPROTO_TCP || p.quoted > 0 || p.open || p.later || peer.Port == 0 {
+		return out
+	}
+	ip := w.reset(p)
+	if ip == nil {
+		return out
+	}
+	rst := &packet{frame: append(bytes.Clone(p.frame[:ethLen]), ip...), family: p.family}
+	out.Verdict, out.Sent = Redirect, "answered"
+	out.Frame, out.SourcePortFree = encapsulate(rst, peer, tag), peer.Sport == 0
+	return out
+}
+
 // reset is the answer of a closed port (RFC 9293, 3.10.7.1), nil if there is none.
 func (w *World) reset(p *packet) []byte {
 	in := p.frame[p.l4:p.end]

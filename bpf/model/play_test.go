@@ -91,7 +91,7 @@ func (p *player) begin() error {
 	for n := range p.w.Peers {
 		t.do(p.maps.PeerHealth.Put(n, bpf.PeerHealth{}))
 		t.do(p.maps.MissRate.Delete(0x80000000 | n))
-		for _, bucket := range []uint32{0xc0000000, 0xd0000000, 0xe0000000} { // rate.h
+		for _, bucket := range []uint32{0xa0000000, 0xc0000000, 0xd0000000, 0xe0000000} { // rate.h
 			t.do(p.maps.MissRate.Delete(bucket | n))
 		}
 	}

@@ -153,7 +153,11 @@ func (w *World) inner(bare []byte, fam int, peer, tag uint32, tos uint8) Outcome
 	if mark != p.tos&3 {
 		setTOS(p, p.tos&^3|mark)
 	}
-	return w.enter(p, peer, tag, false)
+	out := w.enter(p, peer, tag, false)
+	if out.Reason == "" {
+		return out
+	}
+	return w.answerPeer(p, out, peer, tag)
 }
 
 // enter judges a packet of a peer.

@@ -4,8 +4,10 @@ package datapath_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"syscall"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
@@ -148,4 +151,72 @@ func (b *box) echo(t *testing.T) {
 			_, _ = server.WriteTo(buf[:n], from)
 		}
 	}()
+}
+
+// TestForgottenConnectionsEndAtOnce: a worker that has lost its flows, as one does that was started anew, resets those who go on with them:
+// callers and servers of its containers, here and on another worker.
+func TestForgottenConnectionsEndAtOnce(t *testing.T) { eachPairing(t, forgottenConnectionsEndAtOnce) }
+
+func forgottenConnectionsEndAtOnce(t *testing.T, w *world) {
+	vip := w.inner.service(0)
+	a, b := w.workers[0], w.workers[1]
+	for _, wk := range w.workers {
+		wk.withUpcalls(t)
+		wk.listenToPrograms(t)
+	}
+	client, near, far := a.box(), a.box(), b.box()
+	b.admit(client)
+	for i, c := range []struct {
+		name   string
+		server *box
+		loses  *worker
+		speaks func(held) net.Conn
+	}{
+		{"the caller, whose own worker has forgotten it", far, a, func(h held) net.Conn { return h.client }},
+		{"the caller, whose server's worker has forgotten it", far, b, func(h held) net.Conn { return h.client }},
+		{"the server, whose own worker has forgotten it", far, b, func(h held) net.Conn { return h.server }},
+		{"the server, whose caller's worker has forgotten it", far, a, func(h held) net.Conn { return h.server }},
+		{"the caller of a neighbour", near, a, func(h held) net.Conn { return h.client }},
+		{"the server of a neighbour", near, a, func(h held) net.Conn { return h.server }},
+	} {
+		a.serve(uint32(i+1), vip, c.server)
+		h := hold(t, client, c.server, at(vip, "80"))
+		c.loses.forgetFlows()
+		start, who := time.Now(), c.speaks(h)
+		if _, err := who.Write([]byte("still there?")); err != nil {
+			t.Fatal(err)
+		}
+		_ = who.SetReadDeadline(start.Add(3 * time.Second))
+		_, err := who.Read(make([]byte, 1))
+		if took := time.Since(start); !errors.Is(err, syscall.ECONNRESET) || took > atOnce {
+			t.Errorf("%s: %v after %v, want ECONNRESET at once (drops %v and %v)", c.name, err, took, a.drops(), b.drops())
+		}
+		for _, wk := range w.workers {
+			wk.forgetFlows()
+		}
+	}
+}
+
+// forgetFlows empties the maps of flows.
+func (wk *worker) forgetFlows() {
+	var err error
+	for key := range wk.dp.Maps().Flows().All(&err) {
+		wk.must(wk.dp.Maps().Flows().Delete(key))
+	}
+	wk.must(err)
+}
+
+// listenToPrograms does what NetManager does for as long as it lives: on a veth pair, as between these workers, programs need it for resets.
+func (wk *worker) listenToPrograms(t *testing.T) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- wk.dp.Events(ctx, datapath.Receiver{}) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	wk.must(wk.dp.Maps().Heartbeat.Put(0, math.MaxInt64)) // its next sign of life is far away
 }

@@ -38,13 +38,13 @@ func (d *Datapath) Events(ctx context.Context, r Receiver) error {
 		if err != nil {
 			return fmt.Errorf("read ring buffer: %w", err)
 		}
-		if err := r.take(record.RawSample); err != nil {
+		if err := d.take(r, record.RawSample); err != nil {
 			d.log.Warn("a record of the ring buffer is not understood", "bytes", len(record.RawSample), "error", err)
 		}
 	}
 }
 
-func (r Receiver) take(record []byte) error {
+func (d *Datapath) take(r Receiver, record []byte) error {
 	if len(record) < 4 {
 		return errors.New("it has no kind")
 	}
@@ -65,6 +65,12 @@ func (r Receiver) take(record []byte) error {
 		if r.Stale != nil {
 			r.Stale(s)
 		}
+	case bpf.EventLost:
+		var l bpf.LostReset
+		if err := decode(record, &l); err != nil {
+			return err
+		}
+		return d.sendLost(l)
 	default:
 		return fmt.Errorf("kind %d is unknown", kind)
 	}
