@@ -5,7 +5,6 @@ package root
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -82,13 +81,21 @@ func (r *Root) register(c echo.Context) error {
 	if err := httpapi.Decode(c, &body); err != nil {
 		return err
 	}
-	switch known := []string{users.RoleAdmin, users.RoleOrganizationAdmin, users.RoleApplicationProvider, users.RoleInfrastructureProvider}; {
-	case body.Name == "" || len(body.Name) > 100:
-		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_name", "must have 1 to 100 bytes").At("$.name")
-	case len(body.Email) > 320 || len(body.Organization) > 100:
-		return httpapi.NewProblem(http.StatusUnprocessableEntity, "too_long", "the address or the name of the organization is too long")
-	case slices.ContainsFunc(body.Roles, func(role string) bool { return !slices.Contains(known, role) }):
-		return httpapi.NewProblem(http.StatusUnprocessableEntity, "unknown_role", "must be any of %v", known).At("$.roles")
+	if err := checkUser(&body.Name, &body.Email, &body.Roles); err != nil {
+		return err
+	}
+	if len(body.Organization) > maxName || !printable(body.Organization) {
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_name", "must have at most %d bytes, all printable", maxName).At("$.organization_name")
+	}
+	p := principal(c)
+	if err := mayGrant(p, body.Roles); err != nil {
+		return err
+	}
+	if !p.IsAdmin() {
+		if body.Organization != "" && !strings.EqualFold(body.Organization, p.Organization) {
+			return httpapi.NewProblem(http.StatusForbidden, "not_allowed", "users of other organizations are for administrators").At("$.organization_name")
+		}
+		body.Organization = p.Organization
 	}
 	a, err := r.users.Create(c.Request().Context(),
 		users.Account{Name: body.Name, Email: body.Email, Roles: body.Roles, Organization: body.Organization}, body.Password)
@@ -107,21 +114,26 @@ func (r *Root) getUser(c echo.Context) error {
 }
 
 func (r *Root) oneUser(c echo.Context, show func(users.Account) any) error {
-	p := principal(c)
-	// Whoever is no administrator was let in for his own name, which others may have in other organisations.
-	if name := c.Param("name"); !p.IsAdmin() || p.Name == name || p.ID == name {
-		return c.JSON(http.StatusOK, show(p.Account))
-	}
-	list, err := r.users.List(c.Request().Context())
+	a, err := r.subject(c)
 	if err != nil {
 		return err
 	}
-	for _, a := range list {
-		if a.Name == c.Param("name") || a.ID == c.Param("name") {
-			return c.JSON(http.StatusOK, show(a))
-		}
+	return c.JSON(http.StatusOK, show(a))
+}
+
+// subject returns the user that the path names, if he is the asking one's to see: himself first, since others of that name may be in other
+// organisations; for administrators of an organisation those whose own it is, and everybody for administrators.
+func (r *Root) subject(c echo.Context) (users.Account, error) {
+	p, name := principal(c), c.Param("name")
+	if isOwn(p, name) {
+		return p.Account, nil
 	}
-	return notFound("user", c.Param("name"))
+	organization := p.OrganizationID
+	if p.IsAdmin() {
+		organization = ""
+	}
+	a, err := r.users.Find(c.Request().Context(), organization, name)
+	return a, userProblem(err)
 }
 
 func (r *Root) changePassword(c echo.Context) error {
@@ -133,32 +145,13 @@ func (r *Root) changePassword(c echo.Context) error {
 		return err
 	}
 	p := principal(c)
-	if !strings.EqualFold(c.Param("name"), p.Name) && c.Param("name") != p.ID {
+	if !isOwn(p, c.Param("name")) {
 		return httpapi.NewProblem(http.StatusForbidden, "not_allowed", "a password is changed by its owner alone")
 	}
 	if err := r.users.ChangePassword(c.Request().Context(), p.ID, body.Old, body.New); err != nil {
 		return userProblem(err)
 	}
 	return c.JSON(http.StatusOK, struct{}{})
-}
-
-func (r *Root) deleteUser(c echo.Context) error {
-	if err := r.users.Delete(c.Request().Context(), c.Param("name")); err != nil {
-		return userProblem(err)
-	}
-	return c.JSON(http.StatusOK, message("user deleted"))
-}
-
-func (r *Root) listUsers(c echo.Context) error {
-	list, err := r.users.List(c.Request().Context())
-	if err != nil {
-		return err
-	}
-	out := make([]userJSON, 0, len(list))
-	for _, a := range list {
-		out = append(out, showUser(a))
-	}
-	return c.JSON(http.StatusOK, out)
 }
 
 func message(text string) map[string]string { return map[string]string{"message": text} }

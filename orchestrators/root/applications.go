@@ -62,7 +62,7 @@ func (r *Root) createApplications(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.applications(c, `owner_id = $1`, p.ID)
+	return r.applications(c, `a.owner_id = $5`, p.ID)
 }
 
 func (r *Root) insertApplication(ctx context.Context, tx pgx.Tx, p users.Principal, a *sla.Application, path string) error {
@@ -81,7 +81,7 @@ func (r *Root) insertApplication(ctx context.Context, tx pgx.Tx, p users.Princip
 }
 
 func (r *Root) getApplication(c echo.Context) error {
-	list, err := r.queryApplications(c.Request().Context(), `id = $1`, named(c, keyApp))
+	list, err := r.queryApplications(c.Request().Context(), principal(c), `a.id = $5`, named(c, keyApp))
 	if err != nil {
 		return err
 	}
@@ -91,36 +91,30 @@ func (r *Root) getApplication(c echo.Context) error {
 	return c.JSON(http.StatusOK, list[0])
 }
 
-// listApplications lists everybody's for administrators, a user's own otherwise.
-func (r *Root) listApplications(c echo.Context) error {
-	if p := principal(c); !p.IsAdmin() {
-		return r.applications(c, `owner_id = $1`, p.ID)
-	}
-	return r.applications(c, `true`)
-}
+// listApplications lists all that the user may see.
+func (r *Root) listApplications(c echo.Context) error { return r.applications(c, `true`) }
 
 // listApplicationsOf takes a user's name or id. Namesakes in other organisations see nothing of one another.
 func (r *Root) listApplicationsOf(c echo.Context) error {
-	p, name := principal(c), c.Param("name")
-	if !p.IsAdmin() || name == p.ID || name == p.Name {
-		return r.applications(c, `owner_id = $1`, p.ID)
+	if p := principal(c); isOwn(p, c.Param("name")) {
+		return r.applications(c, `a.owner_id = $5`, p.ID)
 	}
-	return r.applications(c, `(owner_id = $1 OR lower(owner_name) = lower($1))`, name)
+	return r.applications(c, `(a.owner_id = $5 OR lower(a.owner_name) = lower($5))`, c.Param("name"))
 }
 
 func (r *Root) applications(c echo.Context, where string, args ...any) error {
-	list, err := r.queryApplications(c.Request().Context(), where, args...)
+	list, err := r.queryApplications(c.Request().Context(), principal(c), where, args...)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, list)
 }
 
-// queryApplications reads applications; where is one of this file's own conditions, never a user's.
-func (r *Root) queryApplications(ctx context.Context, where string, args ...any) ([]applicationJSON, error) {
-	rows, err := r.pool.Query(ctx, `SELECT id, id, name, namespace, description, owner_name, organization_id,
-		ARRAY(SELECT s.id FROM service s WHERE s.application_id = application.id AND s.deleted_at IS NULL ORDER BY s.created_at, s.id)
-		FROM application WHERE deleted_at IS NULL AND `+where+` ORDER BY created_at, id`, args...)
+// queryApplications reads applications that a user may see; where is one of this file's own conditions, never a user's.
+func (r *Root) queryApplications(ctx context.Context, p users.Principal, where string, args ...any) ([]applicationJSON, error) {
+	rows, err := r.pool.Query(ctx, `SELECT a.id, a.id, a.name, a.namespace, a.description, a.owner_name, a.organization_id,
+		ARRAY(SELECT s.id FROM service s WHERE s.application_id = a.id AND s.deleted_at IS NULL ORDER BY s.created_at, s.id)
+		FROM application a WHERE a.deleted_at IS NULL AND `+visible+` AND `+where+` ORDER BY a.created_at, a.id`, scope(p, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("list applications: %w", err)
 	}

@@ -25,6 +25,8 @@ const (
 	anyoneSecure access = iota + 1
 	// user routes are for whoever is logged in, within what is his.
 	user
+	// organizationAdmin routes are for administrators, and for those of an organisation within it: see [scope].
+	organizationAdmin
 	// admin routes are for administrators.
 	admin
 	// cluster routes are for the cluster whose id is in the path, proved by its certificate.
@@ -40,8 +42,8 @@ const (
 
 // authorize is the one place where it is decided who may do what. The names of a route's parameters tell what it is about:
 //
-//	:application, :service  have to belong to the user; other users are told that there is no such thing
-//	:name                   has to be the user's own
+//	:application, :service  have to be visible to the user; others are told that there is no such thing
+//	:name                   has to be the user's own, but for administrators of an organisation: see [Root.subject]
 //	:id                     of a cluster route has to be the cluster's own
 //
 // Administrators may do everything that users may.
@@ -58,7 +60,7 @@ func (r *Root) authorize(a access) echo.MiddlewareFunc {
 				if id != c.Param("id") {
 					return httpapi.NewProblem(http.StatusForbidden, "wrong_cluster", "the certificate is of another cluster")
 				}
-			case user, admin:
+			case user, organizationAdmin, admin:
 				if err := r.authorizeUser(c, a); err != nil {
 					return err
 				}
@@ -76,23 +78,23 @@ func (r *Root) authorizeUser(c echo.Context, a access) error {
 		return err
 	}
 	c.Set(keyPrincipal, p)
-	if a == admin && !p.IsAdmin() {
+	if a == admin && !p.IsAdmin() || a == organizationAdmin && !p.IsOrganizationAdmin() {
 		return httpapi.NewProblem(http.StatusForbidden, "not_allowed", "this is for administrators")
 	}
 	for _, param := range c.ParamNames() {
 		value := c.Param(param)
 		switch param {
 		case "application":
-			err = r.own(c, p, keyApp, `SELECT owner_id, id FROM application WHERE id = $1 AND deleted_at IS NULL`, value)
+			err = r.own(c, p, keyApp, `SELECT a.id FROM application a WHERE `+visible+` AND a.id = $5 AND a.deleted_at IS NULL`, value)
 		case "service":
 			column := "s.id"
 			if _, _, _, _, e := semantic.ParseJobName(value); e == nil {
 				column = "s.job_name"
 			}
-			err = r.own(c, p, keyService, `SELECT a.owner_id, s.id FROM service s JOIN application a ON a.id = s.application_id
-				WHERE `+column+` = $1 AND s.deleted_at IS NULL ORDER BY a.owner_id <> $2 LIMIT 1`, value, p.ID)
+			err = r.own(c, p, keyService, `SELECT s.id FROM service s JOIN application a ON a.id = s.application_id
+				WHERE `+visible+` AND `+column+` = $5 AND s.deleted_at IS NULL ORDER BY a.owner_id <> $1 LIMIT 1`, value)
 		case "name":
-			if !p.IsAdmin() && !strings.EqualFold(value, p.Name) && value != p.ID {
+			if !p.IsOrganizationAdmin() && !isOwn(p, value) {
 				err = httpapi.NewProblem(http.StatusForbidden, "not_allowed", "this is about another user")
 			}
 		}
@@ -103,15 +105,30 @@ func (r *Root) authorizeUser(c echo.Context, a access) error {
 	return nil
 }
 
-// own looks up whose the thing named in the path is, and leaves its id in the context.
-func (r *Root) own(c echo.Context, p users.Principal, key, query, value string, more ...any) error {
-	var owner, id string
-	err := r.pool.QueryRow(c.Request().Context(), query, append([]any{value}, more...)...).Scan(&owner, &id)
-	if errors.Is(err, pgx.ErrNoRows) || err == nil && owner != p.ID && !p.IsAdmin() {
+// visible is the condition under which an application a, and what is in it, is a user's to see and to change. Its parameters are those of
+// [scope], the first four of a query.
+const visible = `($2 OR a.organization_id = $3 AND ($4 OR a.owner_id = $1))`
+
+// scope returns the parameters of [visible] and those that a query has besides: an administrator sees everything, that of an organisation
+// what is in it, and others what is theirs in the organisation that they have logged in to.
+func scope(p users.Principal, more ...any) []any {
+	return append([]any{p.ID, p.IsAdmin(), p.OrganizationID, p.IsOrganizationAdmin()}, more...)
+}
+
+// isOwn reports whether a user is named by his own name or id.
+func isOwn(p users.Principal, name string) bool {
+	return strings.EqualFold(name, p.Name) || name == p.ID
+}
+
+// own looks up the thing named in the path, if it is the user's, and leaves its id in the context.
+func (r *Root) own(c echo.Context, p users.Principal, key, query, value string) error {
+	var id string
+	err := r.pool.QueryRow(c.Request().Context(), query, scope(p, value)...).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
 		return notFound(key, value)
 	}
 	if err != nil {
-		return fmt.Errorf("look up owner of %s: %w", key, err)
+		return fmt.Errorf("look up %s: %w", key, err)
 	}
 	c.Set(key, id)
 	return nil

@@ -28,8 +28,10 @@ func TestNoRequestIsAnInternalError(t *testing.T) {
 		`{"sla_version":"v2.0","customerID":"x","applications":[{"applicationID":"\u0000","application_name":"x","application_namespace":"y","application_desc":"\u0000","microservices":[]}]}`,
 	}
 	nul := descriptor("nul", map[string]any{"cmd": []string{"a\x00b"}, "environment": []string{"A=\x00"}, "code": "img\x00"})
-	odd := strings.NewReplacer(":service", "%00", ":application", "a%00b", ":name", "%00", ":number", "99999999999999999999", ":id", "%00")
-	wide := strings.NewReplacer(":service", "ü%ff%fe", ":application", "%ff", ":name", "%c3%28", ":number", "2147483648", ":id", "%ff")
+	odd := strings.NewReplacer(":service", "%00", ":application", "a%00b", ":name", "%00", ":number", "99999999999999999999", ":id", "%00",
+		":organization", "%00", ":address", "%00", ":count", "-1")
+	wide := strings.NewReplacer(":service", "ü%ff%fe", ":application", "%ff", ":name", "%c3%28", ":number", "2147483648", ":id", "%ff",
+		":organization", "%ff", ":address", "::ffff:10.0.0.1%25x", ":count", "65")
 	for _, rt := range s.root.handler.(*echo.Echo).Routes() {
 		for _, path := range []string{odd.Replace(rt.Path), wide.Replace(rt.Path), odd.Replace(rt.Path) + "?service=%00&wait=-1&force=%00"} {
 			for _, body := range bodies {
@@ -37,6 +39,9 @@ func TestNoRequestIsAnInternalError(t *testing.T) {
 					continue
 				}
 				status, answer := s.call(s.admin, rt.Method, path, body)
+				if m, ok := answer.(map[string]any); ok && status == http.StatusNotImplemented && m["code"] != "" {
+					continue // said so
+				}
 				require.Less(t, status, 500, "%s %s with %.60q: %v", rt.Method, path, body, answer)
 			}
 		}

@@ -4,6 +4,7 @@ package root
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/oakestra/oakestra-ebpf/control/sla"
@@ -56,17 +57,31 @@ func addressProblem(err error, path string) error {
 }
 
 func userProblem(err error) error {
+	var member *users.NoMemberError
 	switch {
 	case errors.Is(err, users.ErrToken):
 		return httpapi.NewProblem(http.StatusUnauthorized, "invalid_token", "%v", users.ErrToken)
 	case errors.Is(err, users.ErrCredentials):
 		return httpapi.NewProblem(http.StatusUnauthorized, "wrong_credentials", "%v", users.ErrCredentials)
-	case errors.Is(err, users.ErrOrganization), errors.Is(err, users.ErrNotFound):
-		return httpapi.NewProblem(http.StatusNotFound, "not_found", "%v", err)
+	case errors.Is(err, users.ErrOrganization):
+		return httpapi.NewProblem(http.StatusNotFound, "not_found", "%v", users.ErrOrganization)
+	case errors.Is(err, users.ErrNotFound):
+		return httpapi.NewProblem(http.StatusNotFound, "not_found", "%v", users.ErrNotFound)
+	case errors.Is(err, users.ErrOrganizationExists):
+		return conflict("organization_exists", "%v", users.ErrOrganizationExists)
+	case errors.Is(err, users.ErrOrganizationInUse):
+		return conflict("organization_in_use", "%v", users.ErrOrganizationInUse)
+	case errors.Is(err, users.ErrRootOrganization):
+		return conflict("root_organization", "%v", users.ErrRootOrganization)
+	case errors.Is(err, users.ErrLastAdmin):
+		return conflict("last_admin", "%v", users.ErrLastAdmin)
+	case errors.As(err, &member):
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "unknown_user", "is no user's id (GET /api/users)").
+			At(fmt.Sprintf("$.member[%d].user_id", member.Index))
 	case errors.Is(err, users.ErrAmbiguous):
-		return conflict("ambiguous_user", "%v", err)
+		return conflict("ambiguous_user", "%v", users.ErrAmbiguous)
 	case errors.Is(err, users.ErrExists):
-		return conflict("user_exists", "%v", err)
+		return conflict("user_exists", "%v", users.ErrExists)
 	case errors.Is(err, users.ErrWeak):
 		return httpapi.NewProblem(http.StatusUnprocessableEntity, "weak_password", "%v", users.ErrWeak).At("$.password")
 	}

@@ -206,10 +206,9 @@ func (r *Root) getService(c echo.Context) error {
 	return c.JSON(http.StatusOK, list[0])
 }
 
-// listServices lists everybody's for administrators, a user's own otherwise.
+// listServices lists all that the user may see.
 func (r *Root) listServices(c echo.Context) error {
-	p := principal(c)
-	return r.services(c, `(a.owner_id = $1 OR $2)`, p.ID, p.IsAdmin())
+	return r.services(c, visible, scope(principal(c))...)
 }
 
 func (r *Root) listServicesOf(c echo.Context) error {
@@ -224,28 +223,10 @@ func (r *Root) services(c echo.Context, where string, args ...any) error {
 	return c.JSON(http.StatusOK, list)
 }
 
-// netInfo tells the addresses of a service and its instances; it takes an id or a job name.
-func (r *Root) netInfo(c echo.Context) error {
-	list, err := r.queryServices(c.Request().Context(), `s.id = $1`, named(c, keyService))
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 {
-		return notFound("service", c.Param("service"))
-	}
-	s := list[0]
-	out := map[string]any{"service_job_id": s["microserviceID"]}
-	for _, key := range []string{"_id", "applicationID", "app_ns", "app_name", "service_ns", "service_name", "job_name", "service_ip_list", "instance_list"} {
-		out[key] = s[key]
-	}
-	return c.JSON(http.StatusOK, out)
-}
-
 // listInstances answers ?service=ID with the instances of that service, and without it with those of all the user's.
 func (r *Root) listInstances(c echo.Context) error {
-	p, ctx := principal(c), c.Request().Context()
-	rows, err := r.pool.Query(ctx, selectInstances+`JOIN service s ON s.id = i.service_id JOIN application a ON a.id = s.application_id
-		WHERE (a.owner_id = $1 OR $2) AND ($3 = '' OR s.id = $3) ORDER BY i.service_id, i.number LIMIT 10000`, p.ID, p.IsAdmin(), c.QueryParam("service"))
+	rows, err := r.pool.Query(c.Request().Context(), selectInstances+`JOIN service s ON s.id = i.service_id JOIN application a ON a.id = s.application_id
+		WHERE `+visible+` AND $5 IN ('', s.id) ORDER BY i.service_id, i.number LIMIT 10000`, scope(principal(c), c.QueryParam("service"))...)
 	if err != nil {
 		return fmt.Errorf("list instances: %w", err)
 	}

@@ -137,8 +137,8 @@ func (r *Root) createServices(c echo.Context) error {
 	var ids []string
 	err = store.InTx(ctx, r.pool, func(tx pgx.Tx) error {
 		app := application{ID: a.ApplicationID}
-		err := tx.QueryRow(ctx, `SELECT name, namespace, organization_id FROM application
-			WHERE id = $1 AND deleted_at IS NULL AND (owner_id = $2 OR $3) FOR UPDATE`, a.ApplicationID, p.ID, p.IsAdmin()).
+		err := tx.QueryRow(ctx, `SELECT a.name, a.namespace, a.organization_id FROM application a
+			WHERE a.id = $5 AND a.deleted_at IS NULL AND `+visible+` FOR UPDATE`, scope(p, a.ApplicationID)...).
 			Scan(&app.Name, &app.Namespace, &app.Organization)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return notFound("application", a.ApplicationID)

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -70,8 +71,10 @@ func (s *Store) Login(ctx context.Context, organization, name, password string) 
 	}
 	var a Account
 	stored := s.decoy
-	err = s.pool.QueryRow(ctx, `SELECT id, name, organization_id, roles, password FROM account WHERE organization_id = $1 AND lower(name) = lower($2)`,
-		org, name).Scan(&a.ID, &a.Name, &a.OrganizationID, &a.Roles, &stored)
+	// Of namesakes, the one whose own organisation it is; another member logs in by id.
+	err = s.pool.QueryRow(ctx, `SELECT a.id, a.name, m.organization_id, m.roles, a.password FROM membership m JOIN account a ON a.id = m.account_id
+		WHERE m.organization_id = $1 AND (lower(a.name) = lower($2) OR a.id = $2)
+		ORDER BY a.id <> $2, a.organization_id <> m.organization_id, a.created_at LIMIT 1`, org, name).Scan(&a.ID, &a.Name, &a.OrganizationID, &a.Roles, &stored)
 	known := err == nil
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Tokens{}, fmt.Errorf("look up user: %w", err)
@@ -97,7 +100,8 @@ func (s *Store) startSession(ctx context.Context, a Account) (Tokens, error) {
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO session (id, account_id, expires_at) VALUES ($1, $2, $3)`, session, a.ID, time.Now().Add(RefreshTTL))
+		_, err = tx.Exec(ctx, `INSERT INTO session (id, account_id, organization_id, expires_at) VALUES ($1, $2, $3, $4)`,
+			session, a.ID, a.OrganizationID, time.Now().Add(RefreshTTL))
 		return err
 	})
 	if err != nil {
@@ -129,20 +133,18 @@ func (s *Store) sign(a Account, session, kind string, ttl time.Duration) (string
 	return token, nil
 }
 
-// Principal is who a request comes from.
+// Principal is who a request comes from, with the organisation that he has logged in to and his roles there.
 type Principal struct {
 	Account
 	Session string
 }
 
 // IsAdmin reports whether the principal may do everything.
-func (p Principal) IsAdmin() bool {
-	for _, r := range p.Roles {
-		if r == RoleAdmin {
-			return true
-		}
-	}
-	return false
+func (p Principal) IsAdmin() bool { return slices.Contains(p.Roles, RoleAdmin) }
+
+// IsOrganizationAdmin reports whether the principal may do everything in his organisation.
+func (p Principal) IsOrganizationAdmin() bool {
+	return p.IsAdmin() || slices.Contains(p.Roles, RoleOrganizationAdmin)
 }
 
 // Authenticate checks an access token. Name and roles are the account's present ones, not those in the token; a login that
@@ -177,7 +179,9 @@ func (s *Store) check(ctx context.Context, token, kind string) (Principal, error
 	}
 	p := Principal{Session: c.Session}
 	a := &p.Account
-	err = s.pool.QueryRow(ctx, selectAccount+` JOIN session s ON s.account_id = a.id WHERE s.id = $1 AND s.expires_at > now()`, c.Session).
+	err = s.pool.QueryRow(ctx, `SELECT a.id, a.name, o.id, o.name, a.email, m.roles FROM session s JOIN account a ON a.id = s.account_id
+		JOIN organization o ON o.id = s.organization_id JOIN membership m ON m.account_id = a.id AND m.organization_id = o.id
+		WHERE s.id = $1 AND s.expires_at > now()`, c.Session).
 		Scan(&a.ID, &a.Name, &a.OrganizationID, &a.Organization, &a.Email, &a.Roles)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Principal{}, ErrToken

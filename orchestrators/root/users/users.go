@@ -14,13 +14,19 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
 
-// The roles of the reference. Only Admin means something yet: it may do everything in every organisation.
+// The roles of the reference. Admin may do everything in every organisation, Organization_Admin everything in its own; all users may
+// deploy applications.
 const (
 	RoleAdmin                  = "Admin"
 	RoleOrganizationAdmin      = "Organization_Admin"
 	RoleApplicationProvider    = "Application_Provider"
 	RoleInfrastructureProvider = "Infrastructure_Provider"
 )
+
+// Roles are all that there are.
+func Roles() []string {
+	return []string{RoleAdmin, RoleOrganizationAdmin, RoleApplicationProvider, RoleInfrastructureProvider}
+}
 
 // Names of the organisation and the account that exist from the start.
 const (
@@ -36,17 +42,19 @@ var (
 	ErrExists       = errors.New("a user of this name exists already in the organization")
 	ErrNotFound     = errors.New("no such user")
 	ErrAmbiguous    = errors.New("users of several organizations have this name: give the id (GET /api/users)")
+	ErrLastAdmin    = errors.New("nobody would be left to administrate: give somebody else the role Admin first")
 	ErrWeak         = fmt.Errorf("password must have %d to %d bytes", MinPassword, MaxPassword)
 )
 
-// Account is a user.
+// Account is a user, as a member of an organisation: its own, unless said otherwise.
 type Account struct {
 	ID             string
 	Name           string
 	OrganizationID string
 	Organization   string
 	Email          string
-	Roles          []string
+	// Roles are those in that organisation.
+	Roles []string
 }
 
 // Store keeps accounts and logins in Postgres.
@@ -118,8 +126,12 @@ func (s *Store) Create(ctx context.Context, a Account, password string) (Account
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO account (id, organization_id, name, email, password, roles) VALUES ($1, $2, $3, $4, $5, $6)`,
-			a.ID, a.OrganizationID, a.Name, a.Email, hash, a.Roles)
+		_, err = tx.Exec(ctx, `INSERT INTO account (id, organization_id, name, email, password) VALUES ($1, $2, $3, $4, $5)`,
+			a.ID, a.OrganizationID, a.Name, a.Email, hash)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO membership (organization_id, account_id, roles) VALUES ($1, $2, $3)`, a.OrganizationID, a.ID, a.Roles)
 		return err
 	})
 	if store.IsUniqueViolation(err, "account_name") {
@@ -131,11 +143,12 @@ func (s *Store) Create(ctx context.Context, a Account, password string) (Account
 	return a, nil
 }
 
-const selectAccount = `SELECT a.id, a.name, o.id, o.name, a.email, a.roles FROM account a JOIN organization o ON o.id = a.organization_id`
+const selectAccount = `SELECT a.id, a.name, o.id, o.name, a.email, m.roles FROM account a
+	JOIN organization o ON o.id = a.organization_id JOIN membership m ON m.account_id = a.id AND m.organization_id = o.id `
 
-// List returns all accounts by organisation and name.
-func (s *Store) List(ctx context.Context) ([]Account, error) {
-	rows, err := s.pool.Query(ctx, selectAccount+` ORDER BY o.name, a.name`)
+// List returns all accounts by organisation and name; with an organisation's id, those whose own it is.
+func (s *Store) List(ctx context.Context, organization string) ([]Account, error) {
+	rows, err := s.pool.Query(ctx, selectAccount+`WHERE $1 IN ('', o.id) ORDER BY o.name, a.name`, organization)
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
@@ -144,6 +157,35 @@ func (s *Store) List(ctx context.Context) ([]Account, error) {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
 	return list, nil
+}
+
+// Find returns the account of a name or id; with an organisation's id, one whose own it is. It fails with [ErrNotFound], or with
+// [ErrAmbiguous] for a name that users of several organisations have.
+func (s *Store) Find(ctx context.Context, organization, name string) (Account, error) {
+	return find(ctx, s.pool, organization, name)
+}
+
+// querier is what a pool and a transaction have in common.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func find(ctx context.Context, q querier, organization, name string) (Account, error) {
+	rows, err := q.Query(ctx, selectAccount+`WHERE $1 IN ('', o.id) AND (a.id = $2 OR lower(a.name) = lower($2)) ORDER BY a.id <> $2 LIMIT 2`,
+		organization, name)
+	if err != nil {
+		return Account{}, fmt.Errorf("look up user %s: %w", name, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Account])
+	switch {
+	case err != nil:
+		return Account{}, fmt.Errorf("look up user %s: %w", name, err)
+	case len(list) == 0:
+		return Account{}, ErrNotFound
+	case len(list) > 1 && list[0].ID != name:
+		return Account{}, ErrAmbiguous
+	}
+	return list[0], nil
 }
 
 // ChangePassword sets a new password if old is the present one, and ends all logins of the account.
@@ -178,27 +220,18 @@ func (s *Store) ChangePassword(ctx context.Context, accountID, old, fresh string
 	})
 }
 
-// Delete removes the account of a name or id and ends its logins. Its applications stay, to be managed by an administrator. It
-// fails with [ErrAmbiguous] for a name that users of several organisations have.
-func (s *Store) Delete(ctx context.Context, name string) error {
+// Delete removes the account with this id and ends its logins. Its applications stay, to be managed by an administrator. It fails with
+// [ErrNotFound] or [ErrLastAdmin].
+func (s *Store) Delete(ctx context.Context, id string) error {
 	return store.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT id FROM account WHERE id = $1 OR lower(name) = lower($1) ORDER BY id <> $1 LIMIT 2`, name)
+		tag, err := tx.Exec(ctx, `DELETE FROM account WHERE id = $1`, id)
 		if err != nil {
-			return fmt.Errorf("look up user %s: %w", name, err)
+			return fmt.Errorf("delete user %s: %w", id, err)
 		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		switch {
-		case err != nil:
-			return fmt.Errorf("look up user %s: %w", name, err)
-		case len(ids) == 0:
+		if tag.RowsAffected() == 0 {
 			return ErrNotFound
-		case len(ids) > 1 && ids[0] != name:
-			return ErrAmbiguous
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM account WHERE id = $1`, ids[0]); err != nil {
-			return fmt.Errorf("delete user %s: %w", name, err)
-		}
-		return nil
+		return someAdmin(ctx, tx)
 	})
 }
 

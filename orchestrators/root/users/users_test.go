@@ -3,9 +3,11 @@
 package users
 
 import (
+	"io/fs"
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -101,6 +103,38 @@ func TestChangePasswordEndsLogins(t *testing.T) {
 	require.ErrorIs(t, err, ErrToken)
 	_, err = s.Login(ctx, "", "eve", "another password")
 	require.NoError(t, err)
-	require.NoError(t, s.Delete(ctx, "eve"))
-	require.ErrorIs(t, s.Delete(ctx, "eve"), ErrNotFound)
+	_, err = s.EnsureAdmin(ctx, "a long password")
+	require.NoError(t, err)
+	require.NoError(t, s.Delete(ctx, a.ID))
+	require.ErrorIs(t, s.Delete(ctx, a.ID), ErrNotFound)
+}
+
+// TestRolesAreKept migrates a database of the time when roles belonged to accounts.
+func TestRolesAreKept(t *testing.T) {
+	ctx, url, log := t.Context(), pgtest.New(t), slog.New(slog.DiscardHandler)
+	first, err := fs.ReadFile(schema.Files(), "00001_root.sql")
+	require.NoError(t, err)
+	pool, err := store.Open(ctx, url, fstest.MapFS{"00001_root.sql": {Data: first}}, log)
+	require.NoError(t, err)
+	_, err = pool.Exec(ctx, `INSERT INTO organization VALUES ('o', 'root')`)
+	require.NoError(t, err)
+	_, err = pool.Exec(ctx, `INSERT INTO account (id, organization_id, name, password, roles) VALUES ('a', 'o', 'Admin', 'x', '{Admin}')`)
+	require.NoError(t, err)
+	_, err = pool.Exec(ctx, `INSERT INTO session VALUES ('s', 'a', now() + interval '1 hour')`)
+	require.NoError(t, err)
+	_, err = pool.Exec(ctx, `INSERT INTO signing_key (secret) VALUES ('secret')`)
+	require.NoError(t, err)
+	pool.Close()
+
+	pool, err = store.Open(ctx, url, schema.Files(), log)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	s, err := Open(ctx, pool)
+	require.NoError(t, err)
+	token, err := s.sign(Account{ID: "a"}, "s", kindAccess, time.Hour)
+	require.NoError(t, err)
+	p, err := s.Authenticate(ctx, token)
+	require.NoError(t, err, "logins go on")
+	require.True(t, p.IsAdmin())
+	require.Equal(t, RootOrganization, p.Organization)
 }

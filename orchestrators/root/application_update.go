@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
+)
+
+// maxDescription bounds an application's description, in bytes, as a descriptor's.
+const maxDescription = 4096
+
+// updateApplication changes what the body names of an application: its description, and while it has no services, whose names are made of
+// them, its own name and namespace. Clients send services back as they got them; those are changed by their own routes.
+func (r *Root) updateApplication(c echo.Context) error {
+	var body struct {
+		Name        *string   `json:"application_name"`
+		Namespace   *string   `json:"application_namespace"`
+		Description *string   `json:"application_desc"`
+		Services    *[]string `json:"microservices"`
+	}
+	if err := httpapi.Decode(c, &body); err != nil {
+		return err
+	}
+	for path, name := range map[string]*string{"$.application_name": body.Name, "$.application_namespace": body.Namespace} {
+		if name != nil && !semantic.ValidName(*name) {
+			return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_name", "must match %s: 1 to 30 letters and digits", semantic.NamePattern).At(path)
+		}
+	}
+	if body.Description != nil && (len(*body.Description) > maxDescription || strings.ContainsRune(*body.Description, 0)) {
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_description", "must have at most %d bytes, and no NUL", maxDescription).
+			At("$.application_desc")
+	}
+	ctx, id := c.Request().Context(), named(c, keyApp)
+	err := store.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+		var name, namespace string
+		err := tx.QueryRow(ctx, `SELECT name, namespace FROM application WHERE id = $1 AND deleted_at IS NULL FOR UPDATE`, id).Scan(&name, &namespace)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return notFound("application", id)
+		}
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT id FROM service WHERE application_id = $1 AND deleted_at IS NULL`, id)
+		if err != nil {
+			return err
+		}
+		services, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		if body.Services != nil && !sameSet(*body.Services, services) {
+			return httpapi.NewProblem(http.StatusUnprocessableEntity, "services_differ",
+				"must be the application's services as they are: add and delete them by /api/service").At("$.microservices")
+		}
+		renamed := body.Name != nil && *body.Name != name || body.Namespace != nil && *body.Namespace != namespace
+		if renamed && len(services) > 0 {
+			return conflict("application_in_use", "the names of the application's %d services are made of its name and namespace: delete them first", len(services))
+		}
+		_, err = tx.Exec(ctx, `UPDATE application SET name = coalesce($2, name), namespace = coalesce($3, namespace),
+			description = coalesce($4, description) WHERE id = $1`, id, body.Name, body.Namespace, body.Description)
+		return err
+	})
+	if store.IsUniqueViolation(err, "application_name") {
+		return conflict("application_exists", "An application with the same name and namespace exists already")
+	}
+	if err != nil {
+		return fmt.Errorf("change application %s: %w", id, err)
+	}
+	return c.JSON(http.StatusOK, message("Application is updated"))
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
