@@ -55,5 +55,13 @@ func (f family) udp() string { return "udp" + f.suffix }
 // at is the address with a port, as package net takes it.
 func at(a netip.Addr, port string) string { return net.JoinHostPort(a.String(), port) }
 
+// instanceOf is the Instance IP of a route.
+func (f family) instanceOf(r wire.RouteInstance) netip.Addr {
+	if f.vip.Is6() {
+		return r.InstanceIPv6
+	}
+	return r.InstanceIP
+}
+
 // outer is the address of the host at an end of a cable.
 func (f family) outer(end int) netip.Addr { return netip.MustParsePrefix(f.cable[end]).Addr() }
