@@ -102,7 +102,9 @@ func (c *cluster) serve(h *host) {
 	require.NoError(c.t, err)
 	pool := x509.NewCertPool()
 	pool.AddCert(c.ca)
-	c.srv = mochi.New(&mochi.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
+	caps := mochi.NewDefaultServerCapabilities()
+	caps.MaximumInflight, caps.MaximumClientWritesPending = 1<<16-1, 1<<16 // thousands of services at once
+	c.srv = mochi.New(&mochi.Options{InlineClient: true, Capabilities: caps, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(c.t, c.srv.AddHook(new(letIn), nil))
 	require.NoError(c.t, c.srv.AddListener(listeners.NewNet("l", tls.NewListener(l, &tls.Config{
 		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,

@@ -96,16 +96,23 @@ func (a *Agent) restoreOverlay(o *overlay) {
 			a.log.Warn("cannot apply all stored peers", "error", err)
 		}
 	}
-	var snapshot routes.Snapshot
-	if found, err := a.state.read(routesFile, &snapshot); err != nil {
-		a.log.Warn("cannot read the stored routes: waiting for the cluster's", "error", err)
-	} else if found {
-		for _, r := range snapshot.Routes {
-			a.observe(r.Epoch)
-		}
-		if err := o.routes.Restore(snapshot); err != nil {
-			a.log.Warn("cannot apply all stored routes", "error", err)
-		}
+	a.restoreRoutes(o)
+}
+
+// restoreRoutes applies the stored routes.
+func (a *Agent) restoreRoutes(o *overlay) {
+	snapshot, found, err := a.state.readRoutes()
+	if err != nil {
+		a.log.Warn("cannot read all stored routes: waiting for the cluster's", "error", err)
+	}
+	if !found {
+		return
+	}
+	for _, r := range snapshot.Routes {
+		a.observe(r.Epoch)
+	}
+	if err := o.routes.Restore(snapshot); err != nil {
+		a.log.Warn("cannot apply all stored routes", "error", err)
 	}
 }
 

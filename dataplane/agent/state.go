@@ -25,10 +25,13 @@ const (
 	identityFile  = "identity.json"
 	nodeFile      = "node.json"
 	peersFile     = "peers.json"
-	routesFile    = "routes.json"
+	routesFile    = "routes.jsonl"
 	namesFile     = "names.json"
 	endpointsFile = "endpoints.json"
 	portsFile     = "reserved-ports.json"
+
+	// formerRoutesFile is what builds before kept routes in, all in one. It goes when routesFile is first written.
+	formerRoutesFile = "routes.json"
 )
 
 func (f folder) path(name string) string { return filepath.Join(string(f), name) }

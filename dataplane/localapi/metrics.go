@@ -51,7 +51,7 @@ func NewMetrics(from Sources) (*Metrics, error) {
 			Name: own + "route_lag_seconds",
 			Help: "Time from the arrival of the cluster's message about a service to every map changed.",
 			// Around the 2 ms that it is to take at most, and up to where something is wrong.
-			Buckets: []float64{.0001, .00025, .0005, .001, .0015, .002, .003, .005, .01, .025, .1, 1},
+			Buckets: []float64{.0001, .00025, .0005, .001, .0015, .002, .0025, .003, .004, .005, .0075, .01, .025, .1, 1},
 		}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: own + "messages_refused_total", Help: "Messages of the cluster that could not be applied; the log says why.",

@@ -65,6 +65,7 @@ func (t *Table) apply(r wire.NetRoutes, raw [12]byte) error {
 	}
 	t.sequence++
 	s.routes, s.order = &r, t.sequence
+	t.unsaved[s.id] = true
 	s.trustNews()
 	return t.program(s)
 }

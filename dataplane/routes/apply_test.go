@@ -43,7 +43,7 @@ func TestARestartChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.Apply(three(w, 1)))
 	w.Want(netip.MustParseAddr(rr))
-	saved := w.Snapshot()
+	saved := snapshotOf(w.All())
 	w.restart()
 	w.holds(threeInstances)
 

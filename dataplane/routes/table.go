@@ -74,6 +74,7 @@ type Table struct {
 	refused  map[bpf.Addr]time.Time // when the refusal ends
 	epoch    uint64                 // highest of the answers seen
 	sequence uint64                 // counts applied routes, so that a snapshot keeps their order
+	unsaved  map[string]bool        // ids of services that have changed since the table was last saved
 	answers  []answer               // to be told once mu is free
 	publish  bool                   // likewise
 	onAnswer []func(addr netip.Addr, ok bool)
@@ -110,6 +111,7 @@ func New(cfg Config) (*Table, error) {
 		owners:   map[bpf.Addr]*service{},
 		wants:    map[bpf.Addr]*want{},
 		refused:  map[bpf.Addr]time.Time{},
+		unsaved:  map[string]bool{},
 	}
 	if err := t.recover(); err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ func TestWhatInstancesWeigh(t *testing.T) {
 	require.Empty(t, gone, "no flow has ended")
 	require.Empty(t, w.waits, "no packet waits")
 
-	saved := w.Snapshot()
+	saved := snapshotOf(w.All())
 	w.restart()
 	w.tripwire(func() { // here is not known yet, and neither what the routes say
 		w.here = &munich
