@@ -14,12 +14,21 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
 )
 
+type loginBody struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+	// Organization is root if empty.
+	Organization string `json:"organization_name"`
+}
+
+// tokensJSON answers a login with both, and a refresh with the first.
+type tokensJSON struct {
+	Access  string `json:"token"`
+	Refresh string `json:"refresh_token,omitempty"`
+}
+
 func (r *Root) login(c echo.Context) error {
-	var body struct {
-		Username     string `json:"username"`
-		Password     string `json:"password"`
-		Organization string `json:"organization_name"`
-	}
+	var body loginBody
 	if err := httpapi.Decode(c, &body); err != nil {
 		return err
 	}
@@ -34,7 +43,7 @@ func (r *Root) login(c echo.Context) error {
 	if err != nil {
 		return userProblem(err)
 	}
-	return c.JSON(http.StatusOK, map[string]string{"token": tokens.Access, "refresh_token": tokens.Refresh})
+	return c.JSON(http.StatusOK, tokensJSON{tokens.Access, tokens.Refresh})
 }
 
 func (r *Root) refresh(c echo.Context) error {
@@ -46,7 +55,7 @@ func (r *Root) refresh(c echo.Context) error {
 	if err != nil {
 		return userProblem(err)
 	}
-	return c.JSON(http.StatusOK, map[string]string{"token": access})
+	return c.JSON(http.StatusOK, tokensJSON{Access: access})
 }
 
 func (r *Root) logout(c echo.Context) error {
@@ -70,14 +79,16 @@ func showUser(a users.Account) userJSON {
 	return userJSON{ID: oid(a.ID), Name: a.Name, Email: a.Email, Roles: a.Roles, Organization: a.Organization, OrganizationID: a.OrganizationID}
 }
 
+type registerBody struct {
+	Name         string   `json:"name"`
+	Password     string   `json:"password"`
+	Email        string   `json:"email"`
+	Roles        []string `json:"roles"`
+	Organization string   `json:"organization_name"`
+}
+
 func (r *Root) register(c echo.Context) error {
-	var body struct {
-		Name         string   `json:"name"`
-		Password     string   `json:"password"`
-		Email        string   `json:"email"`
-		Roles        []string `json:"roles"`
-		Organization string   `json:"organization_name"`
-	}
+	var body registerBody
 	if err := httpapi.Decode(c, &body); err != nil {
 		return err
 	}
@@ -105,8 +116,12 @@ func (r *Root) register(c echo.Context) error {
 	return c.JSON(http.StatusOK, showUser(a))
 }
 
+type rolesJSON struct {
+	Roles []string `json:"roles"`
+}
+
 func (r *Root) permission(c echo.Context) error {
-	return r.oneUser(c, func(a users.Account) any { return map[string][]string{"roles": a.Roles} })
+	return r.oneUser(c, func(a users.Account) any { return rolesJSON{a.Roles} })
 }
 
 func (r *Root) getUser(c echo.Context) error {
@@ -136,11 +151,13 @@ func (r *Root) subject(c echo.Context) (users.Account, error) {
 	return a, userProblem(err)
 }
 
+type passwordBody struct {
+	Old string `json:"oldPassword"`
+	New string `json:"newPassword"`
+}
+
 func (r *Root) changePassword(c echo.Context) error {
-	var body struct {
-		Old string `json:"oldPassword"`
-		New string `json:"newPassword"`
-	}
+	var body passwordBody
 	if err := httpapi.Decode(c, &body); err != nil {
 		return err
 	}
@@ -154,4 +171,9 @@ func (r *Root) changePassword(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct{}{})
 }
 
-func message(text string) map[string]string { return map[string]string{"message": text} }
+// messageJSON says that something was done, where there is nothing to tell.
+type messageJSON struct {
+	Message string `json:"message"`
+}
+
+func message(text string) messageJSON { return messageJSON{text} }

@@ -20,15 +20,18 @@ import (
 // maxDescription bounds an application's description, in bytes, as a descriptor's.
 const maxDescription = 4096
 
+// applicationChange is what becomes of an application; nil leaves something as it is.
+type applicationChange struct {
+	Name        *string   `json:"application_name"`
+	Namespace   *string   `json:"application_namespace"`
+	Description *string   `json:"application_desc"`
+	Services    *[]string `json:"microservices"`
+}
+
 // updateApplication changes what the body names of an application: its description, and while it has no services, whose names are made of
 // them, its own name and namespace. Clients send services back as they got them; those are changed by their own routes.
 func (r *Root) updateApplication(c echo.Context) error {
-	var body struct {
-		Name        *string   `json:"application_name"`
-		Namespace   *string   `json:"application_namespace"`
-		Description *string   `json:"application_desc"`
-		Services    *[]string `json:"microservices"`
-	}
+	var body applicationChange
 	if err := httpapi.Decode(c, &body); err != nil {
 		return err
 	}

@@ -129,6 +129,10 @@ func request(client *http.Client, token, method, url string, body any) (int, any
 		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+		page, err := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(page), err
+	}
 	var answer any
 	err = json.NewDecoder(resp.Body).Decode(&answer)
 	return resp.StatusCode, answer, err

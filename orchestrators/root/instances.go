@@ -27,6 +27,14 @@ const maxInstances = 1024
 // allInstances stands for every instance of a service in the path of a request to undeploy.
 const allInstances = -1
 
+// createdInstance tells of an instance that was added.
+type createdInstance struct {
+	Message string     `json:"message"`
+	Number  int        `json:"instance_number"`
+	Status  wire.State `json:"status"`
+	Detail  string     `json:"status_detail"`
+}
+
 // createInstance adds an instance to a service and gives it to a cluster at once if one can take it. If none can, the
 // instance exists all the same, says why, and gets its place as soon as there is one.
 func (r *Root) createInstance(c echo.Context) error {
@@ -56,9 +64,7 @@ func (r *Root) createInstance(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, map[string]any{
-		"message": "ok", "instance_number": key.Number, "status": result.state, "status_detail": result.detail,
-	})
+	return c.JSON(http.StatusOK, createdInstance{"ok", key.Number, result.state, result.detail})
 }
 
 // insertInstance stores a new instance with its addresses and returns its number, which no other instance of the service

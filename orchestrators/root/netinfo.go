@@ -56,6 +56,10 @@ func (r *Root) showNetInfo(c echo.Context, id string) error {
 	return c.JSON(http.StatusOK, out)
 }
 
+type offeredAddresses struct {
+	List []serviceIP `json:"available_service_ips"`
+}
+
 // maxOffered bounds how many free addresses are told at once.
 const maxOffered = 64
 
@@ -78,7 +82,7 @@ func (r *Root) availableAddresses(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, map[string]any{"available_service_ips": list})
+	return c.JSON(http.StatusOK, offeredAddresses{list})
 }
 
 // freeAddresses takes addresses as for a service, and gives them back by not committing.

@@ -26,6 +26,8 @@ type Config struct {
 	// Ranges are the overlay's address ranges; see addresses.Fix.
 	Ranges wire.Ranges
 	Log    *slog.Logger
+	// Version is the program's, for the description of the API.
+	Version string
 }
 
 // Root is one process of the root orchestrator.
@@ -63,7 +65,11 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
 	if err := registry.Register(newStateMetrics(pool, r.log)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	r.handler = r.routes(registry)
+	document, err := r.describe(cfg.Version)
+	if err != nil {
+		return nil, err
+	}
+	r.handler = r.routes(registry, document)
 	return r, nil
 }
 

@@ -8,75 +8,84 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/oakestra/oakestra-ebpf/control/sla"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi/openapi"
 )
 
 // maxReport bounds a cluster's report, in bytes: about 300 bytes for each of its instances.
 const maxReport = 32 << 20
 
-// route is one path of the API and who may use it. There is no other way to register one, so none is forgotten.
+// route is one path of the API, who may use it, and how it is described. There is no other way to register one, so none is forgotten.
 type route struct {
 	method, path string
 	access       access
 	handler      echo.HandlerFunc
+	about        about
+}
+
+// about describes a route: what it does, and values of the types that it takes and answers with; nil where there is nothing.
+type about struct {
+	summary             string
+	body, answer, query any
 }
 
 // table lists all routes. Names of parameters matter: see [Root.authorize].
 func (r *Root) table() []route {
 	const get, post, put, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
 	return []route{
-		{post, "/api/auth/login", anyoneSecure, r.login},
-		{post, "/api/auth/refresh", anyoneSecure, r.refresh},
-		{post, "/api/auth/logout", user, r.logout},
-		{post, "/api/auth/register", organizationAdmin, r.register},
-		{get, "/api/permission/:name", user, r.permission},
-		{get, "/api/user/:name", user, r.getUser},
-		{post, "/api/user/:name", user, r.changePassword},
-		{put, "/api/user/:name", organizationAdmin, r.updateUser},
-		{del, "/api/user/:name", organizationAdmin, r.deleteUser},
-		{post, "/api/user", anyoneSecure, noMail},
-		{put, "/api/user", anyoneSecure, noMail},
-		{get, "/api/users", organizationAdmin, r.listUsers},
-		{get, "/api/users/:organization", organizationAdmin, r.listUsers},
-		{get, "/api/organization", admin, r.listOrganizations},
-		{post, "/api/organization", admin, r.createOrganization},
-		{put, "/api/organization/:organization", admin, r.updateOrganization},
-		{del, "/api/organization/:organization", admin, r.deleteOrganization},
+		{post, "/api/auth/login", anyoneSecure, r.login, about{summary: "Log in", body: loginBody{}, answer: tokensJSON{}}},
+		{post, "/api/auth/refresh", anyoneSecure, r.refresh, about{summary: "Get a new token for a refresh token, sent as the bearer token", answer: tokensJSON{}}},
+		{post, "/api/auth/logout", user, r.logout, about{summary: "End this login", answer: messageJSON{}}},
+		{post, "/api/auth/register", organizationAdmin, r.register, about{summary: "Add a user", body: registerBody{}, answer: userJSON{}}},
+		{get, "/api/permission/:name", user, r.permission, about{summary: "Show a user's roles", answer: rolesJSON{}}},
+		{get, "/api/user/:name", user, r.getUser, about{summary: "Show a user", answer: userJSON{}}},
+		{post, "/api/user/:name", user, r.changePassword, about{summary: "Change your own password, which ends all logins", body: passwordBody{}, answer: struct{}{}}},
+		{put, "/api/user/:name", organizationAdmin, r.updateUser, about{summary: "Change a user", body: userChange{}, answer: userJSON{}}},
+		{del, "/api/user/:name", organizationAdmin, r.deleteUser, about{summary: "Delete a user", answer: messageJSON{}}},
+		{post, "/api/user", anyoneSecure, noMail, about{summary: "Ask for a mail to set a new password: not implemented"}},
+		{put, "/api/user", anyoneSecure, noMail, about{summary: "Set a new password by such a mail: not implemented"}},
+		{get, "/api/users", organizationAdmin, r.listUsers, about{summary: "List users", answer: []userJSON{}}},
+		{get, "/api/users/:organization", organizationAdmin, r.listUsers, about{summary: "List the users of an organization", answer: []userJSON{}}},
+		{get, "/api/organization", admin, r.listOrganizations, about{summary: "List organizations", answer: []organizationJSON{}}},
+		{post, "/api/organization", admin, r.createOrganization, about{summary: "Add an organization", body: organizationBody{}, answer: organizationJSON{}}},
+		{put, "/api/organization/:organization", admin, r.updateOrganization, about{summary: "Change an organization's name, or all its members", body: organizationBody{}, answer: organizationJSON{}}},
+		{del, "/api/organization/:organization", admin, r.deleteOrganization, about{summary: "Delete an organization that has no users and applications of its own", answer: messageJSON{}}},
 
-		{post, "/api/application", user, r.createApplications},
-		{get, "/api/application/:application", user, r.getApplication},
-		{put, "/api/application/:application", user, r.updateApplication},
-		{del, "/api/application/:application", user, r.deleteApplication},
-		{get, "/api/applications", user, r.listApplications},
-		{get, "/api/applications/:name", user, r.listApplicationsOf},
+		{post, "/api/application", user, r.createApplications, about{summary: "Register the applications of a descriptor with their services; nothing is deployed by it", body: sla.Descriptor{}, answer: []applicationJSON{}}},
+		{get, "/api/application/:application", user, r.getApplication, about{summary: "Show an application", answer: applicationJSON{}}},
+		{put, "/api/application/:application", user, r.updateApplication, about{summary: "Change an application", body: applicationChange{}, answer: messageJSON{}}},
+		{del, "/api/application/:application", user, r.deleteApplication, about{summary: "Undeploy and delete an application", answer: messageJSON{}}},
+		{get, "/api/applications", user, r.listApplications, about{summary: "List all applications that you may see", answer: []applicationJSON{}}},
+		{get, "/api/applications/:name", user, r.listApplicationsOf, about{summary: "List a user's applications", answer: []applicationJSON{}}},
 
-		{post, "/api/service", user, r.createServices},
-		{get, "/api/service/:service", user, r.getService},
-		{put, "/api/service/:service", user, notImplemented},
-		{del, "/api/service/:service", user, r.deleteService},
-		{get, "/api/services", user, r.listServices},
-		{get, "/api/services/:application", user, r.listServicesOf},
-		{post, "/api/service/:service/instance", user, r.createInstance},
-		{del, "/api/service/:service/instance/:number", user, r.deleteInstances},
-		{get, "/api/pubnet/service/netinfo/:service", user, r.netInfo},
-		{get, "/api/pubnet/service/netinfo/ip/:address", user, r.netInfoOfAddress},
-		{get, "/api/pubnet/service/netinfo/available-ip", user, r.availableAddresses},
-		{get, "/api/pubnet/service/netinfo/available-ip/:count", user, r.availableAddresses},
+		{post, "/api/service", user, r.createServices, about{summary: "Add the services of a descriptor to the application whose applicationID it names", body: sla.Descriptor{}, answer: createdServices{}}},
+		{get, "/api/service/:service", user, r.getService, about{summary: "Show a service, by id or job name, with its addresses and instances", answer: serviceShape{}}},
+		{put, "/api/service/:service", user, notImplemented, about{summary: "Change a service: not implemented"}},
+		{del, "/api/service/:service", user, r.deleteService, about{summary: "Undeploy and delete a service", answer: messageJSON{}}},
+		{get, "/api/services", user, r.listServices, about{summary: "List all services that you may see", answer: []serviceShape{}}},
+		{get, "/api/services/:application", user, r.listServicesOf, about{summary: "List the services of an application", answer: []serviceShape{}}},
+		{post, "/api/service/:service/instance", user, r.createInstance, about{summary: "Deploy one more instance of a service", answer: createdInstance{}}},
+		{del, "/api/service/:service/instance/:number", user, r.deleteInstances, about{summary: "Undeploy an instance, or all with the number -1", answer: messageJSON{}}},
+		{get, "/api/pubnet/service/netinfo/:service", user, r.netInfo, about{summary: "Show the addresses of a service and its instances", answer: netInfoShape{}}},
+		{get, "/api/pubnet/service/netinfo/ip/:address", user, r.netInfoOfAddress, about{summary: "Show the same of the service that an address belongs to", answer: netInfoShape{}}},
+		{get, "/api/pubnet/service/netinfo/available-ip", user, r.availableAddresses, about{summary: "Show a free service address of each policy", answer: offeredAddresses{}, query: familyQuery{}}},
+		{get, "/api/pubnet/service/netinfo/available-ip/:count", user, r.availableAddresses, about{summary: "Show free service addresses of each policy", answer: offeredAddresses{}, query: familyQuery{}}},
 
-		{get, "/api/clusters", user, r.listClustersLegacy},
-		{get, "/api/clusters/active", user, r.listClustersLegacy},
-		{get, "/api/v1/clusters", user, r.listClusters},
-		{del, "/api/v1/clusters/:id", admin, r.deleteCluster},
-		{get, "/api/v1/instances", user, r.listInstances},
+		{get, "/api/clusters", user, r.listClustersLegacy, about{summary: "List clusters, in the form of the original", answer: []clusterShape{}}},
+		{get, "/api/clusters/active", user, r.listClustersLegacy, about{summary: "List clusters that report, in the form of the original", answer: []clusterShape{}}},
+		{get, "/api/v1/clusters", user, r.listClusters, about{summary: "List clusters", answer: []clusterJSON{}}},
+		{del, "/api/v1/clusters/:id", admin, r.deleteCluster, about{summary: "Forget a cluster", answer: messageJSON{}, query: forceQuery{}}},
+		{get, "/api/v1/instances", user, r.listInstances, about{summary: "List instances", answer: []instanceJSON{}, query: instancesQuery{}}},
 
-		{post, httpapi.Route(wire.PathClusterJoin), anyoneSecure, r.joinCluster},
-		{get, httpapi.Route(wire.PathClusterDesired), cluster, r.desired},
-		{post, httpapi.Route(wire.PathClusterReport), cluster, r.report},
+		{post, httpapi.Route(wire.PathClusterJoin), anyoneSecure, r.joinCluster, about{summary: "Take a cluster in, by a join token sent as the bearer token", body: wire.ClusterJoinRequest{}, answer: wire.JoinResponse{}}},
+		{get, httpapi.Route(wire.PathClusterDesired), cluster, r.desired, about{summary: "Wait for what a cluster is to run", answer: wire.ClusterDesired{}, query: waitQuery{}}},
+		{post, httpapi.Route(wire.PathClusterReport), cluster, r.report, about{summary: "Report what a cluster runs, and has room for", body: wire.ClusterReport{}, answer: wire.ClusterReportAck{}}},
 	}
 }
 
-func (r *Root) routes(registry *prometheus.Registry) *echo.Echo {
+func (r *Root) routes(registry *prometheus.Registry, document []byte) *echo.Echo {
 	e := httpapi.New(r.log,
 		httpapi.Ready(r.ready),
 		httpapi.Registry(registry),
@@ -93,6 +102,7 @@ func (r *Root) routes(registry *prometheus.Registry) *echo.Echo {
 		}
 		e.Add(rt.method, rt.path, rt.handler, chain...)
 	}
+	openapi.Serve(e, document)
 	return e
 }
 

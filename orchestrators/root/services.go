@@ -122,6 +122,13 @@ func addressKey(a wire.ServiceAddress) string {
 	return key
 }
 
+// createdServices tells the ids of services that were added. All are, or none.
+type createdServices struct {
+	First  string   `json:"job_id"`
+	All    []string `json:"deployed_services"`
+	Failed []string `json:"failed_services"`
+}
+
 // createServices adds the services of applications[0] to the application whose id it names.
 func (r *Root) createServices(c echo.Context) error {
 	ctx, p := c.Request().Context(), principal(c)
@@ -152,7 +159,7 @@ func (r *Root) createServices(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, map[string]any{"job_id": ids[0], "deployed_services": ids, "failed_services": []string{}})
+	return c.JSON(http.StatusOK, createdServices{ids[0], ids, []string{}})
 }
 
 // deleteService hides a service at once; the row goes when the last instance is gone.

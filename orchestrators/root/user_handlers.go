@@ -65,14 +65,17 @@ func mayGrant(p users.Principal, roles []string) error {
 	return nil
 }
 
+// userChange is what becomes of a user; nil leaves something as it is.
+type userChange struct {
+	Name     *string   `json:"name"`
+	Email    *string   `json:"email"`
+	Roles    *[]string `json:"roles"`
+	Password *string   `json:"password"`
+}
+
 // updateUser changes what the body names of a user. A new password ends his logins.
 func (r *Root) updateUser(c echo.Context) error {
-	var body struct {
-		Name     *string   `json:"name"`
-		Email    *string   `json:"email"`
-		Roles    *[]string `json:"roles"`
-		Password *string   `json:"password"`
-	}
+	var body userChange
 	if err := httpapi.Decode(c, &body); err != nil {
 		return err
 	}
