@@ -33,6 +33,7 @@ const (
 	containerMapNexthops      = "nexthops"
 	containerMapOwnAddrs      = "own_addrs"
 	containerMapPacket        = "packet"
+	containerMapPaths         = "paths"
 	containerMapPeerAddrs     = "peer_addrs"
 	containerMapPeerHealth    = "peer_health"
 	containerMapPeerStats     = "peer_stats"
@@ -119,6 +120,7 @@ type containerMapSpecs struct {
 	Nexthops   *ebpf.MapSpec `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	Paths      *ebpf.MapSpec `ebpf:"paths"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
 	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
@@ -181,6 +183,7 @@ type containerMaps struct {
 	Nexthops   *ebpf.Map `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
+	Paths      *ebpf.Map `ebpf:"paths"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
 	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
@@ -217,6 +220,7 @@ func (m *containerMaps) Close() error {
 		m.Nexthops,
 		m.OwnAddrs,
 		m.Packet,
+		m.Paths,
 		m.PeerAddrs,
 		m.PeerHealth,
 		m.PeerStats,

@@ -33,6 +33,7 @@ const (
 	guardMapNexthops   = "nexthops"
 	guardMapOwnAddrs   = "own_addrs"
 	guardMapPacket     = "packet"
+	guardMapPaths      = "paths"
 	guardMapPeerAddrs  = "peer_addrs"
 	guardMapPeerHealth = "peer_health"
 	guardMapPeerStats  = "peer_stats"
@@ -119,6 +120,7 @@ type guardMapSpecs struct {
 	Nexthops   *ebpf.MapSpec `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	Paths      *ebpf.MapSpec `ebpf:"paths"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
 	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
@@ -179,6 +181,7 @@ type guardMaps struct {
 	Nexthops   *ebpf.Map `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
+	Paths      *ebpf.Map `ebpf:"paths"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
 	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
@@ -215,6 +218,7 @@ func (m *guardMaps) Close() error {
 		m.Nexthops,
 		m.OwnAddrs,
 		m.Packet,
+		m.Paths,
 		m.PeerAddrs,
 		m.PeerHealth,
 		m.PeerStats,

@@ -25,6 +25,7 @@ type Maps struct {
 	PeerAddrs  Table[PeerAddr, uint32]                    `ebpf:"peer_addrs"`
 	Nexthops   Table[uint32, []mapsOakNexthop]            `ebpf:"nexthops"`
 	PeerHealth Table[uint32, PeerHealth]                  `ebpf:"peer_health"`
+	Paths      Table[uint32, Path]                        `ebpf:"paths"`
 	PeerStats  Table[uint32, []PeerStats]                 `ebpf:"peer_stats"`
 	Sources    Table[Addr, Source]                        `ebpf:"sources"`
 	VIPs       Table[Addr, VIP]                           `ebpf:"vips"`

@@ -289,6 +289,16 @@ type mapsOakNexthop struct {
 	Found  uint32
 }
 
+type mapsOakPath struct {
+	_       structs.HostLayout
+	Outer   mapsOakAddr
+	Local   mapsOakAddr
+	Learned uint64
+	Until   uint64
+	Mtu     uint32
+	Pad     uint32
+}
+
 type mapsOakPeer struct {
 	_       structs.HostLayout
 	Outer   mapsOakAddr
@@ -461,7 +471,9 @@ const (
 	mapsOakStatOAK_STAT_ECHO           mapsOakStat = 10
 	mapsOakStatOAK_STAT_ANSWERED       mapsOakStat = 11
 	mapsOakStatOAK_STAT_FORMER         mapsOakStat = 12
-	mapsOakStatOAK_STAT_MAX            mapsOakStat = 13
+	mapsOakStatOAK_STAT_PATH_LOWERED   mapsOakStat = 13
+	mapsOakStatOAK_STAT_PATH_REFUSED   mapsOakStat = 14
+	mapsOakStatOAK_STAT_MAX            mapsOakStat = 15
 )
 
 type mapsOakStep uint32
@@ -587,6 +599,7 @@ const (
 	mapsMapNexthops             = "nexthops"
 	mapsMapOwnAddrs             = "own_addrs"
 	mapsMapPacket               = "packet"
+	mapsMapPaths                = "paths"
 	mapsMapPeerAddrs            = "peer_addrs"
 	mapsMapPeerHealth           = "peer_health"
 	mapsMapPeerStats            = "peer_stats"
@@ -688,6 +701,7 @@ type mapsMapSpecs struct {
 	Nexthops   *ebpf.MapSpec `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	Paths      *ebpf.MapSpec `ebpf:"paths"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
 	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
@@ -767,6 +781,7 @@ type mapsMaps struct {
 	Nexthops   *ebpf.Map `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
+	Paths      *ebpf.Map `ebpf:"paths"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
 	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
@@ -803,6 +818,7 @@ func (m *mapsMaps) Close() error {
 		m.Nexthops,
 		m.OwnAddrs,
 		m.Packet,
+		m.Paths,
 		m.PeerAddrs,
 		m.PeerHealth,
 		m.PeerStats,

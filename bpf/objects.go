@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -38,6 +39,8 @@ func (p *Programs) Close() {
 type Kernel struct {
 	// DecapL3 is that bpf_skb_adjust_room can be told the family of what it uncovers (Linux 6.3).
 	DecapL3 bool
+	// PathKept is how long the kernel believes what routers say of a way's MTU, and with it the programs; 10 minutes if 0.
+	PathKept time.Duration
 
 	interim bool // see LoadInterim
 }
@@ -126,6 +129,11 @@ func (k Kernel) tell(spec *ebpf.CollectionSpec) error {
 		}
 		if err := v.Set(value); err != nil {
 			return fmt.Errorf("set the constant %s: %w", name, err)
+		}
+	}
+	if v, ok := spec.Variables["oak_path_kept_ns"]; ok && k.PathKept > 0 {
+		if err := v.Set(uint64(k.PathKept)); err != nil {
+			return fmt.Errorf("say how long a way's MTU is believed: %w", err)
 		}
 	}
 	return nil

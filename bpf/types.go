@@ -21,7 +21,9 @@ type (
 	// PeerAddr is where packets of a peer come from: address and port, port 0 for any.
 	PeerAddr   = mapsOakPeerAddr
 	PeerHealth = mapsOakPeerHealth
-	Source     = mapsOakSource
+	// Path is what a router on the way to a peer has said that it carries.
+	Path   = mapsOakPath
+	Source = mapsOakSource
 	// Port is one of the worker's own addresses'.
 	Port    = mapsOakPort
 	Exposed = mapsOakExposed

@@ -2,8 +2,8 @@
 //go:build ignore
 
 /*
- * The uplink. Ingress: the tunnel's packets, of which none is ever left to the kernel, nothing else of the overlay, and flows to
- * exposed ports. Egress: no overlay address leaves unencapsulated.
+ * The uplink. Ingress: the tunnel's packets, of which none is ever left to the kernel, nothing else of the overlay, what routers say of the
+ * ways to peers, and flows to exposed ports. Egress: no overlay address leaves unencapsulated.
  */
 #include "include/echo.h"
 #include "include/events.h"
@@ -12,6 +12,7 @@
 #include "include/notice.h"
 #include "include/outside.h"
 #include "include/rate.h"
+#include "include/toobig.h"
 
 /* Hello packets a second that NetManager gets to see of one peer, and of all strangers together, of whom each new peer is one. A
  * greeting takes a few; checking one takes NetManager some microseconds. */
@@ -24,19 +25,6 @@ static __always_inline int oak_hello_allowed(__u32 peer)
 	__u64 now = bpf_ktime_get_ns();
 
 	return oak_allowed(OAK_HELLOS_OF_PEER | peer, peer ? OAK_HELLOS_PER_PEER : OAK_HELLOS_OF_STRANGERS, now);
-}
-
-/* oak_peer_at returns the index of the peer whose packets come from there, or 0. */
-static __always_inline __u32 oak_peer_at(const struct oak_addr *src, __be16 port)
-{
-	struct oak_peer_addr from = {.addr = *src};
-	__u32 *index = bpf_map_lookup_elem(&peer_addrs, &from);
-
-	if (index)
-		return *index;
-	from.port = bpf_ntohs(port);
-	index = bpf_map_lookup_elem(&peer_addrs, &from);
-	return index ? *index : 0;
 }
 
 /* Not static: verified once. */
@@ -182,6 +170,12 @@ static __always_inline int oak_inner_of_former(struct __sk_buff *skb, __u32 wher
 	return family == OAK_V4 ? oak_of_former64(skb, where) : oak_of_former66(skb, where);
 }
 
+/* oak_on_vlan reports whether a packet is of a VLAN that only shares the cable. Tag 0 is a priority and no VLAN. */
+static __always_inline int oak_on_vlan(struct __sk_buff *skb)
+{
+	return skb->vlan_present && skb->vlan_tci & 0xfff;
+}
+
 /* oak_from_tunnel handles a packet on the tunnel port. It never returns a verdict that lets it pass but to the former build's program, behind
  * which, if that should be gone, is a device that drops all. */
 static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_addr *src, struct oak_addr *dst, __be16 sport,
@@ -192,8 +186,7 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_add
 	__u32 peer, tag = (__u32)gpe.tag[0] << 16 | (__u32)gpe.tag[1] << 8 | gpe.tag[2];
 	int reason;
 
-	/* Of a VLAN that only shares the cable. Tag 0 is a priority and no VLAN. */
-	if (skb->vlan_present && skb->vlan_tci & 0xfff)
+	if (oak_on_vlan(skb))
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
 	/* Peers at IPv4 addresses are known by the same form, which nobody has on the wire. */
 	if (outer == OAK_V6 && oak_addr_is4(src))
@@ -222,6 +215,7 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_add
 static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config *cfg)
 {
 	struct oak_addr src, dst;
+	__u32 icmp = 0, len = 0;
 	void *data, *end;
 	struct iphdr *ip;
 	struct udphdr *udp;
@@ -249,8 +243,14 @@ static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config 
 			return oak_from_tunnel(skb, &src, &dst, outer->udp.source, &outer->gpe, outer->ip.tos, OAK_V4);
 		}
 	}
+	if (ip->protocol == IPPROTO_ICMP && ip->ihl >= 5 && !(ip->frag_off & bpf_htons(OAK_IP_FRAGMENT)) && !oak_on_vlan(skb)) {
+		icmp = ip->ihl * 4;
+		len = bpf_ntohs(ip->tot_len);
+	}
 	if (oak_is_overlay(cfg, &src, OAK_V4) || oak_is_overlay(cfg, &dst, OAK_V4))
 		return oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK);
+	if (icmp)
+		oak_path_told4(skb, ETH_HLEN + icmp, ETH_HLEN + len);
 	return oak_outside4(skb);
 }
 
@@ -259,6 +259,7 @@ static __always_inline int oak_uplink6(struct __sk_buff *skb, struct oak_config 
 {
 	struct oak_addr src, dst;
 	struct oak_outer6 *outer;
+	__u32 len = 0;
 	void *data, *end;
 
 	oak_pull(skb, ETH_HLEN + OAK_OUTER6);
@@ -280,8 +281,12 @@ static __always_inline int oak_uplink6(struct __sk_buff *skb, struct oak_config 
 					       outer->ip.priority << 4 | outer->ip.flow_lbl[0] >> 4, OAK_V6);
 		}
 	}
+	if (outer->ip.nexthdr == OAK_IPPROTO_ICMPV6 && !oak_on_vlan(skb))
+		len = bpf_ntohs(outer->ip.payload_len);
 	if (oak_is_overlay(cfg, &src, OAK_V6) || oak_is_overlay(cfg, &dst, OAK_V6))
 		return oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK);
+	if (len)
+		oak_path_told6(skb, ETH_HLEN + sizeof(struct ipv6hdr), ETH_HLEN + sizeof(struct ipv6hdr) + len);
 	return oak_outside6(skb);
 }
 

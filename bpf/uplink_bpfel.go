@@ -33,6 +33,7 @@ const (
 	uplinkMapNexthops      = "nexthops"
 	uplinkMapOwnAddrs      = "own_addrs"
 	uplinkMapPacket        = "packet"
+	uplinkMapPaths         = "paths"
 	uplinkMapPeerAddrs     = "peer_addrs"
 	uplinkMapPeerHealth    = "peer_health"
 	uplinkMapPeerStats     = "peer_stats"
@@ -52,6 +53,7 @@ const (
 	uplinkProgOakUplinkOut = "oak_uplink_out"
 	uplinkVarOakHasDecapL3 = "oak_has_decap_l3"
 	uplinkVarOakInterim    = "oak_interim"
+	uplinkVarOakPathKeptNs = "oak_path_kept_ns"
 )
 
 // loadUplink returns the embedded CollectionSpec for uplink.
@@ -121,6 +123,7 @@ type uplinkMapSpecs struct {
 	Nexthops   *ebpf.MapSpec `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	Paths      *ebpf.MapSpec `ebpf:"paths"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
 	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
@@ -144,6 +147,7 @@ type uplinkMapSpecs struct {
 type uplinkVariableSpecs struct {
 	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
 	OakInterim    *ebpf.VariableSpec `ebpf:"oak_interim"`
+	OakPathKeptNs *ebpf.VariableSpec `ebpf:"oak_path_kept_ns"`
 }
 
 // uplinkObjects contains all objects after they have been loaded into the kernel.
@@ -183,6 +187,7 @@ type uplinkMaps struct {
 	Nexthops   *ebpf.Map `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
+	Paths      *ebpf.Map `ebpf:"paths"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
 	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
@@ -219,6 +224,7 @@ func (m *uplinkMaps) Close() error {
 		m.Nexthops,
 		m.OwnAddrs,
 		m.Packet,
+		m.Paths,
 		m.PeerAddrs,
 		m.PeerHealth,
 		m.PeerStats,
@@ -243,6 +249,7 @@ func (m *uplinkMaps) Close() error {
 type uplinkVariables struct {
 	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
 	OakInterim    *ebpf.Variable `ebpf:"oak_interim"`
+	OakPathKeptNs *ebpf.Variable `ebpf:"oak_path_kept_ns"`
 }
 
 // uplinkPrograms contains all programs after they have been loaded into the kernel.

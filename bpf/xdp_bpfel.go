@@ -33,6 +33,7 @@ const (
 	xdpMapNexthops      = "nexthops"
 	xdpMapOwnAddrs      = "own_addrs"
 	xdpMapPacket        = "packet"
+	xdpMapPaths         = "paths"
 	xdpMapPeerAddrs     = "peer_addrs"
 	xdpMapPeerHealth    = "peer_health"
 	xdpMapPeerStats     = "peer_stats"
@@ -118,6 +119,7 @@ type xdpMapSpecs struct {
 	Nexthops   *ebpf.MapSpec `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.MapSpec `ebpf:"own_addrs"`
 	Packet     *ebpf.MapSpec `ebpf:"packet"`
+	Paths      *ebpf.MapSpec `ebpf:"paths"`
 	PeerAddrs  *ebpf.MapSpec `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.MapSpec `ebpf:"peer_health"`
 	PeerStats  *ebpf.MapSpec `ebpf:"peer_stats"`
@@ -179,6 +181,7 @@ type xdpMaps struct {
 	Nexthops   *ebpf.Map `ebpf:"nexthops"`
 	OwnAddrs   *ebpf.Map `ebpf:"own_addrs"`
 	Packet     *ebpf.Map `ebpf:"packet"`
+	Paths      *ebpf.Map `ebpf:"paths"`
 	PeerAddrs  *ebpf.Map `ebpf:"peer_addrs"`
 	PeerHealth *ebpf.Map `ebpf:"peer_health"`
 	PeerStats  *ebpf.Map `ebpf:"peer_stats"`
@@ -215,6 +218,7 @@ func (m *xdpMaps) Close() error {
 		m.Nexthops,
 		m.OwnAddrs,
 		m.Packet,
+		m.Paths,
 		m.PeerAddrs,
 		m.PeerHealth,
 		m.PeerStats,

@@ -21,14 +21,12 @@
 #define OAK_PACKET_BROADCAST 1
 #define OAK_PACKET_MULTICAST 2
 
-/* oak_too_big reports whether a packet, or what a card will cut out of it, is longer than mtu. */
-static __always_inline int oak_too_big(struct __sk_buff *skb, const struct oak_pkt *p, __u32 mtu)
+/* oak_size returns how long a packet is, or what a card will cut out of it, from its IP header on. */
+static __always_inline __u32 oak_size(struct __sk_buff *skb, const struct oak_pkt *p)
 {
 	__u32 segment = skb->gso_size;
 
-	if (segment)
-		return p->l4 - p->l3 + p->l4_head + segment > mtu;
-	return skb->len - p->l3 > mtu;
+	return segment ? p->l4 - p->l3 + p->l4_head + segment : skb->len - p->l3;
 }
 
 /* oak_may_answer reports whether a packet is one that may be answered at all, and its sender one of this worker's containers

@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "count.h"
+#include "path.h"
 #include "rewrite.h"
 #include "state.h"
 #include "tunnel.h"
@@ -49,6 +50,7 @@ static __always_inline int oak_send(struct __sk_buff *skb, struct oak_pkt *p, vo
 	/* Copied: another processor may forget the flow meanwhile, and its memory be that of another. */
 	__u32 flags = c->flags, to = c->to;
 	struct oak_peer *peer = 0;
+	__u32 size, limit;
 	__u8 tag[3];
 	int reason;
 
@@ -61,8 +63,10 @@ static __always_inline int oak_send(struct __sk_buff *skb, struct oak_pkt *p, vo
 		 * just been located may have opened flows to here before its own hello told that it has located us. */
 		if (!peer || !peer->port)
 			return oak_dropped(skb, OAK_DROP_PEER_DOWN);
-		if (peer->mtu && oak_too_big(skb, p, peer->mtu))
-			return oak_answer_too_big(skb, p, peer->mtu);
+		size = oak_size(skb, p);
+		limit = size > OAK_PATH_LEAST ? oak_path_limit(to, peer->mtu, family) : peer->mtu;
+		if (limit && size > limit)
+			return oak_answer_too_big(skb, p, limit);
 	}
 	if (flags & OAK_CT_REWRITE) {
 		reason = oak_translate(skb, p, e, family);

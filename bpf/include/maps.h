@@ -40,6 +40,8 @@ OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_peer, OAK_MAX_PEERS, 0) peers SEC(
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_peer_addr, __u32, OAK_MAX_PEERS * 4, OAK_LAZY) peer_addrs SEC(".maps");
 /* P, M asks: round trips and signs of life, by index in peers. */
 OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_peer_health, OAK_MAX_PEERS, 0) peer_health SEC(".maps");
+/* P: what routers have said that the way to each peer carries, less than its interface does. */
+OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_path, OAK_MAX_PEERS, 0) paths SEC(".maps");
 /* P: the first neighbour on the way to each peer. */
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_nexthop, OAK_MAX_PEERS, 0) nexthops SEC(".maps");
 /* P: traffic by peer. */

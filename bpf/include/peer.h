@@ -54,6 +54,17 @@ struct oak_peer_health {
 	__u32 var_us;
 };
 
+/* What a router on the way to a peer has said that it carries. Key: as in peers. It holds between the addresses that it was said of, so that
+ * nobody has to clear it when either end moves, or the index becomes another worker's. */
+struct oak_path {
+	struct oak_addr outer; /* the peer's */
+	struct oak_addr local; /* ours */
+	__u64 learned;
+	__u64 until; /* then it is forgotten, and found out anew by use */
+	__u32 mtu;   /* of what the tunnel carries, as in struct oak_peer; 0: nothing was ever said */
+	__u32 pad;
+};
+
 struct oak_peer_stats {
 	__u64 tx_packets;
 	__u64 tx_bytes;

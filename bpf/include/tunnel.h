@@ -10,6 +10,8 @@
 #include "parse.h"
 #include "rewrite.h"
 
+#define OAK_SPORT_FIRST 49152 /* of the dynamic range (RFC 6335) */
+
 #define OAK_GPE_FLAGS 0x0c /* instance bit and next-protocol bit; all others 0 */
 #define OAK_GPE_IPV4 1
 #define OAK_GPE_IPV6 2
@@ -93,7 +95,7 @@ static __always_inline __be16 oak_source_port(const struct oak_peer *peer, const
 	else
 		h = oak_word(&p->key.src, 3) ^ (oak_word(&p->key.dst, 3) * 0x9e3779b1) ^ ((__u32)p->key.sport << 16 | p->key.dport);
 	h *= 0x85ebca6b; /* of MurmurHash3's finalizer */
-	return bpf_htons(49152 | (h >> 18));
+	return bpf_htons(OAK_SPORT_FIRST | (h >> 18));
 }
 
 static __always_inline void oak_write_gpe(struct oak_gpe *gpe, const __u8 *tag, __u8 next)

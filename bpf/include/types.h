@@ -334,7 +334,9 @@ enum oak_stat {
 	OAK_STAT_ECHO = 10,        /* requests answered, and answers taken */
 	OAK_STAT_ANSWERED = 11,    /* of the dropped ones: whose sender was told */
 	OAK_STAT_FORMER = 12,      /* left to the programs of the former build, while its maps are taken over */
-	OAK_STAT_MAX = 13,
+	OAK_STAT_PATH_LOWERED = 13, /* to the host: what routers say of the way to a peer, believed */
+	OAK_STAT_PATH_REFUSED = 14, /* and not */
+	OAK_STAT_MAX = 15,
 };
 
 /* Why a packet was dropped. Names are cut from these: OAK_DROP_SPOOFED_SOURCE is "spoofed_source". */

@@ -38,10 +38,10 @@ type collector struct {
 
 // describe is what is told of each metric.
 type describe struct {
-	drops, dropBytes, packets, bytes             *prometheus.Desc
-	peerPackets, peerBytes, peerState, peerHeard *prometheus.Desc
-	mapEntries, mapCapacity, mapBytes            *prometheus.Desc
-	heartbeat, feature, errs                     *prometheus.Desc
+	drops, dropBytes, packets, bytes                       *prometheus.Desc
+	peerPackets, peerBytes, peerState, peerHeard, peerPath *prometheus.Desc
+	mapEntries, mapCapacity, mapBytes                      *prometheus.Desc
+	heartbeat, feature, errs                               *prometheus.Desc
 }
 
 func describes() describe {
@@ -57,6 +57,7 @@ func describes() describe {
 		peerBytes:   desc("peer_bytes_total", "Bytes to (tx) and from (rx) another worker.", "peer", "direction"),
 		peerState:   desc("peer_state", "State of another worker: 1 greeting, 2 up, 3 to 5 unreachable (4 and 5: NATs at both ends, one or both symmetric).", "peer"),
 		peerHeard:   desc("peer_silence_seconds", "Time since a packet of another worker was last accepted; absent if none ever was.", "peer"),
+		peerPath:    desc("peer_path_mtu_bytes", "What the tunnel to another worker carries for what a router on the way has said; absent if none has, or not of late.", "peer"),
 		mapEntries:  desc("map_entries", "Entries in use in a map, counted at most every 10 s.", "map"),
 		mapCapacity: desc("map_capacity", "Entries that a map can hold.", "map"),
 		mapBytes:    desc("map_bytes", "Memory that the kernel has charged for a map, in bytes, read at most every 10 s.", "map"),
@@ -82,7 +83,7 @@ func New(m *bpf.Maps, found features.Record) (prometheus.Collector, error) {
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.drops, c.dropBytes, c.packets, c.bytes, c.peerPackets, c.peerBytes, c.peerState, c.peerHeard,
+		c.drops, c.dropBytes, c.packets, c.bytes, c.peerPackets, c.peerBytes, c.peerState, c.peerHeard, c.peerPath,
 		c.mapEntries, c.mapCapacity, c.mapBytes, c.heartbeat, c.feature, c.errs,
 	} {
 		out <- d
@@ -170,6 +171,14 @@ func (c *collector) peers(out chan<- prometheus.Metric, now time.Duration) (fail
 		}
 		if health.Heard != 0 {
 			out <- prometheus.MustNewConstMetric(c.peerHeard, prometheus.GaugeValue, since(now, health.Heard), id)
+		}
+		path, _, err := c.maps.Paths.Lookup(i)
+		if err != nil {
+			failed++
+			continue
+		}
+		if limit := path.Limit(p, now); limit != 0 {
+			out <- prometheus.MustNewConstMetric(c.peerPath, prometheus.GaugeValue, float64(limit), id)
 		}
 	}
 	if err != nil {

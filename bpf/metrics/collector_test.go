@@ -37,6 +37,9 @@ func TestMapsAsMetrics(t *testing.T) {
 	stats[0] = bpf.PeerStats{TxPackets: 4, TxBytes: 400, RxPackets: 5, RxBytes: 500}
 	require.NoError(t, maps.PeerStats.Put(1, stats))
 	require.NoError(t, maps.PeerHealth.Put(1, bpf.PeerHealth{Heard: 1}))
+	require.NoError(t, maps.Paths.Put(1, bpf.Path{Mtu: 1364, Learned: 1, Until: 1 << 62}))
+	require.NoError(t, maps.Peers.Put(2, bpf.Peer{State: bpf.PeerUp, Id: [12]byte{2}}))
+	require.NoError(t, maps.Paths.Put(2, bpf.Path{Mtu: 1364, Learned: 1, Until: 2}))
 
 	c, err := metrics.New(maps, features.Record{Features: []features.Feature{{Name: "tcx", Used: true}, {Name: "decap_l3"}}})
 	require.NoError(t, err)
@@ -64,6 +67,8 @@ func TestMapsAsMetrics(t *testing.T) {
 	assert.InDelta(t, 400, got["peer_bytes_total tx 010000000000000000000000"], 0)
 	assert.InDelta(t, 5, got["peer_packets_total rx 010000000000000000000000"], 0)
 	assert.InDelta(t, 2, got["peer_state 010000000000000000000000"], 0)
+	assert.InDelta(t, 1364, got["peer_path_mtu_bytes 010000000000000000000000"], 0)
+	assert.NotContains(t, got, "peer_path_mtu_bytes 020000000000000000000000", "it is forgotten")
 	assert.InDelta(t, 1, got["kernel_feature tcx"], 0)
 	assert.Contains(t, got, "kernel_feature decap_l3")
 	assert.Zero(t, got["kernel_feature decap_l3"])

@@ -101,8 +101,8 @@ func (w *World) forward(p *packet, f *Flow) Outcome {
 		if peer.Port == 0 {
 			return dropped("peer_down")
 		}
-		if peer.MTU > 0 && len(p.frame)-ethLen > peer.MTU {
-			return w.tooBig(p, peer.MTU)
+		if limit := w.limit(f.To.Index, p.family); limit > 0 && len(p.frame)-ethLen > limit {
+			return w.tooBig(p, limit)
 		}
 	}
 	if f.Rewrite {

@@ -33,6 +33,7 @@ type player struct {
 	frame     []byte
 	last      model.Outcome // of the last packet that a flow carried
 	lastAsked []byte        // the last frame that NetManager got
+	sent      []byte        // the last frame that left for a peer
 	pieces    bool
 
 	// Packets, and those of them that were sent on.
@@ -71,7 +72,7 @@ func (p *player) play(script []byte) (err error) {
 }
 
 func (p *player) begin() error {
-	p.w, p.last, p.lastAsked, p.run, p.pieces = newWorld(), model.Outcome{}, nil, nil, false
+	p.w, p.last, p.lastAsked, p.sent, p.run, p.pieces = newWorld(), model.Outcome{}, nil, nil, nil, false
 	p.w.Pick = func(key model.Key, allowed []uint32) uint32 {
 		f, ok, err := p.maps.Flows().Lookup(keyOf(key))
 		if err != nil || !ok || !slices.Contains(allowed, f.Backend) {
@@ -90,8 +91,9 @@ func (p *player) begin() error {
 	t.do(p.maps.Heartbeat.Put(0, monotonic()))
 	for n := range p.w.Peers {
 		t.do(p.maps.PeerHealth.Put(n, bpf.PeerHealth{}))
+		t.do(p.maps.Paths.Put(n, bpf.Path{}))
 		t.do(p.maps.MissRate.Delete(0x80000000 | n))
-		for _, bucket := range []uint32{0xa0000000, 0xc0000000, 0xd0000000, 0xe0000000} { // rate.h
+		for _, bucket := range []uint32{0xa0000000, 0xb0000000, 0xc0000000, 0xd0000000, 0xe0000000} { // rate.h
 			t.do(p.maps.MissRate.Delete(bucket | n))
 		}
 	}
@@ -242,6 +244,9 @@ func (p *player) give(prog *ebpf.Program, iface uint32, frame []byte) error {
 	if err := same(verdict, opts.DataOut, want, delta(dropsBefore, drops), delta(sentBefore, sent)); err != nil {
 		return fmt.Errorf("frame % x on interface %d: %w", frame, iface, err)
 	}
+	if want.Sent == "to_tunnel" {
+		p.sent = opts.DataOut
+	}
 	return p.after(want)
 }
 
@@ -317,6 +322,13 @@ func (p *player) after(want model.Outcome) error {
 		if up == down { // the settling time passes
 			got.LastDown = monotonic() - 1e8
 			t.do(p.maps.Pending.Put(pendingKey(what), got))
+		}
+	}
+	for n := range p.w.Peers {
+		got, _, err := p.maps.Paths.Lookup(n)
+		t.do(err)
+		if err == nil && int(got.Mtu) != p.w.Paths[n] {
+			t.do(fmt.Errorf("the way to peer %d is held to carry %d, the model says %d", n, got.Mtu, p.w.Paths[n]))
 		}
 	}
 	// How long round trips took is the kernel's to say.

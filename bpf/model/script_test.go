@@ -27,6 +27,7 @@ const (
 	opAgain     // the last packet once more
 	opBack      // NetManager gives back what it was asked last
 	opReinject
+	opRouter // a router says that the last packet to a peer is too long
 	opChange // of the tables
 	ops
 )

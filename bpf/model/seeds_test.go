@@ -51,8 +51,17 @@ func seeds() [][]byte {
 
 // oddities are what chance would seldom find.
 func oddities(step func(...byte) []byte) [][]byte {
-	const unknown, behind3 = 17, 15 // in the address book
+	const unknown, behind3, behind8, throughAll = 17, 15, 14, 8 // in the address book
 	udp := byte(1)
+	full := func(fam, dst byte) []byte {
+		s := step(opClient, fam, 0, dst, udp)
+		s[fLen] = 255
+		return s
+	}
+	short := func(s []byte, most byte) []byte {
+		s[fLen] = most
+		return s
+	}
 	spoilt := func(s []byte, how, at, with byte) []byte {
 		s[fHow], s[fAt], s[fWith] = how, at-12, with
 		return s
@@ -80,6 +89,10 @@ func oddities(step func(...byte) []byte) [][]byte {
 				step(opClient, fam, 0, 14, 0, 2), step(opClient, fam, 0, 14, 0, 0)},
 			// The same instance under another of its addresses: the port moves.
 			{step(opClient, fam, 0, 14, udp, 0, 1), step(opClient, fam, 0, 4, udp, 0, 1), step(opAnswer), step(opAnswer), step(opComplain, 0, 0, 0, 0, 1)},
+			// A router narrows the way of a full packet, and is quoted in full, in part, and wrongly.
+			{full(fam, behind8), step(opRouter, 2, 0, 0, 0, 2), full(fam, behind8), spoilt(step(opRouter, 4, 0, 0, 0, 2), 200, 84, 1)},
+			{full(fam, behind8), step(opRouter, 1, 0, 0, 0, 1), full(fam, behind8), short(step(opRouter, 0, 0, 0, 0, 2), 40), full(fam, behind8)},
+			{full(fam, throughAll), full(fam, throughAll), full(fam, throughAll), full(fam, throughAll), step(opRouter, 4, 0, 0, 0, 2), step(opAgain)},
 			// A caller moves to another peer.
 			{step(opTunnel, fam, 4, 1, udp), step(opChange, 4, 0, fam, 0, 0, 0, 0, 1), step(opTunnel, fam, 4, 1, udp, 0, 0, 0, 1), step(opAnswer)},
 		} {

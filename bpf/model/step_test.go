@@ -17,7 +17,7 @@ func (p *player) packetOf(step []byte) spec {
 	s := spec{
 		src: pick(book, step[fSrc]), dst: pick(book, step[fDst]), proto: pick(protos, step[fProto]), flags: pick(flags, step[fFlags]),
 		kind: pick([][]uint8{types4, types6}[fam], step[fFlags]), sport: pick(ports, step[fSport]), dport: pick(ports, step[fDport]),
-		tos: step[fTOS], payload: bytes.Repeat([]byte{0xa5}, int(step[fLen])),
+		tos: step[fTOS], payload: bytes.Repeat([]byte{0xa5}, length(step)),
 		options: step[fKind]&0x06 == 0x06, noChecksum: step[fKind]&0x18 == 0x18, more: step[fKind]&0x60 == 0x60,
 	}
 	if step[fKind]&0xe0 == 0x80 {
@@ -25,6 +25,14 @@ func (p *player) packetOf(step []byte) spec {
 	}
 	p.pieces = p.pieces || s.more || s.offset > 0
 	return s
+}
+
+// length of the payload: a byte's worth, or as much as makes a full packet.
+func length(step []byte) int {
+	if step[fLen] == 255 {
+		return 1300
+	}
+	return int(step[fLen])
 }
 
 // step does what a step says.
@@ -76,6 +84,11 @@ func (p *player) step(step []byte) error {
 			return nil
 		}
 		return p.give(p.progs.Reinject, clientLink, bytes.Clone(p.lastAsked))
+	case opRouter:
+		if p.sent == nil {
+			return nil
+		}
+		return p.give(p.progs.UplinkIn, clientLink, spoil(step, p.tooBig(step)))
 	case opReinject:
 		frame := framed(s.bytes())
 		tag := pick(tags, step[fTag])
@@ -127,6 +140,40 @@ func (p *player) answer(step []byte) error {
 			spoil(step, wrapped(p.w.Peers[p.last.To.Index], p.last.Tag, step[fOuterTOS]|step[fTOS], 1+fam, s.bytes())))
 	}
 	return p.give(p.progs.Container, p.last.To.Index, spoil(step, framed(s.bytes())))
+}
+
+// mtus are what routers say.
+var mtus = []int{1320, 1400, 1316, 1336, 1280, 576, 575, 0, 1450}
+
+// tooBig is a router's error about the last packet to a peer. How much of that it quotes, and how long it says that it was, are the step's.
+func (p *player) tooBig(step []byte) []byte {
+	quoted := bytes.Clone(p.sent[14:])
+	six := quoted[0]>>4 == 6
+	s := spec{src: at("198.51.100.7"), dst: at("192.0.2.99"), proto: unix.IPPROTO_ICMP, kind: 3, tos: step[fTOS]}
+	size := quoted[2:4]
+	if six {
+		s.src, s.dst, s.kind, size = at("2001:db8:100::7"), at("2001:db8::99"), 2, quoted[4:6]
+	}
+	switch step[fFlags] % 3 {
+	case 1: // a super-packet
+		clear(size)
+	case 2:
+		copy(size, []byte{1500 >> 8, 1500 & 0xff})
+	}
+	if most := int(step[fLen]); most > 0 {
+		quoted = quoted[:min(most, len(quoted))]
+	}
+	s.payload = quoted
+	frame := framed(s.bytes())
+	icmp := frame[34:]
+	if six {
+		icmp = frame[54:]
+	} else {
+		icmp[1] = 4
+	}
+	mtu := pick(mtus, step[fKind])
+	icmp[6], icmp[7] = byte(mtu>>8), byte(mtu)
+	return frame
 }
 
 // change changes the tables, in the kernel and the model.

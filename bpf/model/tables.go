@@ -131,6 +131,7 @@ type World struct {
 	Endpoints         map[uint32]Endpoint
 	Peers             map[uint32]Peer
 	PeerAt            map[netip.AddrPort]uint32 // port 0: any
+	Paths             map[uint32]int            // what the tunnel carries to a peer for what a router has said
 	Sources           map[netip.Addr]uint32     // Instance IPs of other workers
 	Addresses         map[netip.Addr]Address
 	Sets              map[uint32][]uint32 // a service's backends
@@ -151,7 +152,7 @@ type World struct {
 // Reset forgets all that packets have left behind.
 func (w *World) Reset() {
 	w.Flows, w.Active, w.Given, w.Turns = map[Key]*Flow{}, map[uint32]uint32{}, map[uint32]uint32{}, map[uint32]uint32{}
-	w.held, w.pieces = map[Wanted]held{}, map[pieceKey]piece{}
+	w.held, w.pieces, w.Paths = map[Wanted]held{}, map[pieceKey]piece{}, map[uint32]int{}
 }
 
 // Held returns how many packets of what is wanted NetManager has got and given back.

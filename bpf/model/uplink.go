@@ -57,6 +57,13 @@ func (w *World) UplinkIn(in []byte) Outcome {
 	if w.overlay(src) || w.overlay(dst) {
 		return dropped("overlay_on_uplink")
 	}
+	if proto == icmp(outer) && piece == 0 && udp >= header {
+		end := ethLen + header + int(binary.BigEndian.Uint16(ip[4:]))
+		if outer == V4 {
+			end = ethLen + int(binary.BigEndian.Uint16(ip[2:]))
+		}
+		stack.Sent = w.told(quote{in, end}, ethLen+udp, dst, outer)
+	}
 	return stack
 }
 

@@ -116,7 +116,9 @@ func open(o Options) (*Datapath, error) {
 }
 
 // kernel is what the programs have to know of the kernel.
-func (d *Datapath) kernel() bpf.Kernel { return bpf.Kernel{DecapL3: d.found.Uses(FeatureDecapL3)} }
+func (d *Datapath) kernel() bpf.Kernel {
+	return bpf.Kernel{DecapL3: d.found.Uses(FeatureDecapL3), PathKept: pathKept(d.log)}
+}
 
 // tellFeatures leaves behind what the kernel can do, for those who look at the datapath; it runs without that too.
 func (d *Datapath) tellFeatures() {

@@ -79,6 +79,12 @@ func newWorldOf(t *testing.T, inner, outer family) *world {
 // newWorldWith makes a world whose datapaths are opened with these options, names and folders apart.
 func newWorldWith(t *testing.T, inner, outer family, o datapath.Options) *world {
 	t.Helper()
+	return newWorldOver(t, inner, outer, o, (*world).cable)
+}
+
+// newWorldOver makes a world whose underlay is what join makes.
+func newWorldOver(t *testing.T, inner, outer family, o datapath.Options, join func(*world)) *world {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: namespaces and BPF")
 	}
@@ -89,7 +95,7 @@ func newWorldWith(t *testing.T, inner, outer family, o datapath.Options) *world 
 			outer: outer.cable[i].Addr(), options: o, subnet: inner.subnets[i],
 		}
 	}
-	w.cable()
+	join(w)
 	for _, wk := range w.workers {
 		wk.start()
 	}
