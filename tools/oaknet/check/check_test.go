@@ -96,8 +96,16 @@ func TestEachFault(t *testing.T) {
 		"silent":     {func(v *View) { v.Nodes[0].LastHeard = number(90.0) }, Way{}, Warning, "peer b", "silent for 90 s"},
 		"too little": {func(v *View) { v.Nodes[0].MTU = 1443 }, Way{}, Warning, "peer b", "takes 1443 bytes, containers' largest packets have 1444"},
 		"black hole": {func(*View) {}, Way{Answered: true, Tried: 1500, Bytes: 1400}, Failure, "peer b", "1500 bytes are lost, of 1400 bytes arrive"},
-		"no echo":    {func(*View) {}, Way{Tried: 1500}, Note, "peer b", "no ICMP echo"},
-		"not tried":  {func(*View) {}, Way{Err: errors.New("not permitted")}, Note, "peer b", "not permitted"},
+		"narrow": {func(v *View) {
+			v.Nodes[0].PathMTU, v.Nodes[0].PathLearned, v.Nodes[0].PathFor = 1364, number(20.0), number(580.0)
+		}, Way{}, Note, "peer b", "carries 1400 bytes: 1364 in the tunnel (learned 20 s ago, tried anew in 580 s); containers learn"},
+		"too narrow": {func(v *View) {
+			v.Nodes[0].PathMTU, v.Status.Config.GatewayV6 = 1279, netip.MustParseAddr("fc00::1")
+		}, Way{}, Warning, "peer b", "IPv6 needs 1280"},
+		"a router says so": {func(*View) {}, Way{Answered: true, Tried: 1500, Bytes: 1400, Told: 1400}, Note, "peer b", "of longer ones a router says so"},
+		"hole behind it":   {func(*View) {}, Way{Answered: true, Tried: 1500, Bytes: 1300, Told: 1400}, Failure, "peer b", "1500 bytes are lost, of 1300 bytes arrive"},
+		"no echo":          {func(*View) {}, Way{Tried: 1500}, Note, "peer b", "no ICMP echo"},
+		"not tried":        {func(*View) {}, Way{Err: errors.New("not permitted")}, Note, "peer b", "not permitted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := sound()

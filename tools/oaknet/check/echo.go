@@ -38,6 +38,8 @@ type Way struct {
 	RoundTrip time.Duration
 	// Bytes is the largest packet that came back, IP header included, of Tried at most.
 	Bytes, Tried int
+	// Told is what a router has said that it carries, of a packet that it did not pass on; 0 if none has.
+	Told int
 	// Err says why it was not tried.
 	Err error
 }
@@ -68,10 +70,13 @@ func Try(ctx context.Context, nodes []inspect.Node) map[uint32]Way {
 
 // outerMTU is how large packets of the tunnel get; an uplink's usual MTU where nothing is known yet.
 func outerMTU(n inspect.Node) int {
-	if n.MTU == 0 {
-		return usualMTU
+	switch {
+	case n.PathMTU != 0:
+		return int(n.PathMTU) + Overhead(n)
+	case n.MTU != 0:
+		return int(n.MTU) + Overhead(n)
 	}
-	return int(n.MTU) + Overhead(n)
+	return usualMTU
 }
 
 func try(ctx context.Context, from, to netip.Addr, mtu int) Way {
@@ -91,6 +96,11 @@ func try(ctx context.Context, from, to netip.Addr, mtu int) Way {
 				w.Answered, w.Bytes = true, max(w.Bytes, size)
 				e.wait = min(echoWait, max(leastWait, 8*w.RoundTrip))
 				return true
+			}
+			var told tooBigError
+			if errors.As(err, &told) {
+				w.Told = int(told)
+				return false
 			}
 			if ctx.Err() != nil || errors.Is(err, unix.EMSGSIZE) {
 				return false
@@ -173,7 +183,13 @@ func (e *echo) send(ctx context.Context, size int) (time.Duration, error) {
 			return 0, err
 		}
 		got, err := icmp.ParseMessage(protocol, buffer[:n])
-		if err != nil || got.Type != answer {
+		if err != nil {
+			continue
+		}
+		if mtu := e.told(buffer[:n]); mtu != 0 {
+			return 0, tooBigError(mtu)
+		}
+		if got.Type != answer {
 			continue
 		}
 		if body, ok := got.Body.(*icmp.Echo); ok && body.ID == int(e.id) && body.Seq == int(e.next) {

@@ -84,14 +84,39 @@ func Overhead(n inspect.Node) int {
 	return over4
 }
 
+// insideIPv6 is what IPv6 has to have.
+const insideIPv6 = 1280
+
 // room holds containers' largest packets against what the way to a peer takes.
 func (f *Findings) room(v View, n inspect.Node) {
+	if n.PathMTU != 0 {
+		f.narrow(v, n)
+		return
+	}
 	if n.MTU == 0 || v.Status.Config.MTU == 0 {
 		return
 	}
 	if need := v.Status.Config.MTU; need > n.MTU {
 		f.add(Warning, peerName(n), fmt.Sprintf("the tunnel to it takes %d bytes, containers' largest packets have %d: they learn to send smaller ones, flow by flow", n.MTU, need),
 			fmt.Sprintf("raise the MTU of the way to %d, or lower the uplink's here and start the containers anew", int(need)+Overhead(n)))
+	}
+}
+
+// narrow is for a way of which a router has said that it carries less than its ends.
+func (f *Findings) narrow(v View, n inspect.Node) {
+	text := fmt.Sprintf("a router on the way says that it carries %d bytes: %d in the tunnel", int(n.PathMTU)+Overhead(n), n.PathMTU)
+	if n.PathLearned != nil && n.PathFor != nil {
+		text += fmt.Sprintf(" (learned %.0f s ago, tried anew in %.0f s)", *n.PathLearned, *n.PathFor)
+	}
+	switch {
+	case n.PathMTU < insideIPv6 && v.Status.Config.GatewayV6.IsValid():
+		f.add(Warning, peerName(n), text+fmt.Sprintf("; IPv6 needs %d, and its larger packets are lost", insideIPv6),
+			fmt.Sprintf("raise the MTU of the way to %d at least", insideIPv6+Overhead(n)))
+	case v.Status.Config.MTU > n.PathMTU:
+		f.add(Note, peerName(n), text+"; containers learn to send smaller packets, flow by flow",
+			fmt.Sprintf("none needed; set the uplinks' MTU to %d to spare each flow's first loss", int(n.PathMTU)+Overhead(n)))
+	default:
+		f.add(OK, peerName(n), text+", which is enough", "")
 	}
 }
 
@@ -105,6 +130,9 @@ func (f *Findings) way(n inspect.Node, w Way) {
 		f.add(Note, subject, "its host answers no ICMP echo: round trip and MTU cannot be tried", "none needed if a firewall does that on purpose")
 	case !w.Answered:
 		f.add(Note, subject, "its host answers no ICMP echo either", "see whether it runs, and whether there is a route to it")
+	case w.Bytes < w.Tried && w.Bytes >= w.Told && w.Told != 0:
+		f.add(Note, subject, fmt.Sprintf("packets of %d bytes arrive, and of longer ones a router says so: containers learn to send smaller packets, flow by flow", w.Bytes),
+			fmt.Sprintf("none needed; set the uplinks' MTU to %d to spare each flow's first loss", w.Bytes))
 	case w.Bytes < w.Tried:
 		f.add(Failure, subject, fmt.Sprintf("packets of %d bytes are lost, of %d bytes arrive: something on the way takes less and does not say so", w.Tried, w.Bytes),
 			fmt.Sprintf("set the uplink's MTU to %d on both workers, or let ICMP `fragmentation needed` and `packet too big` pass", w.Bytes))

@@ -50,6 +50,11 @@ func known(t *testing.T) *world {
 		bpf.PeerStats{TxPackets: 5, TxBytes: 500, RxPackets: 2, RxBytes: 200})))
 	ok(m.PeerHealth.Put(1, bpf.PeerHealth{Heard: ago(1500 * time.Millisecond), Sampled: ago(1500 * time.Millisecond), RttUs: 1234}))
 	ok(m.PeerHealth.Put(4095, bpf.PeerHealth{Asked: ago(11 * time.Second), Sent: ago(time.Second)})) // unreachable
+	ok(m.Paths.Put(1, bpf.Path{
+		Outer: addr("192.0.2.2"), Local: addr("192.0.2.1"), Mtu: 1364, Learned: ago(42*time.Second + 500*time.Millisecond), Until: ago(-540 * time.Second),
+	}))
+	// Said of where that peer was before.
+	ok(m.Paths.Put(4095, bpf.Path{Outer: addr("2001:db8::8"), Local: addr("2001:db8::1"), Mtu: 1344, Learned: ago(time.Second), Until: ago(-time.Hour)}))
 	ok(m.Loads.Put(2, bpf.ActiveFlows{Active: 7}))
 	ok(m.Sources.Put(addr("10.30.0.50"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))
 	ok(m.Sources.Put(addr("10.30.0.51"), bpf.Source{Peer: 1, Generation: gen(1, 0)}))

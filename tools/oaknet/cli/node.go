@@ -18,7 +18,9 @@ func (p *program) nodeCommand() *cobra.Command {
 		name: "node", short: "List the other workers and the traffic with them",
 		long: `Lists the other workers that this one knows. STATE is greeting (known, never met: not chosen), up, or unreachable (it
 leaves echoes unanswered, or NATs at both ends keep it from being met: not chosen for new flows), and REASON says why it is not up. TX is what was sent to a worker, RX what was accepted from it; HEARD is how long ago.
-RTT is the round trip, smoothed, measured by TCP handshakes and echoes.`,
+RTT is the round trip, smoothed, measured by TCP handshakes and echoes. MTU is what the tunnel to a worker carries for what the interfaces
+at both ends do, PATH-MTU for what a router in between has said, LEARNED how long ago; it is forgotten after 10 minutes, or as
+net.ipv4.route.mtu_expires says.`,
 		columns: []output.Column[row]{
 			{Name: "INDEX", Value: func(n row) string { return number(n.Index) }},
 			{Name: "WORKER", Value: func(n row) string { return n.WorkerID }},
@@ -34,12 +36,28 @@ RTT is the round trip, smoothed, measured by TCP handshakes and echoes.`,
 			{Name: "LOCAL", Wide: true, Value: func(n row) string { return text(n.Local) }},
 			{Name: "UPLINK", Wide: true, Value: func(n row) string { return device(n.Interface, n.Ifindex) }},
 			{Name: "MTU", Wide: true, Value: func(n row) string { return number(n.MTU) }},
+			{Name: "PATH-MTU", Wide: true, Value: pathMTU},
+			{Name: "LEARNED", Wide: true, Value: learned, By: func(n row) float64 { return orInfinite(n.PathLearned) }},
 			{Name: "NAT", Wide: true, Value: func(n row) string { return yes(n.NAT) }},
 			{Name: "SOURCES", Wide: true, Value: func(n row) string { return number(n.Sources) }},
 		},
 		read: (*inspect.Reader).Nodes,
 		keys: func(n row) []string { return []string{n.WorkerID, number(n.Index), text(n.Outer), outer(n)} },
 	}.command(p)
+}
+
+func pathMTU(n inspect.Node) string {
+	if n.PathMTU == 0 {
+		return ""
+	}
+	return number(n.PathMTU)
+}
+
+func learned(n inspect.Node) string {
+	if n.PathMTU == 0 {
+		return ""
+	}
+	return ageOrNever(n.PathLearned)
 }
 
 func outer(n inspect.Node) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 )
@@ -28,6 +29,11 @@ type Node struct {
 	Ifindex   uint32     `json:"ifindex"`
 	Interface string     `json:"interface"`
 	MTU       uint16     `json:"mtu"`
+	// PathMTU is what a router on the way has said that the tunnel carries, which is less; 0 if none has, or not of late. PathLearned is how
+	// long ago that was, PathFor how long it is believed yet, in seconds.
+	PathMTU     uint16   `json:"path_mtu"`
+	PathLearned *float64 `json:"path_learned_seconds"`
+	PathFor     *float64 `json:"path_believed_seconds"`
 	// Sources counts the Instance IPs that are known to live there.
 	Sources int `json:"sources"`
 	// The counters are of packets that were encapsulated for it and accepted from it; bytes are those of Ethernet frames.
@@ -92,6 +98,14 @@ func (r *Reader) Nodes() ([]Node, error) {
 		}
 		if why := natReason(p.State); why != "" {
 			n.Reason = fmt.Sprintf("%s: open UDP port %d at one of them", why, config.TunnelPort)
+		}
+		path, _, err := r.maps.Paths.Lookup(index)
+		if err != nil {
+			return nil, fmt.Errorf("read the way to peer %d: %w", index, err)
+		}
+		if n.PathMTU = path.Limit(p, r.clock.Monotonic); n.PathMTU != 0 {
+			left := seconds(time.Duration(path.Until) - r.clock.Monotonic)
+			n.PathLearned, n.PathFor = r.clock.sinceOrNever(path.Learned), &left
 		}
 		out = append(out, n)
 	}
