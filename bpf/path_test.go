@@ -3,7 +3,6 @@
 package bpf
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,114 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// narrow is a world of which one way is narrow: the client has a flow to the far server, and a packet of it was too long for a router.
-type narrow struct {
-	*kernel
-	f    pairing
-	sent []byte // what the router got: the packet with its outer headers
-}
-
-// payloadOf is as much as makes a datagram of the flow so long, from the IP header on.
-func payloadOf(f pairing, size int) string {
-	return strings.Repeat("x", size-[2]int{28, 48}[f.inner])
-}
-
-func newNarrow(t *testing.T, f pairing) *narrow { return newNarrowOn(t, f, Kernel{DecapL3: true}) }
-
-func newNarrowOn(t *testing.T, f pairing, on Kernel) *narrow {
-	t.Helper()
-	w := &narrow{kernel: newKernelOn(t, f, on), f: f}
-	peer, _, err := w.maps.Peers.Lookup(1)
-	must(t, err)
-	peer.Mtu = uint16(1500 - Overhead(f.outer == V4))
-	must(t, w.maps.Peers.Put(1, peer))
-	out := w.redirects("a packet that is too long for a router", w.progs.Container, w.datagram(1440))
-	w.sent = out[14:]
-	return w
-}
-
-func (w *narrow) datagram(size int) []byte {
-	return packet{src: client, dst: vipRemote, proto: unix.IPPROTO_UDP, sport: 4000, dport: 53, payload: payloadOf(w.f, size)}.of(w.f).frame()
-}
-
-// carries is what the tunnel carries over a way of that MTU.
-func (w *narrow) carries(mtu int) int { return mtu - Overhead(w.f.outer == V4) }
-
-// tooBig is the frame of a router's error about a quoted packet.
-func (w *narrow) tooBig(mtu int, quoted []byte) []byte {
-	return w.errorFor(w.f.outside(selfOuter), [2]byte{3, 2}[w.f.outer], [2]byte{4, 0}[w.f.outer], mtu, quoted)
-}
-
-func (w *narrow) errorFor(to netip.Addr, kind, code byte, mtu int, quoted []byte) []byte {
-	l4 := append([]byte{kind, code, 0, 0, 0, 0, 0, 0}, quoted...)
-	binary.BigEndian.PutUint32(l4[4:], uint32(mtu))
-	p := packet{src: w.f.outside(outside), dst: to, proto: unix.IPPROTO_ICMP}
-	binary.BigEndian.PutUint16(l4[2:], fold(sum(l4, p.pseudo(len(l4)))))
-	return frame(p.around(l4))
-}
-
-// quote is as much of the packet as routers quote, changed.
-func (w *narrow) quote(n int, change func(outer, gpe, inner []byte)) []byte {
-	q := append([]byte{}, w.sent[:n]...)
-	if change != nil {
-		at := Overhead(w.f.outer == V4) - 8
-		change(q[:at], q[at:at+8], q[at+8:])
-	}
-	return q
-}
-
-func (w *narrow) stat(which uint32) (n uint64) {
-	perCPU, _, err := w.maps.Stats.Lookup(which)
-	must(w.t, err)
-	for _, c := range perCPU {
-		n += c.Packets
-	}
-	return n
-}
-
-const (
-	lowered = uint32(mapsOakStatOAK_STAT_PATH_LOWERED)
-	refused = uint32(mapsOakStatOAK_STAT_PATH_REFUSED)
-)
-
-// limit is what the tunnel carries for what routers have said; 0 if they have not.
-func (w *narrow) limit() int {
-	peer, _, err := w.maps.Peers.Lookup(1)
-	must(w.t, err)
-	path, _, err := w.maps.Paths.Lookup(1)
-	must(w.t, err)
-	return int(path.Limit(peer, time.Duration(nanoseconds(w.t))))
-}
-
-// says gives an error to the program, which leaves it to the stack whatever it is. It returns whether it was believed, and whether it was
-// refused.
-func (w *narrow) says(what string, in []byte) (believed, denied bool) {
-	w.t.Helper()
-	was, wasDenied := w.stat(lowered), w.stat(refused)
-	verdict, out := w.run(w.progs.UplinkIn, in)
-	if verdict != verdictNext || string(out) != string(in) {
-		w.t.Errorf("%s: verdict %#x, changed %v; the host has to get it as it is", what, verdict, string(out) != string(in))
-	}
-	return w.stat(lowered) != was, w.stat(refused) != wasDenied
-}
-
-// passes holds whether a datagram of so many bytes goes out to the peer, and what its sender is told if not.
-func (w *narrow) passes(what string, size, told int) {
-	w.t.Helper()
-	drops := w.drops()["too_big"]
-	verdict, out := w.run(w.progs.Container, w.datagram(size))
-	if got := w.drops()["too_big"] - drops; verdict != verdictRedirect || got != 0 != (told != 0) {
-		w.t.Fatalf("%s: %d bytes: verdict %#x, too_big %d; want that it is too big: %v", what, size, verdict, got, told != 0)
-	}
-	if told == 0 {
-		return
-	}
-	mtu := int(binary.BigEndian.Uint32(out[w.f.l4At()+4:]))
-	if kind := [2]byte{3, 2}[w.f.inner]; out[w.f.l4At()] != kind || mtu != told {
-		w.t.Errorf("%s: the sender got type %d with MTU %d, want %d with %d", what, out[w.f.l4At()], mtu, kind, told)
-	}
-}
 
 // TestARouterNarrowsAWay: what a router says of a packet of ours is what senders are told from then on, until it is forgotten or the peer
 // is elsewhere.
@@ -194,98 +85,6 @@ func TestHowLongAWayIsNarrow(t *testing.T) {
 	w.passes("forgotten", 1440, 0)
 }
 
-// TestForgedErrorsNarrowNothing: an error has to quote what only a router on the way has seen.
-func TestForgedErrorsNarrowNothing(t *testing.T) {
-	type change = func(outer, gpe, inner []byte)
-	flip := func(in func(outer, gpe, inner []byte) []byte, at int) change {
-		return func(outer, gpe, inner []byte) { in(outer, gpe, inner)[at] ^= 1 }
-	}
-	outer := func(o, _, _ []byte) []byte { return o }
-	gpe := func(_, g, _ []byte) []byte { return g }
-	inner := func(_, _, i []byte) []byte { return i }
-	eachPairing(t, func(t *testing.T, f pairing) {
-		w := newNarrow(t, f)
-		src, dst, udp := [2]int{15, 23}[f.outer], [2]int{19, 39}[f.outer], [2]int{20, 40}[f.outer]
-		innerSrc, innerDst, innerUDP := [2]int{15, 23}[f.inner], [2]int{19, 39}[f.inner], [2]int{20, 40}[f.inner]
-		zero := func(b []byte) { clear(b) }
-		for name, c := range map[string]struct {
-			mtu    int
-			change change
-			silent bool // it is not even about a peer of ours
-		}{
-			"another source outside":    {1400, flip(outer, src), false},
-			"a port that is not ours":   {1400, func(o, _, _ []byte) { zero(o[udp : udp+2]) }, false},
-			"shorter than what it says": {1400, func(o, _, _ []byte) { copy(o[[2]int{2, 4}[f.outer]:], []byte{0x05, 0x00}) }, false},
-			"less than any link":        {[2]int{575, 1279}[f.outer], nil, false},
-			"no MTU at all":             {0, nil, false},
-			"another tag":               {1400, flip(gpe, 6), false},
-			"tag of another endpoint":   {1400, func(_, g, _ []byte) { copy(g[4:], []byte{0xab, 0xcd, 0xef}) }, false},
-			"a flag":                    {1400, flip(gpe, 0), false},
-			"a hello":                   {1400, func(_, g, _ []byte) { g[3] = 0xfe }, false},
-			"not IP inside":             {1400, func(_, _, i []byte) { i[0] ^= 0x10 }, false},
-			"the other family inside":   {1400, func(_, g, _ []byte) { g[3] ^= 3 }, false},
-			"another source inside":     {1400, flip(inner, innerSrc), false},
-			"another instance":          {1400, flip(inner, innerDst), false},
-			"another port inside":       {1400, flip(inner, innerUDP), false},
-			"another protocol inside":   {1400, func(_, _, i []byte) { i[[2]int{9, 6}[f.inner]] = unix.IPPROTO_TCP }, false},
-			"to a stranger":             {1400, flip(outer, dst), true},
-			"to another port":           {1400, flip(outer, udp+3), true},
-			"of another protocol":       {1400, func(o, _, _ []byte) { o[[2]int{9, 6}[f.outer]] = unix.IPPROTO_TCP }, true},
-			"of another version":        {1400, func(o, _, _ []byte) { o[0] ^= 0x20 }, true},
-		} {
-			believed, denied := w.says(name, w.tooBig(c.mtu, w.quote(128, c.change)))
-			if believed || denied == c.silent || w.limit() != 0 {
-				t.Errorf("%s: believed %v, refused %v, limit %d; want it refused, and counted as that: %v", name, believed, denied, w.limit(), !c.silent)
-			}
-		}
-		// One that says nothing of the MTU, one that is for another host, and one that is cut off before the ports.
-		kind := [2]byte{3, 2}[f.outer]
-		for name, in := range map[string][]byte{
-			"of another type": w.errorFor(f.outside(selfOuter), kind+1, [2]byte{4, 0}[f.outer], 1400, w.quote(128, nil)),
-			"cut off":         w.tooBig(1400, w.sent[:[2]int{27, 47}[f.outer]]),
-			"nothing":         w.tooBig(1400, nil),
-		} {
-			if believed, denied := w.says(name, in); believed || denied {
-				t.Errorf("%s: believed %v, refused %v; want neither", name, believed, denied)
-			}
-		}
-		toOther := w.errorFor(f.outside(outside), kind, [2]byte{4, 0}[f.outer], 1400, w.quote(128, nil))
-		if believed, denied := w.says("for another host", toOther); believed || !denied {
-			t.Errorf("for another host: believed %v, refused %v; want it refused", believed, denied)
-		}
-		if f.outer == V4 {
-			w.refusesPieces()
-		}
-		// And it is not that nothing is believed here.
-		if believed, _ := w.says("genuine", w.tooBig(1400, w.quote(128, nil))); !believed {
-			t.Error("the genuine one is not believed")
-		}
-	})
-}
-
-// refusesPieces: the tunnel's packets are never in pieces, may not be taken apart, and have no options.
-func (w *narrow) refusesPieces() {
-	w.t.Helper()
-	for name, change := range map[string]func(outer, gpe, inner []byte){
-		"a later piece":         func(o, _, _ []byte) { o[7] = 1 },
-		"may be taken apart":    func(o, _, _ []byte) { o[6] = 0 },
-		"with options":          func(o, _, _ []byte) { o[0]++ },
-		"host is unreachable":   nil,
-		"the error is in parts": nil,
-	} {
-		in := w.tooBig(1400, w.quote(128, change))
-		switch name {
-		case "host is unreachable":
-			in = w.errorFor(w.f.outside(selfOuter), 3, 1, 1400, w.quote(128, nil))
-		case "the error is in parts":
-			in[14+6] = 0x20
-		}
-		if believed, denied := w.says(name, in); believed || denied {
-			w.t.Errorf("%s: believed %v, refused %v; want neither", name, believed, denied)
-		}
-	}
-}
-
 // TestShortQuotes: who quotes too little to prove anything may lower a way no further than what has to pass inside, and who proves it to
 // what any link carries. IPv6 inside is told no less than what it has to have.
 func TestShortQuotes(t *testing.T) {
@@ -316,13 +115,6 @@ func TestShortQuotes(t *testing.T) {
 		w.passes("what fits", least-over, 0)
 		w.passes("more", least-over+1, least-over)
 	})
-}
-
-// forget takes back what was said, and how often.
-func (w *narrow) forget() {
-	w.t.Helper()
-	must(w.t, w.maps.Paths.Put(1, Path{}))
-	must(w.t, w.maps.MissRate.Delete(0xb0000001)) // rate.h
 }
 
 // TestPiecesInside: of a datagram in pieces the later ones have no ports that could prove anything.

@@ -93,7 +93,7 @@ func (p *player) begin() error {
 		t.do(p.maps.PeerHealth.Put(n, bpf.PeerHealth{}))
 		t.do(p.maps.Paths.Put(n, bpf.Path{}))
 		t.do(p.maps.MissRate.Delete(0x80000000 | n))
-		for _, bucket := range []uint32{0xa0000000, 0xb0000000, 0xc0000000, 0xd0000000, 0xe0000000} { // rate.h
+		for _, bucket := range []uint32{0xa0000000, 0xb0000000, 0xc0000000, 0xd0000000, 0xe0000000, 0xf0000000} { // rate.h
 			t.do(p.maps.MissRate.Delete(bucket | n))
 		}
 	}
