@@ -35,42 +35,66 @@ func has(m *ebpf.Map, a netip.Addr) bool {
 	return m.Lookup(bpf.AddrFrom(a), &value) == nil
 }
 
-// Change adds one instance to a service that no traffic goes through, n times over, and returns how long each took: from publishing the
-// service's routes until the instance's own address, which is written last, is in the kernel. Between two it is removed again.
-func (o *Overlay) Change(ctx context.Context, n int) ([]time.Duration, error) {
+// Changes is how long changes of one instance took.
+type Changes struct {
+	// Published are from publishing the service's routes until the instance's own address, which is written last, is in the kernel.
+	Published []time.Duration
+	// ArrivedP50 and ArrivedP99 are of additions and removals, from the message's arrival in NetManager to every map changed, by its own account.
+	ArrivedP50, ArrivedP99 time.Duration
+}
+
+// Change adds one instance to a service that no traffic goes through, n times over. Between two it is removed again.
+func (o *Overlay) Change(ctx context.Context, n int) (out Changes, err error) {
 	m, err := o.vips()
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	defer func() { _ = m.Close() }()
-	s := service(o.options.Services)
-	if s <= otherWorker || o.options.PerService >= maxInstances {
-		return nil, errors.New("change a service: there is none to change")
+	if s := service(o.options.Services); s <= otherWorker || o.options.PerService >= maxInstances {
+		return out, errors.New("change a service: there is none to change")
 	}
-	with := o.options.PerService + 1
-	added := s.instance(with - 1).v4
-	var out []time.Duration
+	before, err := o.a.lag(ctx)
+	if err != nil {
+		return out, err
+	}
 	for range n {
-		for _, instances := range []int{with, with - 1} {
-			payload, err := o.announcement(s, instances)
+		for _, instances := range []int{o.options.PerService + 1, o.options.PerService} {
+			took, err := o.changeTo(ctx, m, instances)
 			if err != nil {
-				return nil, err
+				return out, err
 			}
-			start := time.Now()
-			if err := o.a.send(wire.TopicNetRoutes+s.id(), payload, false); err != nil {
-				return nil, err
-			}
-			for has(m, added) != (instances == with) {
-				if time.Since(start) > patience || ctx.Err() != nil {
-					return nil, fmt.Errorf("change a service: nothing came of it in %v%s", time.Since(start), o.a.complaint())
-				}
-				time.Sleep(20 * time.Microsecond)
-			}
-			if instances == with {
-				out = append(out, time.Since(start))
+			if instances > o.options.PerService {
+				out.Published = append(out.Published, took)
 			}
 			time.Sleep(time.Millisecond) // what follows of the removal
 		}
 	}
-	return out, nil
+	after, err := o.a.lag(ctx)
+	if err != nil {
+		return out, err
+	}
+	changed, err := after.since(before)
+	out.ArrivedP50, out.ArrivedP99 = changed.quantile(.5), changed.quantile(.99)
+	return out, err
+}
+
+// changeTo gives the last service so many instances, one more or less than it has.
+func (o *Overlay) changeTo(ctx context.Context, m *ebpf.Map, instances int) (time.Duration, error) {
+	s := service(o.options.Services)
+	payload, err := o.announcement(s, instances)
+	if err != nil {
+		return 0, err
+	}
+	last := s.instance(o.options.PerService).v4
+	start := time.Now()
+	if err := o.a.send(wire.TopicNetRoutes+s.id(), payload, false); err != nil {
+		return 0, err
+	}
+	for has(m, last) != (instances > o.options.PerService) {
+		if time.Since(start) > patience || ctx.Err() != nil {
+			return 0, fmt.Errorf("change a service: nothing came of it in %v%s", time.Since(start), o.a.complaint())
+		}
+		time.Sleep(20 * time.Microsecond)
+	}
+	return time.Since(start), nil
 }

@@ -98,9 +98,21 @@ func (w *worker) join(ctx context.Context) error {
 
 // ask speaks with NetManager's local API.
 func (w *worker) ask(ctx context.Context, method, path string, in, out any) error {
+	data, err := w.request(ctx, method, path, in)
+	if err != nil || out == nil {
+		return err
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("decode NetManager's answer: %w", err)
+	}
+	return nil
+}
+
+// request returns the answer as it is.
+func (w *worker) request(ctx context.Context, method, path string, in any) ([]byte, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
-		return fmt.Errorf("encode a request: %w", err)
+		return nil, fmt.Errorf("encode a request: %w", err)
 	}
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -108,27 +120,21 @@ func (w *worker) ask(ctx context.Context, method, path string, in, out any) erro
 		}}}
 	req, err := http.NewRequestWithContext(ctx, method, "http://netmanager"+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("make a request: %w", err)
+		return nil, fmt.Errorf("make a request: %w", err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask NetManager: %w", err)
+		return nil, fmt.Errorf("ask NetManager: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return fmt.Errorf("read NetManager's answer: %w", err)
+		return nil, fmt.Errorf("read NetManager's answer: %w", err)
 	}
 	if resp.StatusCode >= 300 {
-		return fmt.Errorf("ask NetManager for %s: %s: %s", path, resp.Status, bytes.TrimSpace(data))
+		return nil, fmt.Errorf("ask NetManager for %s: %s: %s", path, resp.Status, bytes.TrimSpace(data))
 	}
-	if out == nil {
-		return nil
-	}
-	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("decode NetManager's answer: %w", err)
-	}
-	return nil
+	return data, nil
 }
 
 // patience bounds each step of setting a worker up.

@@ -144,9 +144,14 @@ func speeds(b *strings.Builder, f Figures) {
 	if len(f.Speeds) == 0 {
 		return
 	}
-	b.WriteString("## Programming\n\n| way | services | instances each | all taken in | one change, p50 | p99 | changes |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("## Programming\n\n| way | services | instances each | all taken in | one change, p50 | p99 | " +
+		"from arrival, p50 | p99 | changes |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, s := range f.Speeds {
-		fmt.Fprintf(b, "| %s | %d | %d | %.2f s | %.2f ms | %.2f ms | %d |\n", s.Way, s.Services, s.Endpoints, s.Load, s.P50, s.P99, s.Changes)
+		arrived := "– | –"
+		if s.ArrivedP99 > 0 {
+			arrived = fmt.Sprintf("%.2f ms | %.2f ms", s.ArrivedP50, s.ArrivedP99)
+		}
+		fmt.Fprintf(b, "| %s | %d | %d | %.2f s | %.2f ms | %.2f ms | %s | %d |\n", s.Way, s.Services, s.Endpoints, s.Load, s.P50, s.P99, arrived, s.Changes)
 	}
 	b.WriteString("\n")
 }

@@ -36,7 +36,8 @@ func rounds(n int, share float64) (out []session.Round) {
 
 func make32(t *testing.T, share float64) report.Figures {
 	t.Helper()
-	f, err := report.Make([]plan.Part{plan.Table(32)}, rounds(32, share), []session.Speed{{Way: "oak", Services: 10, Endpoints: 10, Load: 0.5, Changes: 200, P50: 1, P99: 2}})
+	f, err := report.Make([]plan.Part{plan.Table(32)}, rounds(32, share), []session.Speed{{Way: "oak", Services: 10, Endpoints: 10, Load: 0.5, Changes: 200, P50: 1, P99: 2, ArrivedP50: 0.25, ArrivedP99: 0.5},
+		{Way: "nft", Services: 10, Endpoints: 10, Load: 1.5, Changes: 20, P50: 30, P99: 40}})
 	require.NoError(t, err)
 	return f
 }
@@ -93,7 +94,8 @@ func TestFormsSayWhatWasFound(t *testing.T) {
 	text := report.Markdown(f)
 	require.Contains(t, text, "| other worker, against routed containers | request | ≤ 0.92 | 0.900 [0.897–0.902] | 32 | holds |")
 	require.Contains(t, text, "| nft / routed | – | – | 2.000 [2.000–2.000] | – | – |")
-	require.Contains(t, text, "| oak | 10 | 10 | 0.50 s | 1.00 ms | 2.00 ms | 200 |")
+	require.Contains(t, text, "| oak | 10 | 10 | 0.50 s | 1.00 ms | 2.00 ms | 0.25 ms | 0.50 ms | 200 |")
+	require.Contains(t, text, "| nft | 10 | 10 | 1.50 s | 30.00 ms | 40.00 ms | – | – | 20 |")
 
 	chart := report.Chart(f)
 	require.Contains(t, chart, ">routed</text>")

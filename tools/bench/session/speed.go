@@ -22,6 +22,9 @@ type Speed struct {
 	Changes int     `json:"changes"`
 	P50     float64 `json:"change_p50_ms"`
 	P99     float64 `json:"change_p99_ms"`
+	// ArrivedP50 and ArrivedP99 are the same from the message's arrival in NetManager; zero for ways that have no messages.
+	ArrivedP50 float64 `json:"change_arrived_p50_ms,omitempty"`
+	ArrivedP99 float64 `json:"change_arrived_p99_ms,omitempty"`
 }
 
 func (s *Session) speedFile() string { return filepath.Join(filepath.Dir(s.path), "speeds.json") }

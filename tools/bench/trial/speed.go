@@ -32,7 +32,9 @@ func (s *Stage) Speed(ctx context.Context, setup plan.Setup, changes int) (out s
 			return out, err
 		}
 		time.Sleep(settled)
-		took, err = p.overlay.Change(ctx, changes)
+		changed, cerr := p.overlay.Change(ctx, changes)
+		took, err = changed.Published, cerr
+		out.ArrivedP50, out.ArrivedP99 = milliseconds(changed.ArrivedP50), milliseconds(changed.ArrivedP99)
 	} else {
 		took, err = changeRules(ctx, p, changes, changePatience)
 	}
@@ -41,8 +43,10 @@ func (s *Stage) Speed(ctx context.Context, setup plan.Setup, changes int) (out s
 	}
 	var ms []float64
 	for _, d := range took {
-		ms = append(ms, float64(d)/float64(time.Millisecond))
+		ms = append(ms, milliseconds(d))
 	}
 	out.Changes, out.P50, out.P99 = len(ms), stats.Quantile(ms, 0.5), stats.Quantile(ms, 0.99)
 	return out, nil
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -52,6 +52,8 @@ func TestEveryWayIsMeasured(t *testing.T) {
 		require.Positive(t, speed.Load)
 		require.Greater(t, speed.P50, 0.01)
 		require.GreaterOrEqual(t, speed.P99, speed.P50)
+		require.Equal(t, setup.Way == plan.Oak, speed.ArrivedP50 > 0)
+		require.GreaterOrEqual(t, speed.ArrivedP99, speed.ArrivedP50)
 	}
 	require.NoError(t, s.Ensure(t.Context()))
 	// Less than what is known to be so, that a busy machine is no fault: rules for each packet and an encapsulation cost something.
