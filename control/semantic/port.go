@@ -9,6 +9,7 @@ const (
 	// already.
 	TunnelPort = 50103
 	// RootPort serves the root orchestrator's REST API, ClusterPort the cluster orchestrator's, BrokerPort its MQTT.
+	// The latter two's numbers serve workers' hellos by UDP, so that who has opened them need remember no others.
 	RootPort    = 10000
 	ClusterPort = 10100
 	BrokerPort  = 10003

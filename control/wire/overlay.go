@@ -44,6 +44,9 @@ type NetObserver struct {
 	PublicKey []byte `json:"public_key"`
 	// Port is its UDP port, at the addresses at which the worker reaches the cluster's brokers.
 	Port uint16 `json:"port"`
+	// OtherPort is a second one there, at which it answers too; 0 for none. A NAT that shows the worker to both ports differently shows it
+	// to everybody differently.
+	OtherPort uint16 `json:"other_port,omitempty"`
 }
 
 // NetPeers is the full list of the workers that a worker's interest, or the interest of others in its services, concerns.

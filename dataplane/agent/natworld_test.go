@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -178,57 +179,72 @@ func (r *router) host(ns netns.NsHandle, addr string) {
 
 // cloudObserver answers hellos as the cluster does, of workers that the test has named.
 type cloudObserver struct {
-	id   [12]byte
-	key  *ecdh.PrivateKey
-	conn *net.UDPConn
+	id       [12]byte
+	key      *ecdh.PrivateKey
+	conns    []*net.UDPConn // at both ports
+	sequence atomic.Uint64
 }
+
+const observerPort, otherObserverPort = 10003, 10100
 
 func (n *internet) observe() {
 	n.t.Helper()
 	key, err := ecdh.X25519().GenerateKey(rand.Reader)
 	require.NoError(n.t, err)
-	n.observer = cloudObserver{id: [12]byte{0: 0xc1}, key: key}
-	within(n.t, n.ns, func() {
-		n.observer.conn, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(cloudAddr), Port: 10003})
-	})
-	require.NoError(n.t, err)
-	n.t.Cleanup(func() { _ = n.observer.conn.Close() })
+	n.observer.id, n.observer.key = [12]byte{0: 0xc1}, key
+	for _, port := range []int{observerPort, otherObserverPort} {
+		within(n.t, n.ns, func() {
+			conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(cloudAddr), Port: port})
+			require.NoError(n.t, err)
+			n.observer.conns = append(n.observer.conns, conn)
+			n.t.Cleanup(func() { _ = conn.Close() })
+		})
+	}
 }
 
 // answer answers hellos of one worker until the test ends; others are left to others.
 func (n *internet) answer(keys map[[12]byte][]byte) {
-	go func() {
-		buf := make([]byte, 2048)
-		for sequence := uint64(1); ; sequence++ {
-			size, from, err := n.observer.conn.ReadFromUDPAddrPort(buf)
-			if err != nil {
-				return
+	for _, conn := range n.observer.conns {
+		go func() {
+			buf := make([]byte, 2048)
+			for {
+				size, from, err := conn.ReadFromUDPAddrPort(buf)
+				if err != nil {
+					return
+				}
+				if answer := n.observer.answer(buf[:size], from, keys); answer != nil {
+					_, _ = conn.WriteToUDPAddrPort(answer, from)
+				}
 			}
-			signed, err := hello.Untunneled(buf[:size])
-			if err != nil {
-				continue
-			}
-			h, err := hello.Decode(signed)
-			if err != nil || keys[h.Sender] == nil {
-				continue
-			}
-			key, err := hello.PairKey(n.observer.key, keys[h.Sender], h.Sender, n.observer.id)
-			if err != nil || !hello.Genuine(signed, key) {
-				continue
-			}
-			answer := hello.Hello{
-				Sender: n.observer.id, Receiver: h.Sender, Quoted: h.At, Observed: from,
-				At: hello.Position{Start: 1, Sequence: sequence},
-			}
-			_, _ = n.observer.conn.WriteToUDPAddrPort(hello.Tunneled(answer.Encode(key)), from)
-		}
-	}()
+		}()
+	}
+}
+
+func (o *cloudObserver) answer(datagram []byte, from netip.AddrPort, keys map[[12]byte][]byte) []byte {
+	signed, err := hello.Untunneled(datagram)
+	if err != nil {
+		return nil
+	}
+	h, err := hello.Decode(signed)
+	if err != nil || keys[h.Sender] == nil {
+		return nil
+	}
+	key, err := hello.PairKey(o.key, keys[h.Sender], h.Sender, o.id)
+	if err != nil || !hello.Genuine(signed, key) {
+		return nil
+	}
+	return hello.Tunneled(hello.Hello{
+		Sender: o.id, Receiver: h.Sender, Quoted: h.At, Observed: from,
+		At: hello.Position{Start: 1, Sequence: o.sequence.Add(1)},
+	}.Encode(key))
 }
 
 // node is a worker's configuration with the observer in it.
 func (n *internet) node(w *worker) wire.NetNode {
 	node := w.c.node(w.subnet)
-	node.Observer = &wire.NetObserver{ID: hex.EncodeToString(n.observer.id[:]), PublicKey: n.observer.key.PublicKey().Bytes(), Port: 10003}
+	node.Observer = &wire.NetObserver{
+		ID: hex.EncodeToString(n.observer.id[:]), PublicKey: n.observer.key.PublicKey().Bytes(), Port: observerPort, OtherPort: otherObserverPort,
+	}
 	return node
 }
 

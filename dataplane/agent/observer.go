@@ -45,7 +45,7 @@ func (a *Agent) findObserver(ctx context.Context) error {
 	if s := o.sought; s.id == node.Observer.ID && slices.Equal(s.brokers, identity.Brokers) && now.Sub(s.at) < lookUpAgain {
 		return nil
 	}
-	var outer []netip.AddrPort
+	var outer, other []netip.AddrPort
 	var errs []error
 	for _, b := range identity.Brokers {
 		addrs, err := lookUp(ctx, b)
@@ -55,13 +55,14 @@ func (a *Agent) findObserver(ctx context.Context) error {
 		for _, addr := range addrs {
 			if at := netip.AddrPortFrom(addr.Unmap(), node.Observer.Port); !slices.Contains(outer, at) {
 				outer = append(outer, at)
+				other = append(other, netip.AddrPortFrom(at.Addr(), node.Observer.OtherPort)) // left out where there is none
 			}
 		}
 	}
 	if len(outer) == 0 {
 		return errors.Join(errs...)
 	}
-	err := o.peers.SetObserver(peer.Observer{ID: node.Observer.ID, PublicKey: node.Observer.PublicKey, Outer: outer})
+	err := o.peers.SetObserver(peer.Observer{ID: node.Observer.ID, PublicKey: node.Observer.PublicKey, Outer: outer, Other: other})
 	if err != nil {
 		return err
 	}

@@ -20,12 +20,17 @@ type Observer struct {
 	PublicKey []byte
 	// Outer is where it can be greeted.
 	Outer []netip.AddrPort
+	// Other is where else: only to see whether a NAT shows this worker differently there.
+	Other []netip.AddrPort
 }
 
 // observer is the one that the greeter asks.
 type observer struct {
 	conversation
 	outer []netip.AddrPort
+	other []netip.AddrPort
+	// seenOther is where it is seen from other, of IPv4.
+	seenOther view
 }
 
 // SetObserver has another observer asked, or none if its id is empty. The same one at the same addresses changes nothing.
@@ -40,10 +45,10 @@ func (g *Greeter) SetObserver(o Observer) error {
 	if err != nil {
 		return fmt.Errorf("read the observer's id: %w", err)
 	}
-	outer := usable(o.Outer)
+	outer, other := usable(o.Outer), usable(o.Other)
 	if have := g.observer; have != nil && have.id == id && bytes.Equal(have.public, o.PublicKey) {
-		if !slices.Equal(have.outer, outer) {
-			have.outer = outer
+		if !slices.Equal(have.outer, outer) || !slices.Equal(have.other, other) {
+			have.outer, have.other = outer, other
 			have.greetNow()
 			g.wake()
 		}
@@ -53,7 +58,7 @@ func (g *Greeter) SetObserver(o Observer) error {
 	if err != nil {
 		return fmt.Errorf("use the observer's key: %w", err)
 	}
-	next := &observer{conversation: newConversation(id), outer: outer}
+	next := &observer{conversation: newConversation(id), outer: outer, other: other}
 	next.public, next.key = bytes.Clone(o.PublicKey), key
 	if g.observer != nil {
 		next.seen = g.observer.seen // until it says otherwise
@@ -67,6 +72,13 @@ func (g *Greeter) SetObserver(o Observer) error {
 func (g *Greeter) handleObserver(h hello.Hello, from netip.AddrPort, now time.Time) {
 	o := g.observer
 	if h.Quoted.Start != g.cfg.Start || !o.answeredBy(h.Quoted.Sequence, from, now) {
+		return
+	}
+	if slices.Contains(o.other, from) {
+		if seen := h.Observed; seen.Addr().Is4() {
+			o.seenOther.confirm(seen, now)
+			g.judgeNAT()
+		}
 		return
 	}
 	interval := refreshEvery
@@ -86,6 +98,12 @@ func (g *Greeter) greetObserver(now time.Time) (next time.Time, ok bool) {
 	if !o.next.After(now) {
 		for _, to := range o.outer {
 			g.greet(&o.conversation, false, to, true, now)
+		}
+		// Not while it does not answer: of two questions at a time the second may overtake the first, which is then no news any more.
+		for _, to := range o.other {
+			if o.attempt == 0 {
+				g.greet(&o.conversation, false, to, true, now)
+			}
 		}
 		o.attempt++
 		wait := retryAfter(o.attempt)

@@ -92,7 +92,7 @@ func (g *Greeter) forgetSeen() {
 		p.seen = [2]view{}
 	}
 	if g.observer != nil {
-		g.observer.seen = [2]view{}
+		g.observer.seen, g.observer.seenOther = [2]view{}, view{}
 	}
 	g.symmetric = false
 	g.updatePublic()

@@ -41,21 +41,24 @@ func (g *Greeter) isObserver(c *conversation) bool {
 	return g.observer != nil && c == &g.observer.conversation
 }
 
-// judgeNAT finds out whether the NAT before this worker is symmetric: the observer and a peer see it at one address and at two ports, both
-// at the same time. One after the other they would with any NAT that has just given another port. A NAT at another address is another one.
+// judgeNAT finds out whether the NAT before this worker is symmetric: the observer sees it at one address and at two ports, or a peer at
+// another one than the observer, both at the same time. One after the other they would with any NAT that has just given another port. A NAT at another address is another one.
 func (g *Greeter) judgeNAT() {
 	if g.observer == nil {
 		return
 	}
 	cloud := g.observer.seen[bpf.V4]
 	same, differ := false, false
-	for _, p := range g.byID {
-		v := p.seen[bpf.V4]
+	compare := func(v view) {
 		if !v.together(cloud) || v.at == g.own(v.at.Addr()) || v.at.Addr() != cloud.at.Addr() {
-			continue
+			return
 		}
 		same = same || v.at == cloud.at
 		differ = differ || v.at != cloud.at
+	}
+	compare(g.observer.seenOther)
+	for _, p := range g.byID {
+		compare(p.seen[bpf.V4])
 	}
 	if !same && !differ || differ == g.symmetric {
 		return // nobody to compare with says nothing

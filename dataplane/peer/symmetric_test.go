@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/control/hello"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
@@ -74,6 +75,51 @@ func TestASymmetricNATIsOneThatShowsTwoPortsAtATime(t *testing.T) {
 	meet(t, a, b, publicA, whereB)
 	cloudSees(publicA)
 	require.Equal(t, wire.NATPlain, a.NAT())
+}
+
+// TestTheObserverAloneTellsASymmetricNAT: at its other port it sees the worker elsewhere, at the same time.
+func TestTheObserverAloneTellsASymmetricNAT(t *testing.T) {
+	other := netip.AddrPortFrom(whereCloud.Addr(), 10100)
+	a := newSide(t, newMaps(t), idA, newKey(t), 1, whereA)
+	c, o := newCloud(t, a, idC)
+	o.Other = []netip.AddrPort{other}
+	require.NoError(t, a.SetObserver(o))
+	told := 0
+	a.SubscribePublic(func() { told++ })
+	ask := func(seen, seenOther netip.AddrPort) {
+		t.Helper()
+		a.observer.greetNow()
+		_, _ = a.greetObserver(a.clock)
+		asked := a.tap.take(t)
+		require.Len(t, asked, 2, "it is asked at both ports")
+		for i, at := range []netip.AddrPort{whereCloud, other} {
+			c.sequence++
+			h := hello.Hello{
+				Sender: c.id, Receiver: a.id, At: hello.Position{Start: 1, Sequence: c.sequence}, Quoted: asked[i].At,
+				Own: at, Observed: []netip.AddrPort{seen, seenOther}[i],
+			}
+			a.HandleHello(asEvent(h.Encode(c.key), at, whereA))
+		}
+	}
+	ask(publicA, publicA)
+	require.Equal(t, wire.NATPlain, a.NAT())
+	step(time.Second, a)
+	ask(publicA2, publicA2)
+	require.Equal(t, wire.NATPlain, a.NAT(), "it has only moved")
+	step(time.Second, a)
+	told = 0
+	ask(publicA2, publicA)
+	require.Equal(t, wire.NATSymmetric, a.NAT())
+	require.Equal(t, 1, told)
+	require.Equal(t, []netip.AddrPort{publicA2}, a.Public(), "what only the other port sees is of no use to anybody")
+
+	// While there is no answer, the other port is left alone.
+	step(time.Minute, a)
+	_, _ = a.greetObserver(a.clock)
+	require.Len(t, a.tap.take(t), 2)
+	step(time.Second, a)
+	_, _ = a.greetObserver(a.clock)
+	require.Len(t, a.tap.take(t), 1)
 }
 
 func TestWhichNATsKeepWorkersApart(t *testing.T) {

@@ -33,7 +33,7 @@ type Cluster struct {
 	ca     *identity.CA
 	broker *broker.Broker
 	plane  *overlay.Plane
-	hellos *net.UDPConn
+	hellos []*net.UDPConn // the first, and the other one if there is one
 	seer   *observer.Observer
 	gauges *gauges
 	reg    *prometheus.Registry

@@ -12,14 +12,15 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
 )
 
-// openHellos opens the socket of workers' hellos, whose port and key each worker's configuration names.
+// openHellos opens the sockets of workers' hellos, whose ports and key each worker's configuration names.
 func (c *Cluster) openHellos() error {
-	addr, err := net.ResolveUDPAddr("udp", c.opts.HelloListen)
-	if err == nil {
-		c.hellos, err = net.ListenUDP("udp", addr)
+	err := c.listenHellos("--hello-listen", c.opts.HelloListen)
+	if err == nil && c.opts.OtherHelloListen != "" {
+		err = c.listenHellos("--other-hello-listen", c.opts.OtherHelloListen)
 	}
 	if err != nil {
-		return fmt.Errorf("listen on UDP %s (--hello-listen): %w", c.opts.HelloListen, err)
+		c.closeHellos()
+		return err
 	}
 	c.seer, err = observer.New(func(worker string) (key []byte) {
 		c.plane.Do(func(core *overlay.Core) []overlay.Message {
@@ -29,16 +30,40 @@ func (c *Cluster) openHellos() error {
 		return key
 	}, c.log)
 	if err != nil {
-		_ = c.hellos.Close()
+		c.closeHellos()
 	}
 	return err
 }
 
+func (c *Cluster) listenHellos(flag, address string) error {
+	addr, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return fmt.Errorf("listen on UDP %s (%s): %w", address, flag, err)
+	}
+	conn, err := net.ListenUDP("udp", addr)
+	if err != nil {
+		return fmt.Errorf("listen on UDP %s (%s): %w", address, flag, err)
+	}
+	c.hellos = append(c.hellos, conn)
+	return nil
+}
+
+func (c *Cluster) closeHellos() {
+	for _, conn := range c.hellos {
+		_ = conn.Close()
+	}
+	c.hellos = nil
+}
+
 // observer is what workers have to know to ask where they are seen.
 func (c *Cluster) observer() *wire.NetObserver {
-	at, err := netip.ParseAddrPort(c.hellos.LocalAddr().String())
-	if err != nil {
-		return nil // a socket of UDP has an address and a port
+	var ports [2]uint16
+	for i, conn := range c.hellos {
+		at, err := netip.ParseAddrPort(conn.LocalAddr().String())
+		if err != nil {
+			return nil // a socket of UDP has an address and a port
+		}
+		ports[i] = at.Port()
 	}
-	return c.seer.Wire(at.Port())
+	return c.seer.Wire(ports[0], ports[1])
 }

@@ -37,7 +37,18 @@ func asksWhereItIsSeen(t *testing.T, w *scriptedWorker, before string) string {
 		}
 		return o.ID != before
 	})
-	conn, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(o.Port)})
+	require.NotEqual(t, o.Port, o.OtherPort)
+	h := hello.Hello{WantsAnswer: true}
+	for _, port := range []uint16{o.Port, o.OtherPort} {
+		h = asksAt(t, w, o, port, h)
+	}
+	return o.ID
+}
+
+// asksAt returns the last question that was answered, after which the next one has to be.
+func asksAt(t *testing.T, w *scriptedWorker, o wire.NetObserver, port uint16, h hello.Hello) hello.Hello {
+	t.Helper()
+	conn, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)})
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	id := func(text string) [12]byte {
@@ -45,7 +56,7 @@ func asksWhereItIsSeen(t *testing.T, w *scriptedWorker, before string) string {
 		require.NoError(t, err)
 		return [12]byte(raw)
 	}
-	h := hello.Hello{WantsAnswer: true, Sender: id(w.id), Receiver: id(o.ID)}
+	h.Sender, h.Receiver = id(w.id), id(o.ID)
 	key, err := hello.PairKey(w.overlay, o.PublicKey, h.Sender, h.Receiver)
 	require.NoError(t, err)
 	var answer hello.Hello
@@ -67,5 +78,5 @@ func asksWhereItIsSeen(t *testing.T, w *scriptedWorker, before string) string {
 		return answer.Quoted == h.At
 	})
 	require.Equal(t, conn.LocalAddr().(*net.UDPAddr).AddrPort(), answer.Observed)
-	return o.ID
+	return h
 }

@@ -22,6 +22,8 @@ type Options struct {
 	// HelloListen is the UDP address at which workers' hellos are answered, so that those behind a NAT learn where others see them. It
 	// cannot be the tunnel's port: that is taken where the cluster's machine is a worker too.
 	HelloListen string
+	// OtherHelloListen is a second one, by which a worker finds out whether its NAT shows it to everybody at the same port; empty for none.
+	OtherHelloListen string
 	// Database is the URL of the cluster's Postgres.
 	Database string
 	// RootURL is https://HOST:PORT of the root orchestrator.

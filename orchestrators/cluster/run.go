@@ -45,7 +45,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer func() { _ = c.broker.Close() }()
-	defer func() { _ = c.hellos.Close() }()
+	defer c.closeHellos()
 	return c.serve(ctx)
 }
 
@@ -128,7 +128,9 @@ func (c *Cluster) serve(ctx context.Context) error {
 		return httpapi.ServeListener(ctx, api, tlsConfig, c.opts.AllowPlain, c.routes(mqtt.Addr()), c.log)
 	})
 	g.Go(func() error { c.plane.Run(ctx); return nil })
-	g.Go(func() error { return c.seer.Serve(ctx, c.hellos) })
+	for _, conn := range c.hellos {
+		g.Go(func() error { return c.seer.Serve(ctx, conn) })
+	}
 	g.Go(func() error { return c.runDecider(ctx) })
 	g.Go(func() error { c.runWriter(ctx); return nil })
 	g.Go(func() error { c.runWeights(ctx); return nil })

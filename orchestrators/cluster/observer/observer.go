@@ -62,9 +62,9 @@ func New(publicKey func(worker string) []byte, log *slog.Logger) (*Observer, err
 	return o, nil
 }
 
-// Wire is what workers have to know, save the port.
-func (o *Observer) Wire(port uint16) *wire.NetObserver {
-	return &wire.NetObserver{ID: hex.EncodeToString(o.id[:]), PublicKey: o.key.PublicKey().Bytes(), Port: port}
+// Wire is what workers have to know, with the ports at which it is served, of which the other one may be 0.
+func (o *Observer) Wire(port, other uint16) *wire.NetObserver {
+	return &wire.NetObserver{ID: hex.EncodeToString(o.id[:]), PublicKey: o.key.PublicKey().Bytes(), Port: port, OtherPort: other}
 }
 
 // answer returns what to send back to where a datagram came from, nil if nothing.

@@ -46,7 +46,7 @@ func newAsker(t *testing.T) (*asker, *Observer) {
 		return nil
 	}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	w := o.Wire(1)
+	w := o.Wire(1, 0)
 	a := &asker{id: parse(t, workerID), observer: parse(t, w.ID), private: private}
 	a.key, err = hello.PairKey(private, w.PublicKey, a.id, a.observer)
 	require.NoError(t, err)
@@ -115,7 +115,7 @@ func TestAWorkerWithANewKeyIsAnewOne(t *testing.T) {
 	require.NoError(t, err)
 	o.publicKey = func(string) []byte { return fresh.PublicKey().Bytes() }
 	require.Nil(t, o.answer(hello.Tunneled(a.question(6).Encode(a.key)), seen, time.Now()), "the old key still counts")
-	a.key, err = hello.PairKey(fresh, o.Wire(1).PublicKey, a.id, a.observer)
+	a.key, err = hello.PairKey(fresh, o.Wire(1, 0).PublicKey, a.id, a.observer)
 	require.NoError(t, err)
 	require.NotNil(t, o.answer(hello.Tunneled(a.question(1).Encode(a.key)), seen, time.Now()))
 

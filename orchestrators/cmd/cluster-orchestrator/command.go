@@ -49,6 +49,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.Listen, "listen", ":10100", "address of the REST API, TLS and plain on one port")
 	f.StringVar(&o.MQTTListen, "mqtt-listen", ":10003", "address of the MQTT broker, TLS with client certificates")
 	f.StringVar(&o.HelloListen, "hello-listen", ":10003", "UDP address at which workers behind a NAT learn where others see them")
+	f.StringVar(&o.OtherHelloListen, "other-hello-listen", ":10100", "a second such address, by which they learn whether their NAT shows them to all others alike; empty for none")
 	f.StringVar(&o.RootURL, "root-url", "", "https://HOST:PORT of the root orchestrator")
 	f.StringVar(&o.JoinTokenFile, "join-token-file", "", "file with the token to join root with; read only until the cluster has joined")
 	f.StringVar(&o.Name, "name", "", "what people call the cluster; unique at its root")
