@@ -249,6 +249,43 @@ func TestShortFlowsAreShared(t *testing.T) {
 	})
 }
 
+// TestLateReportsComeToRest closes the loop: instances get as busy as what they were given makes them, and callers hear of it two rounds late.
+// However unequal it begins, shares become even and stay so, and at no time does one get all.
+func TestLateReportsComeToRest(t *testing.T) {
+	c := newChoice(t, pairing{}, PolicyUnderutilized)
+	const rounds, flows, full = 16, 120, 60 // an instance is full with half of all flows
+	all := []uint32{200, 201, 202, 203}
+	late := []map[uint32]int{{200: flows}, {200: flows}} // what the reports of two rounds ago and of one are about
+	for round := range rounds {
+		for _, index := range all {
+			must(t, c.maps.Loads.Put(index, ActiveFlows{})) // what was given long ago is forgotten
+			load := uint16(min(late[0][index]*int(LoadFull)/full, int(LoadFull)))
+			c.change(index, func(b *Backend) { b.Load = load })
+		}
+		got := map[uint32]int{}
+		for range flows {
+			for index := range c.opens(1) {
+				got[index]++
+				l, _, err := c.maps.Loads.Lookup(index)
+				must(t, err)
+				l.Active = 0 // it was short
+				must(t, c.maps.Loads.Put(index, l))
+			}
+		}
+		for _, index := range all {
+			if got[index] == 0 || got[index] > flows/2 {
+				t.Errorf("round %d: flows went to %v: one has got all, or none", round, got)
+				break
+			}
+			if round >= rounds-4 && (got[index] < flows/4-flows/12 || got[index] > flows/4+flows/12) {
+				t.Errorf("round %d: flows went to %v, want a quarter to each", round, got)
+				break
+			}
+		}
+		late = []map[uint32]int{late[1], got}
+	}
+}
+
 // active returns what is counted of a backend.
 func (k *kernel) active(index uint32) uint32 {
 	k.t.Helper()

@@ -53,10 +53,10 @@ static __always_inline __u32 oak_lately(__u32 noted, __u32 now)
 }
 
 /* oak_given notes that underutilized has given an instance a flow. Of those that two processors give at the same moment one may be lost. */
-static __always_inline void oak_given(__u32 index)
+static __always_inline void oak_given(__u32 index, __u32 now)
 {
 	struct oak_load *l = bpf_map_lookup_elem(&loads, &index);
-	__u32 now = oak_lately_now(), n;
+	__u32 n;
 
 	if (!l)
 		return;
@@ -72,7 +72,7 @@ static __always_inline void oak_given(__u32 index)
 
 /* oak_busyness is less the more an instance has to spare: flows that this worker's callers have open to it, or have opened lately, weighted with
  * the load that it reports. What is not known is taken for full. */
-static __always_inline __u32 oak_busyness(__u32 index, __u32 load)
+static __always_inline __u32 oak_busyness(__u32 index, __u32 load, __u32 now)
 {
 	struct oak_load *l = bpf_map_lookup_elem(&loads, &index);
 	__u32 flows, lately;
@@ -83,7 +83,7 @@ static __always_inline __u32 oak_busyness(__u32 index, __u32 load)
 	/* Processors that take the last flow away at the same time may count below 0. */
 	if ((__s32)flows < 0)
 		flows = 0;
-	lately = oak_lately(l->lately, oak_lately_now());
+	lately = oak_lately(l->lately, now);
 	if (lately > flows)
 		flows = lately;
 	if (flows > 1000000)
@@ -104,7 +104,7 @@ static __always_inline int oak_better(__u32 policy, __u32 cost, __u32 best)
 #define OAK_UNUSABLE 0xffffffff
 
 /* oak_cost is what speaks against an instance, OAK_UNUSABLE if it cannot be reached. Not static: verified once, not for each turn of a loop. */
-__attribute__((noinline)) __u32 oak_cost(__u32 index, __u32 policy, __u32 family)
+__attribute__((noinline)) __u32 oak_cost(__u32 index, __u32 policy, __u32 family, __u32 now)
 {
 	struct oak_backend *b = bpf_map_lookup_elem(&backends, &index);
 
@@ -112,7 +112,7 @@ __attribute__((noinline)) __u32 oak_cost(__u32 index, __u32 policy, __u32 family
 		return OAK_UNUSABLE;
 	if (policy == OAK_POLICY_CLOSEST)
 		return oak_closeness(b);
-	return policy == OAK_POLICY_UNDERUTILIZED ? oak_busyness(index, b->load) : 0;
+	return policy == OAK_POLICY_UNDERUTILIZED ? oak_busyness(index, b->load, now) : 0;
 }
 
 /* What a choice has come to so far. */
@@ -125,6 +125,7 @@ struct oak_choice {
 	__u32 best;
 	__u32 chosen;
 	__u32 passed; /* that could not be reached */
+	__u32 now;    /* oak_lately_now */
 };
 
 /* oak_consider looks at the next of a service's instances. Returns 1 once no other one need be looked at. */
@@ -137,7 +138,7 @@ static long oak_consider(__u32 i, struct oak_choice *c)
 	if (slot >= OAK_MAX_BACKENDS_PER_SERVICE)
 		return 1;
 	index = c->s->backends[slot];
-	cost = oak_cost(index, c->policy, c->family);
+	cost = oak_cost(index, c->policy, c->family, c->now);
 	if (cost == OAK_UNUSABLE) {
 		c->passed++;
 		return 0;
@@ -167,11 +168,13 @@ __attribute__((noinline)) __u32 oak_choose(__u32 service, __u32 policy, __u32 fa
 	if (policy == OAK_POLICY_RR && oak_consider(0, &c))
 		return c.chosen;
 	c.passed = 0;
+	if (policy == OAK_POLICY_UNDERUTILIZED)
+		c.now = oak_lately_now();
 	bpf_loop(c.count, oak_consider, &c, 0);
 	if (policy == OAK_POLICY_RR && c.chosen)
 		__sync_fetch_and_add(cursor, c.passed); /* those passed over had their turn; 0 too: the verifier would tell turns apart by it */
 	if (policy == OAK_POLICY_UNDERUTILIZED)
-		oak_given(c.chosen);
+		oak_given(c.chosen, c.now);
 	return c.chosen;
 }
 

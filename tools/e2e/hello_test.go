@@ -52,6 +52,7 @@ func inhabit(t *testing.T, s *scene.Scene) {
 	for _, f := range []family{ipv4, ipv6} {
 		t.Run(f.name, func(t *testing.T) { conversations(t, s, f) })
 	}
+	t.Run("Weights", func(t *testing.T) { weights(t, s) })
 	t.Run("ExposedPorts", func(t *testing.T) { exposed(t, s) })
 }
 
