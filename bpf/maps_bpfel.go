@@ -36,6 +36,17 @@ type mapsOakBackend struct {
 	Pad        [3]uint16
 }
 
+type mapsOakCard struct {
+	_       structs.HostLayout
+	Magic   uint32
+	Ifindex uint32
+	Peer    uint32
+	Tag     uint32
+	Tos     uint8
+	Outer   uint8
+	Zero    uint16
+}
+
 type mapsOakConfig struct {
 	_             structs.HostLayout
 	Services4     mapsOakPrefix
@@ -431,6 +442,8 @@ type mapsOakScratch struct {
 	Small    mapsOakCt4
 	SmallKey mapsOakKey4
 	Made     [176]uint8
+	Card     mapsOakCard
+	_        [4]byte
 }
 
 type mapsOakService struct {
@@ -473,7 +486,8 @@ const (
 	mapsOakStatOAK_STAT_FORMER         mapsOakStat = 12
 	mapsOakStatOAK_STAT_PATH_LOWERED   mapsOakStat = 13
 	mapsOakStatOAK_STAT_PATH_REFUSED   mapsOakStat = 14
-	mapsOakStatOAK_STAT_MAX            mapsOakStat = 15
+	mapsOakStatOAK_STAT_BY_CARD        mapsOakStat = 15
+	mapsOakStatOAK_STAT_MAX            mapsOakStat = 16
 )
 
 type mapsOakStep uint32
@@ -487,6 +501,7 @@ const (
 	mapsOakStepOAK_STEP_BACKEND   mapsOakStep = 6
 	mapsOakStepOAK_STEP_OPENED    mapsOakStep = 7
 	mapsOakStepOAK_STEP_FLOW      mapsOakStep = 8
+	mapsOakStepOAK_STEP_CARD      mapsOakStep = 9
 	mapsOakStepOAK_STEP_LAST      mapsOakStep = 16
 	mapsOakStepOAK_STEP_LOCAL     mapsOakStep = 16
 	mapsOakStepOAK_STEP_PEER      mapsOakStep = 17

@@ -5,13 +5,16 @@ package bpf
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 )
 
 // Programs are all programs. They share their maps by name.
@@ -26,21 +29,55 @@ type Programs struct {
 	Guard *ebpf.Program
 	// XDP is for the card of an uplink whose driver runs such programs itself.
 	XDP *ebpf.Program
+
+	// With [Kernel.CardDecap], what UplinkIn goes on to, and where it finds that.
+	plain, fromCard *ebpf.Program
+	cardNext        *ebpf.Map
 }
 
 // Close closes all programs; where they are attached they stay.
 func (p *Programs) Close() {
-	for _, prog := range []*ebpf.Program{p.Container, p.UplinkIn, p.UplinkOut, p.Reinject, p.Sink, p.Guard, p.XDP} {
+	for _, prog := range []*ebpf.Program{p.Container, p.UplinkIn, p.UplinkOut, p.Reinject, p.Sink, p.Guard, p.XDP, p.plain, p.fromCard} {
 		_ = prog.Close() // of a nil program too
 	}
+	_ = p.cardNext.Close()
 }
 
-// Kernel is what the programs have to know of the kernel beneath them. The zero value does on every kernel that is supported.
+// PinTail keeps at path what UplinkIn goes on to, in place of what an earlier load has left there: the kernel empties a table of programs
+// that no process holds and that is not pinned. Without [Kernel.CardDecap] there is no such table. UplinkIn of the earlier load is not to be
+// attached any more.
+func (p *Programs) PinTail(path string) error {
+	if p.cardNext == nil {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the pin of an earlier table of programs: %w", err)
+		}
+		return nil
+	}
+	fresh := path + "_new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove left-over table of programs: %w", err)
+	}
+	if err := p.cardNext.Pin(fresh); err != nil {
+		return fmt.Errorf("pin table of programs: %w", err)
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return fmt.Errorf("replace table of programs: %w", err)
+	}
+	return nil
+}
+
+// Kernel is what the programs have to know of the kernel beneath them, and which of its ways they are to take. The zero value does on
+// every kernel that is supported.
 type Kernel struct {
 	// DecapL3 is that bpf_skb_adjust_room can be told the family of what it uncovers (Linux 6.3).
 	DecapL3 bool
 	// PathKept is how long the kernel believes what routers say of a way's MTU, and with it the programs; 10 minutes if 0.
 	PathKept time.Duration
+	// CardDecap is that the card's program takes outer headers off, and tells the uplink's.
+	CardDecap bool
+	// CardGeneric is that the kernel itself runs the card's program, after the driver. What such a program would get in several buffers
+	// kernels give to tc as if it had no Ethernet header (seen on 6.18); so it gets none.
+	CardGeneric bool
 
 	interim bool // see LoadInterim
 }
@@ -83,13 +120,17 @@ func LoadInterim(maps *Maps, on Kernel) (*Programs, error) {
 
 func loadPrograms(maps map[string]*ebpf.Map, on Kernel) (*Programs, error) {
 	p := &Programs{}
+	uplink := map[string]**ebpf.Program{"oak_uplink_in": &p.UplinkIn, "oak_uplink_out": &p.UplinkOut}
+	if on.CardDecap {
+		uplink["oak_card_in"], uplink["oak_uplink_in"], uplink["oak_from_card"] = &p.UplinkIn, &p.plain, &p.fromCard
+	}
 	for _, object := range []struct {
 		name string
 		load func() (*ebpf.CollectionSpec, error)
 		into map[string]**ebpf.Program
 	}{
 		{"container", loadContainer, map[string]**ebpf.Program{"oak_container": &p.Container}},
-		{"uplink", loadUplink, map[string]**ebpf.Program{"oak_uplink_in": &p.UplinkIn, "oak_uplink_out": &p.UplinkOut}},
+		{"uplink", loadUplink, uplink},
 		{"upcall", loadUpcall, map[string]**ebpf.Program{"oak_reinject": &p.Reinject}},
 		{"xdp", loadXdp, map[string]**ebpf.Program{"oak_xdp": &p.XDP}},
 		{"guard", loadGuard, map[string]**ebpf.Program{"oak_guard": &p.Guard, "oak_sink": &p.Sink}},
@@ -111,14 +152,20 @@ func loadPrograms(maps map[string]*ebpf.Map, on Kernel) (*Programs, error) {
 		for name, at := range object.into {
 			*at = c.DetachProgram(name)
 		}
+		if m := c.DetachMap(cardNext); m != nil {
+			p.cardNext = m
+		}
 		c.Close()
 	}
 	return p, nil
 }
 
-// tell sets the constants of an object that depend on the kernel and on the moment. The verifier leaves out what they rule out.
+// cardNext is the table by which oak_card_in goes on.
+const cardNext = "card_next"
+
+// tell sets what in an object depends on the kernel and on the moment. The verifier leaves out what constants rule out.
 func (k Kernel) tell(spec *ebpf.CollectionSpec) error {
-	for name, is := range map[string]bool{"oak_has_decap_l3": k.DecapL3, "oak_interim": k.interim} {
+	for name, is := range map[string]bool{"oak_has_decap_l3": k.DecapL3, "oak_interim": k.interim, "oak_card_decaps": k.CardDecap} {
 		v, ok := spec.Variables[name]
 		if !ok {
 			continue
@@ -135,6 +182,14 @@ func (k Kernel) tell(spec *ebpf.CollectionSpec) error {
 		if err := v.Set(uint64(k.PathKept)); err != nil {
 			return fmt.Errorf("say how long a way's MTU is believed: %w", err)
 		}
+	}
+	if !k.CardDecap {
+		delete(spec.Programs, "oak_card_in")
+		delete(spec.Programs, "oak_from_card")
+		delete(spec.Maps, cardNext)
+	}
+	if card, ok := spec.Programs["oak_xdp"]; ok && k.CardGeneric {
+		card.Flags &^= unix.BPF_F_XDP_HAS_FRAGS
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ var reached = struct {
 // rare are the reasons that no packet is sure to lead to, and why not.
 var rare = map[string]string{
 	"encap_failed":   "the kernel has no room for outer headers",
+	"by_card":        "a test run of the uplink's program has no room in front of the packet; package datapath goes by real devices",
 	"rewrite_failed": "the kernel has no memory to make a header its own before it is changed",
 }
 

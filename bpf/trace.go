@@ -23,6 +23,7 @@ const (
 	StepBackend   = uint32(mapsOakStepOAK_STEP_BACKEND)
 	StepOpened    = uint32(mapsOakStepOAK_STEP_OPENED)
 	StepFlow      = uint32(mapsOakStepOAK_STEP_FLOW)
+	StepCard      = uint32(mapsOakStepOAK_STEP_CARD)
 	// StepLast and what follows it ends a packet's steps.
 	StepLast   = uint32(mapsOakStepOAK_STEP_LAST)
 	StepLocal  = uint32(mapsOakStepOAK_STEP_LOCAL)

@@ -5,6 +5,7 @@
  * The uplink. Ingress: the tunnel's packets, of which none is ever left to the kernel, nothing else of the overlay, what routers say of the
  * ways to peers, and flows to exposed ports. Egress: no overlay address leaves unencapsulated.
  */
+#include "include/cardin.h"
 #include "include/echo.h"
 #include "include/events.h"
 #include "include/former.h"
@@ -110,6 +111,9 @@ __attribute__((noinline)) int oak_answer_peer(struct __sk_buff *skb, struct oak_
 	return bpf_redirect_neigh(peer->ifindex, 0, 0, 0);
 }
 
+/* Beside the outer traffic class: the outer headers were taken off by the card's program. */
+#define OAK_BY_CARD 0x100
+
 /* oak_inner handles what a peer has sent, bare of its outer headers. */
 static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 number, __u32 tos, const int family)
 {
@@ -125,7 +129,7 @@ static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 nu
 	reason = oak_parse_ip(skb, ETH_HLEN, p, family);
 	if (!reason)
 		reason = oak_parse_l4(skb, ETH_HLEN, p, OAK_FROM_PEER | peer, family);
-	oak_arrived(skb, OAK_STEP_TUNNEL);
+	oak_arrived(skb, tos & OAK_BY_CARD ? OAK_STEP_CARD : OAK_STEP_TUNNEL);
 	if (!reason && (tos ^ p->tos) & OAK_ECN_MASK)
 		reason = oak_decap_ecn(skb, tos, p->tos, family);
 	if (!reason)
@@ -302,6 +306,49 @@ int oak_uplink_in(struct __sk_buff *skb)
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
 		return oak_uplink6(skb, cfg);
 	return TC_ACT_UNSPEC;
+}
+
+/* A packet that the card's program has taken the outer headers off, as oak_card_in has taken down. It never passes. */
+SEC("tc")
+int oak_from_card(struct __sk_buff *skb)
+{
+	struct oak_peer *peer;
+	struct oak_card told;
+
+	if (!oak_card_noted(skb, &told))
+		return oak_dropped(skb, OAK_DROP_DECAP_FAILED);
+	oak_card_counted(skb, &told, OAK_STAT_FROM_TUNNEL);
+	oak_card_counted(skb, &told, OAK_STAT_BY_CARD);
+	/* A card that takes VLANs' headers off by itself has hidden them from its program. */
+	if (skb->vlan_present && skb->vlan_tci & 0xfff)
+		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
+	peer = told.peer ? bpf_map_lookup_elem(&peers, &told.peer) : 0;
+	if (!peer || !peer->port)
+		return oak_dropped(skb, OAK_DROP_UNKNOWN_PEER);
+	/* As for what is stripped here. */
+	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return oak_inner4(skb, told.peer, told.tag, told.tos | OAK_BY_CARD);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return oak_inner6(skb, told.peer, told.tag, told.tos | OAK_BY_CARD);
+	return oak_dropped(skb, OAK_DROP_BAD_HEADER);
+}
+
+/* Where oak_card_in goes on to: what it returns. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, int(struct __sk_buff *));
+} card_next SEC(".maps") = {.values = {[0] = (void *)&oak_uplink_in, [1] = (void *)&oak_from_card}};
+
+/* Stands in front of oak_uplink_in where cards' programs take outer headers off. */
+SEC("tc")
+int oak_card_in(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &card_next, oak_card_note(skb));
+	/* NetManager has just put another in its place. */
+	return oak_dropped(skb, OAK_DROP_DECAP_FAILED);
 }
 
 /* oak_leaves judges a packet on its way out by its addresses. Read in place, without a helper: every packet of the tunnel passes here. */

@@ -17,6 +17,7 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	uplinkMapBackends      = "backends"
+	uplinkMapCardNext      = "card_next"
 	uplinkMapConfig        = "config"
 	uplinkMapCursors       = "cursors"
 	uplinkMapDrops         = "drops"
@@ -49,6 +50,8 @@ const (
 	uplinkMapTrace         = "trace"
 	uplinkMapTraces        = "traces"
 	uplinkMapVips          = "vips"
+	uplinkProgOakCardIn    = "oak_card_in"
+	uplinkProgOakFromCard  = "oak_from_card"
 	uplinkProgOakUplinkIn  = "oak_uplink_in"
 	uplinkProgOakUplinkOut = "oak_uplink_out"
 	uplinkVarOakHasDecapL3 = "oak_has_decap_l3"
@@ -98,6 +101,8 @@ type uplinkSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type uplinkProgramSpecs struct {
+	OakCardIn    *ebpf.ProgramSpec `ebpf:"oak_card_in"`
+	OakFromCard  *ebpf.ProgramSpec `ebpf:"oak_from_card"`
 	OakUplinkIn  *ebpf.ProgramSpec `ebpf:"oak_uplink_in"`
 	OakUplinkOut *ebpf.ProgramSpec `ebpf:"oak_uplink_out"`
 }
@@ -107,6 +112,7 @@ type uplinkProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type uplinkMapSpecs struct {
 	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	CardNext   *ebpf.MapSpec `ebpf:"card_next"`
 	Config     *ebpf.MapSpec `ebpf:"config"`
 	Cursors    *ebpf.MapSpec `ebpf:"cursors"`
 	Drops      *ebpf.MapSpec `ebpf:"drops"`
@@ -171,6 +177,7 @@ func (o *uplinkObjects) Close() error {
 // It can be passed to loadUplinkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type uplinkMaps struct {
 	Backends   *ebpf.Map `ebpf:"backends"`
+	CardNext   *ebpf.Map `ebpf:"card_next"`
 	Config     *ebpf.Map `ebpf:"config"`
 	Cursors    *ebpf.Map `ebpf:"cursors"`
 	Drops      *ebpf.Map `ebpf:"drops"`
@@ -208,6 +215,7 @@ type uplinkMaps struct {
 func (m *uplinkMaps) Close() error {
 	return _UplinkClose(
 		m.Backends,
+		m.CardNext,
 		m.Config,
 		m.Cursors,
 		m.Drops,
@@ -256,12 +264,16 @@ type uplinkVariables struct {
 //
 // It can be passed to loadUplinkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type uplinkPrograms struct {
+	OakCardIn    *ebpf.Program `ebpf:"oak_card_in"`
+	OakFromCard  *ebpf.Program `ebpf:"oak_from_card"`
 	OakUplinkIn  *ebpf.Program `ebpf:"oak_uplink_in"`
 	OakUplinkOut *ebpf.Program `ebpf:"oak_uplink_out"`
 }
 
 func (p *uplinkPrograms) Close() error {
 	return _UplinkClose(
+		p.OakCardIn,
+		p.OakFromCard,
 		p.OakUplinkIn,
 		p.OakUplinkOut,
 	)

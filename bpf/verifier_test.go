@@ -16,7 +16,7 @@ const verifierBudget = 50_000
 // TestVerifierBudget prints what the verifier of this kernel walks through for each program, which each kernel counts its own way, and
 // holds it against the budget.
 func TestVerifierBudget(t *testing.T) {
-	k := newKernel(t)
+	k := newCard(t, pairing{}) // the programs with all that can be in them
 	var uts unix.Utsname
 	must(t, unix.Uname(&uts))
 	interim, err := LoadInterim(k.maps, Kernel{})
@@ -27,8 +27,9 @@ func TestVerifierBudget(t *testing.T) {
 		name string
 		prog *ebpf.Program
 	}{
-		{"container", k.progs.Container}, {"uplink in", k.progs.UplinkIn}, {"uplink out", k.progs.UplinkOut},
+		{"container", k.progs.Container}, {"uplink in", k.progs.plain}, {"uplink out", k.progs.UplinkOut},
 		{"container, interim", interim.Container}, {"uplink in, interim", interim.UplinkIn},
+		{"card in", k.progs.UplinkIn}, {"from card", k.progs.fromCard},
 		{"reinject", k.progs.Reinject}, {"guard", k.progs.Guard}, {"sink", k.progs.Sink}, {"xdp", k.progs.XDP},
 	} {
 		info, err := p.prog.Info()

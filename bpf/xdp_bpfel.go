@@ -50,6 +50,7 @@ const (
 	xdpMapTraces        = "traces"
 	xdpMapVips          = "vips"
 	xdpProgOakXdp       = "oak_xdp"
+	xdpVarOakCardDecaps = "oak_card_decaps"
 	xdpVarOakHasDecapL3 = "oak_has_decap_l3"
 )
 
@@ -141,6 +142,7 @@ type xdpMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type xdpVariableSpecs struct {
+	OakCardDecaps *ebpf.VariableSpec `ebpf:"oak_card_decaps"`
 	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
 }
 
@@ -241,6 +243,7 @@ func (m *xdpMaps) Close() error {
 //
 // It can be passed to loadXdpObjects or ebpf.CollectionSpec.LoadAndAssign.
 type xdpVariables struct {
+	OakCardDecaps *ebpf.Variable `ebpf:"oak_card_decaps"`
 	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
 }
 

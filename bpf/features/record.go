@@ -27,6 +27,28 @@ type Record struct {
 	// Probed is when it was looked at.
 	Probed   time.Time `json:"probed"`
 	Features []Feature `json:"features"`
+	// Uplinks says what became of the programs for the uplinks' cards.
+	Uplinks []Uplink `json:"uplinks,omitempty"`
+}
+
+// How a card's program runs.
+const (
+	// XDPNative is in the card's driver, XDPGeneric in the kernel after it, which tests alone do.
+	XDPNative  = "native"
+	XDPGeneric = "generic"
+	XDPOff     = "off"
+)
+
+// Uplink is a device towards other workers.
+type Uplink struct {
+	// Ifindex and Name are those that it has in its network namespace.
+	Ifindex int    `json:"ifindex"`
+	Name    string `json:"name"`
+	// XDP is how its card's program runs, Why the reason where it does not.
+	XDP string `json:"xdp"`
+	Why string `json:"why"`
+	// Decap says that its card's program takes outer headers off.
+	Decap bool `json:"decapsulates"`
 }
 
 // Feature is one thing that a kernel can do or not.

@@ -195,18 +195,12 @@ __attribute__((noinline)) int oak_trace_begin(struct __sk_buff *skb, __u32 step)
 	return 0;
 }
 
-/* oak_trace_drop tells of a packet that is dropped: of one that is followed, and, if everything is to be traced, of one whose headers were
- * never read. */
-static __always_inline int oak_trace_drop(struct __sk_buff *skb, __u32 reason)
+/* oak_told_unread returns what is to be told of a packet that is dropped before its headers were read, but for its addresses; or nothing,
+ * unless everything is to be traced. */
+static __always_inline struct oak_told *oak_told_unread(struct oak_trace *t, __u32 ifindex, __u32 reason, __u32 len)
 {
-	struct oak_trace *t = oak_trace();
-	struct oak_pkt *p = oak_followed();
 	struct oak_told *e;
 
-	if (p) {
-		oak_tell(skb, p, OAK_STEP_DROP, reason, 0);
-		return 0;
-	}
 	if (!t || t->proto || t->port[0] || t->port[1] || t->froms || t->tos || (__s64)(t->until - bpf_ktime_get_ns()) < 0)
 		return 0;
 	if (t->sample > 1 && bpf_get_prandom_u32() % t->sample)
@@ -219,10 +213,28 @@ static __always_inline int oak_trace_drop(struct __sk_buff *skb, __u32 reason)
 	__builtin_memset(e, 0, sizeof(*e));
 	e->at = bpf_ktime_get_ns();
 	e->packet = bpf_get_prandom_u32() | 1;
-	e->ifindex = skb->ifindex;
+	e->ifindex = ifindex;
 	e->step = OAK_STEP_DROP;
 	e->a = reason;
-	e->len = skb->len;
+	e->len = len;
+	return e;
+}
+
+/* oak_trace_drop tells of a packet that is dropped: of one that is followed, and, if everything is to be traced, of one whose headers were
+ * never read. */
+static __always_inline int oak_trace_drop(struct __sk_buff *skb, __u32 reason)
+{
+	struct oak_trace *t = oak_trace();
+	struct oak_pkt *p = oak_followed();
+	struct oak_told *e;
+
+	if (p) {
+		oak_tell(skb, p, OAK_STEP_DROP, reason, 0);
+		return 0;
+	}
+	e = oak_told_unread(t, skb->ifindex, reason, skb->len);
+	if (!e)
+		return 0;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		oak_addresses(skb, &e->src, &e->dst, OAK_V4);
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {

@@ -29,6 +29,7 @@ enum oak_step {
 	OAK_STEP_BACKEND = 6,   /* an instance was chosen: index */
 	OAK_STEP_OPENED = 7,    /* its flow was opened */
 	OAK_STEP_FLOW = 8,      /* goes as its flow does: enum oak_ct_flags, index of the backend */
+	OAK_STEP_CARD = 9,      /* came from a peer; the card's program has taken its outer headers off */
 	OAK_STEP_LAST = 16,     /* what is from here on ends it */
 	OAK_STEP_LOCAL = 16,    /* delivered: ifindex */
 	OAK_STEP_PEER = 17,     /* encapsulated: index of the peer, ifindex of the uplink */

@@ -270,6 +270,18 @@ struct oak_pkt {
 	__u32 followed; /* by somebody who traces: a number of its own; else 0 */
 };
 
+/* What the card's program says of a packet that it has taken the outer headers off. Packets of one flow have the same, for the kernel
+ * coalesces only those whose metadata agree. */
+struct oak_card {
+	__u32 magic;
+	__u32 ifindex; /* of the card */
+	__u32 peer;    /* index; whose address was the outer source */
+	__u32 tag;
+	__u8 tos;      /* outer */
+	__u8 outer;    /* enum oak_family */
+	__u16 zero;
+};
+
 /* Room for the two directions of a flow that is being opened. IPv4 becomes small on its way into the map. */
 struct oak_scratch {
 	struct oak_key fwd_key;
@@ -281,6 +293,7 @@ struct oak_scratch {
 	struct oak_ct4 small; /* on its way into a map */
 	struct oak_key4 small_key;
 	__u8 made[OAK_MADE] __attribute__((aligned(8))); /* of an answer: its headers, and what it quotes */
+	struct oak_card card; /* from oak_card_in to oak_uplink_in */
 };
 
 /* The ports of a datagram that comes in pieces. */
@@ -336,7 +349,8 @@ enum oak_stat {
 	OAK_STAT_FORMER = 12,      /* left to the programs of the former build, while its maps are taken over */
 	OAK_STAT_PATH_LOWERED = 13, /* to the host: what routers say of the way to a peer, believed */
 	OAK_STAT_PATH_REFUSED = 14, /* and not */
-	OAK_STAT_MAX = 15,
+	OAK_STAT_BY_CARD = 15,     /* of those from the tunnel: whose outer headers the card's program has taken off */
+	OAK_STAT_MAX = 16,
 };
 
 /* Why a packet was dropped. Names are cut from these: OAK_DROP_SPOOFED_SOURCE is "spoofed_source". */

@@ -71,7 +71,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if a.log == nil {
 		a.log = slog.Default()
 	}
-	dp, err := datapath.Open(ctx, datapath.Options{BPFFS: cfg.BPFFS, Worker: cfg.Name, LockDir: cfg.RunDir, Log: a.log})
+	dp, err := datapath.Open(ctx, datapath.Options{
+		BPFFS: cfg.BPFFS, Worker: cfg.Name, LockDir: cfg.RunDir, CardDecap: cfg.XDPDecap, Log: a.log,
+	})
 	if err != nil {
 		return fmt.Errorf("open the datapath: %w", err)
 	}

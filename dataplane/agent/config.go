@@ -35,6 +35,8 @@ type Config struct {
 	Public Public
 	// ResolvConf is the file that names the worker's own resolvers; empty for the system's.
 	ResolvConf string
+	// XDPDecap has the uplink's card take the outer headers off other workers' packets, where its driver runs such programs.
+	XDPDecap bool
 	// EchoEvery is how often the ways to other workers are measured; 5 s if zero.
 	EchoEvery time.Duration
 	// Version is reported to NodeEngine.

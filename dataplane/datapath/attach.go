@@ -50,7 +50,7 @@ func (d *Datapath) AttachUplink(ifindex int) error {
 	if err := d.attach(kindUplinkOut, ifindex); err != nil {
 		return err
 	}
-	d.attachXDP(ifindex)
+	d.noteUplink(d.attachXDP(ifindex))
 	return nil
 }
 
@@ -78,10 +78,15 @@ func (d *Datapath) AttachUpcall(up0, up1 int) error {
 
 // Detach removes whatever this package attached to the interface. That there is nothing is no error.
 func (d *Datapath) Detach(ifindex int) error {
+	// Before the uplink's program, which alone knows what to do with a packet without its outer headers.
+	if err := d.hooks.detach(kindXDP, ifindex); err != nil {
+		return fmt.Errorf("detach %s program from interface %d: %w", kindXDP, ifindex, err)
+	}
 	for kind := range d.programs() {
 		if err := d.hooks.detach(kind, ifindex); err != nil {
 			return fmt.Errorf("detach %s program from interface %d: %w", kind, ifindex, err)
 		}
 	}
+	d.forgetUplink(ifindex)
 	return nil
 }

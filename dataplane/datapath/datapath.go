@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
@@ -20,6 +21,9 @@ import (
 // DefaultBPFFS is where distributions mount the BPF file system.
 const DefaultBPFFS = "/sys/fs/bpf"
 
+// tailPin is the file name, in a worker's folder of pins, of what keeps a part of the uplinks' programs alive.
+const tailPin = "card_next"
+
 // Options say where a worker's datapath is pinned.
 type Options struct {
 	// BPFFS is the mount point of a BPF file system; [DefaultBPFFS] if empty.
@@ -30,7 +34,11 @@ type Options struct {
 	LockDir string
 	// Without names features that are to be done without where the kernel has them too.
 	Without []string
-	Log     *slog.Logger
+	// CardDecap has the programs on cards take the outer headers off peers' packets.
+	CardDecap bool
+	Log       *slog.Logger
+
+	cards cards
 }
 
 // Datapath is the loaded datapath of one worker.
@@ -39,7 +47,8 @@ type Datapath struct {
 	maps   *bpf.Maps
 	progs  *bpf.Programs
 	hooks  hooks
-	found  features.Record
+	record sync.Mutex
+	found  features.Record // under record
 	locks  []*os.File
 	resets *resetter // nil before AttachUpcall
 	log    *slog.Logger
@@ -103,11 +112,15 @@ func open(o Options) (*Datapath, error) {
 	if d.found, err = probe(wanted(), o.Without...); err != nil {
 		return nil, err
 	}
+	d.hooks = hooks{dir: filepath.Join(d.dir, "links"), tcx: d.found.Uses(FeatureTCX), cards: o.cards, cardDecaps: o.CardDecap, log: d.log}
 	if d.progs, d.maps, err = bpf.Load(mapDir, d.kernel()); err != nil {
 		return nil, fmt.Errorf("load datapath over %s: %w", mapDir, err)
 	}
-	d.hooks = hooks{dir: filepath.Join(d.dir, "links"), tcx: d.found.Uses(FeatureTCX), log: d.log}
 	if err := d.takeOver(filepath.Dir(mapDir)); err != nil {
+		d.closeObjects()
+		return nil, err
+	}
+	if err := d.progs.PinTail(filepath.Join(d.dir, tailPin)); err != nil {
 		d.closeObjects()
 		return nil, err
 	}
@@ -117,7 +130,10 @@ func open(o Options) (*Datapath, error) {
 
 // kernel is what the programs have to know of the kernel.
 func (d *Datapath) kernel() bpf.Kernel {
-	return bpf.Kernel{DecapL3: d.found.Uses(FeatureDecapL3), PathKept: pathKept(d.log)}
+	return bpf.Kernel{
+		DecapL3: d.found.Uses(FeatureDecapL3), CardDecap: d.hooks.cardDecaps, CardGeneric: d.hooks.cards == cardsGeneric,
+		PathKept: pathKept(d.log),
+	}
 }
 
 // tellFeatures leaves behind what the kernel can do, for those who look at the datapath; it runs without that too.
@@ -125,6 +141,10 @@ func (d *Datapath) tellFeatures() {
 	for _, f := range d.found.Fallbacks() {
 		d.log.Info("kernel feature is not used", "feature", f.Name, "least_kernel", f.Least, "for", f.Use, "instead", f.Fallback)
 	}
+	d.writeFeatures()
+}
+
+func (d *Datapath) writeFeatures() {
 	if err := features.Write(d.dir, d.found); err != nil {
 		d.log.Warn("cannot pin the record of kernel features", "error", err)
 	}
@@ -143,7 +163,11 @@ func checkBPFFS(path string) error {
 }
 
 // Features returns what was found of the kernel's features, and what is made use of.
-func (d *Datapath) Features() features.Record { return d.found }
+func (d *Datapath) Features() features.Record {
+	d.record.Lock()
+	defer d.record.Unlock()
+	return d.found
+}
 
 // Maps returns the worker's maps.
 func (d *Datapath) Maps() *bpf.Maps { return d.maps }

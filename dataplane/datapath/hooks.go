@@ -19,9 +19,11 @@ import (
 // hooks attaches programs to the tc hooks of interfaces: by tcx links, pinned, where the kernel has them (6.6), by clsact filters
 // else. An attachment is known by its kind and interface.
 type hooks struct {
-	dir string // of pinned links
-	tcx bool
-	log *slog.Logger
+	dir        string // of pinned links
+	tcx        bool
+	cards      cards
+	cardDecaps bool // the programs of cards take outer headers off
+	log        *slog.Logger
 }
 
 // haveTCX reports whether the kernel has tcx links. There is no program type of their own to probe for, so the one other thing
@@ -128,8 +130,12 @@ func (h *hooks) detach(kind string, ifindex int) error {
 	return nil
 }
 
-// each calls f for every pinned link.
-func (h *hooks) each(f func(kind string, ifindex int, l link.Link) error) error {
+// ofCards and notOfCards choose among kinds of attachment.
+func ofCards(kind string) bool    { return kind == kindXDP }
+func notOfCards(kind string) bool { return kind != kindXDP }
+
+// each calls f for every pinned link of the wanted kinds.
+func (h *hooks) each(wanted func(kind string) bool, f func(kind string, ifindex int, l link.Link) error) error {
 	entries, err := os.ReadDir(h.dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -140,7 +146,7 @@ func (h *hooks) each(f func(kind string, ifindex int, l link.Link) error) error 
 	for _, entry := range entries {
 		kind, number, ok := strings.Cut(entry.Name(), "-")
 		ifindex, err := strconv.Atoi(number)
-		if !ok || err != nil {
+		if !ok || err != nil || !wanted(kind) {
 			continue
 		}
 		l, err := link.LoadPinnedLink(filepath.Join(h.dir, entry.Name()), nil)
@@ -156,14 +162,31 @@ func (h *hooks) each(f func(kind string, ifindex int, l link.Link) error) error 
 	return nil
 }
 
-// upgrade gives every pinned link the program of its kind, and removes links whose interface is gone.
+// upgrade gives every pinned link the program of its kind, and removes links whose interface is gone. A card's program that takes outer
+// headers off never runs in front of an uplink's that does not expect that.
 func (h *hooks) upgrade(programs map[string]*ebpf.Program) error {
-	if !h.tcx {
-		if err := upgradeFilters(programs); err != nil {
+	behind := func() error {
+		if !h.tcx {
+			if err := upgradeFilters(programs); err != nil {
+				return err
+			}
+		}
+		return h.upgradeLinks(notOfCards, programs)
+	}
+	if h.cardDecaps {
+		if err := behind(); err != nil {
 			return err
 		}
+		return h.upgradeLinks(ofCards, programs)
 	}
-	return h.each(func(kind string, ifindex int, l link.Link) error {
+	if err := h.upgradeLinks(ofCards, programs); err != nil {
+		return err
+	}
+	return behind()
+}
+
+func (h *hooks) upgradeLinks(wanted func(kind string) bool, programs map[string]*ebpf.Program) error {
+	return h.each(wanted, func(kind string, ifindex int, l link.Link) error {
 		prog, ok := programs[kind]
 		if _, err := netlink.LinkByIndex(ifindex); !ok || err != nil || !attachedTo(l, ifindex) {
 			h.log.Info("removing a link without an interface", "kind", kind, "ifindex", ifindex)
@@ -188,7 +211,7 @@ func (h *hooks) front(programs map[string]*ebpf.Program) (away func() error, err
 		links = nil
 		return errors.Join(errs...)
 	}
-	err = h.each(func(kind string, ifindex int, l link.Link) error {
+	err = h.each(notOfCards, func(kind string, ifindex int, l link.Link) error {
 		prog, ok := programs[kind]
 		if !ok || !attachedTo(l, ifindex) {
 			return nil
@@ -206,6 +229,12 @@ func (h *hooks) front(programs map[string]*ebpf.Program) (away func() error, err
 	return away, nil
 }
 
+// removeAll detaches everything, from the wire inwards.
 func (h *hooks) removeAll() error {
-	return h.each(func(_ string, _ int, l link.Link) error { return l.Unpin() })
+	for _, wanted := range []func(string) bool{ofCards, notOfCards} {
+		if err := h.each(wanted, func(_ string, _ int, l link.Link) error { return l.Unpin() }); err != nil {
+			return err
+		}
+	}
+	return nil
 }

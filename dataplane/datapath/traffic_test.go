@@ -117,6 +117,14 @@ func bulkBetween(t *testing.T, w *world, client, far *box) {
 	far.listen(t, "far")
 	a.serve(1, vip, far)
 	b.admit(client)
+	bulkAgain(t, w, client)
+}
+
+// bulkAgain does the same once more.
+func bulkAgain(t *testing.T, w *world, client *box) {
+	t.Helper()
+	vip := w.inner.service(0)
+	a, b := w.workers[0], w.workers[1]
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	want := sha256.Sum256(data)
 	netnstest.Within(t, client.ns, func() error {

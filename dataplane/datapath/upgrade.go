@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
@@ -67,7 +68,12 @@ func (d *Datapath) takeOver(current string) error {
 //
 // Only a datagram of a flow that is younger than the last copies take may then be given to another instance than the flow's first ones.
 func (d *Datapath) replaceFormer(former []*bpf.Migration) (err error) {
-	interim, err := bpf.LoadInterim(d.maps, d.kernel())
+	if err := d.stopCards(); err != nil {
+		return err
+	}
+	on := d.kernel()
+	on.CardDecap = false
+	interim, err := bpf.LoadInterim(d.maps, on)
 	if err != nil {
 		return fmt.Errorf("load the programs that work beside those of another build: %w", err)
 	}
@@ -101,6 +107,21 @@ func (d *Datapath) replaceFormer(former []*bpf.Migration) (err error) {
 		return err
 	}
 	return d.hooks.upgrade(d.programs())
+}
+
+// stopCards takes cards' programs off that take outer headers off, if an earlier start has attached such: which of two programs a packet is for
+// can be told from one with its outer headers alone. [Datapath.AttachUplink] puts them back.
+func (d *Datapath) stopCards() error {
+	if _, err := os.Stat(filepath.Join(d.dir, tailPin)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("look for the programs of cards: %w", err)
+	}
+	if err := d.hooks.each(ofCards, func(_ string, _ int, l link.Link) error { return l.Unpin() }); err != nil {
+		return err
+	}
+	awaitPrograms()
+	return nil
 }
 
 func catchUp(former []*bpf.Migration) error {

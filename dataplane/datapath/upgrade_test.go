@@ -96,6 +96,12 @@ func TestUpgradeFromAnotherLayoutBreaksNoFlow(t *testing.T) {
 	t.Run("clsact", func(t *testing.T) {
 		upgradeBreaksNoFlow(t, newWorldWith(t, inIPv4, inIPv4, datapath.Options{Without: []string{datapath.FeatureTCX}}))
 	})
+	t.Run("cards", func(t *testing.T) {
+		w := newWorldWith(t, inIPv4, inIPv4, datapath.Options{CardDecap: true}.GenericCards())
+		w.asCards()
+		upgradeBreaksNoFlow(t, w)
+		w.decapped(false)
+	})
 }
 
 func upgradeBreaksNoFlow(t *testing.T, w *world) {

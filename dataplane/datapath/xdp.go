@@ -6,23 +6,76 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+
+	"github.com/oakestra/oakestra-ebpf/bpf/features"
 )
 
-// attachXDP lets an uplink's card drop junk and strangers before the kernel makes packets of them. It spares work alone: without it the
-// uplink's program drops the same, so that a driver that cannot, or will not at this MTU, is no error.
-func (d *Datapath) attachXDP(ifindex int) {
+// cards is what runs the programs of uplinks' cards.
+type cards int
+
+const (
+	cardsPhysical cards = iota
+	// Of tests alone: the kernel, or the driver, for any device.
+	cardsGeneric
+	cardsAny
+)
+
+// attachXDP lets an uplink's card drop junk and strangers before the kernel makes packets of them, and take outer headers off if it is to.
+// It spares work alone: without it the uplink's program does the same, so that a driver that cannot, or will not at this MTU, is no error.
+// It returns what became of it.
+func (d *Datapath) attachXDP(ifindex int) features.Uplink {
+	u := features.Uplink{Ifindex: ifindex, XDP: features.XDPOff}
 	l, err := netlink.LinkByIndex(ifindex)
+	if err != nil {
+		u.Why = err.Error()
+		return u
+	}
+	u.Name = l.Attrs().Name
+	mode := link.XDPDriverMode
+	u.XDP = features.XDPNative
+	if d.hooks.cards == cardsGeneric {
+		mode, u.XDP = link.XDPGenericMode, features.XDPGeneric
+	}
 	// Of a veth, a bridge or a bond the kernel's own way is faster.
-	if err != nil || l.Type() != "device" {
-		return
+	if d.hooks.cards == cardsPhysical && l.Type() != "device" {
+		u.XDP = features.XDPOff
+		u.Why = "it is a " + l.Type() + ", whose packets would only take longer"
+		return u
 	}
-	if err := d.hooks.attachXDP(ifindex, d.progs.XDP, link.XDPDriverMode); err != nil {
-		d.log.Info("the uplink's driver runs no XDP program: its packets are judged later", "device", l.Attrs().Name, "error", err)
+	if err := d.hooks.attachXDP(ifindex, d.progs.XDP, mode); err != nil {
+		u.XDP, u.Why = features.XDPOff, err.Error()
+		d.log.Info("the uplink's driver runs no XDP program: its packets are judged later", "device", u.Name, "error", err)
+		return u
 	}
+	u.Decap = d.hooks.cardDecaps
+	return u
+}
+
+// noteUplink leaves behind for others to look at what became of an uplink's card.
+func (d *Datapath) noteUplink(u features.Uplink) {
+	d.record.Lock()
+	defer d.record.Unlock()
+	d.found.Uplinks = append(without(d.found.Uplinks, u.Ifindex), u)
+	d.writeFeatures()
+}
+
+func (d *Datapath) forgetUplink(ifindex int) {
+	d.record.Lock()
+	defer d.record.Unlock()
+	if left := without(d.found.Uplinks, ifindex); len(left) < len(d.found.Uplinks) {
+		d.found.Uplinks = left
+		d.writeFeatures()
+	}
+}
+
+// without copies the list, which others may be reading.
+func without(all []features.Uplink, ifindex int) []features.Uplink {
+	return slices.DeleteFunc(slices.Clone(all), func(u features.Uplink) bool { return u.Ifindex == ifindex })
 }
 
 // attachXDP makes sure that the interface has this program.

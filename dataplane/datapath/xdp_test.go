@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/bpf/features"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
@@ -40,8 +41,11 @@ func TestCardProgram(t *testing.T) {
 			return err
 		}
 		index := l.Attrs().Index
-		d.attachXDP(index)
+		u := d.attachXDP(index)
 		require.False(t, card().Attached, "it is on a veth")
+		require.Equal(t, features.Uplink{
+			Ifindex: index, Name: "up0", XDP: features.XDPOff, Why: "it is a veth, whose packets would only take longer",
+		}, u)
 		require.NoError(t, d.hooks.attachXDP(index, progs.XDP, link.XDPGenericMode))
 		require.True(t, card().Attached)
 		require.NoError(t, d.hooks.attachXDP(index, progs.XDP, link.XDPGenericMode), "again")

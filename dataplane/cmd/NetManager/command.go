@@ -46,6 +46,7 @@ func command() *cobra.Command {
 	f.Uint16VarP(&c.Port, "port", "p", 0, "TCP port on loopback for the local API as well; the token to send is written to --run-dir (default: none)")
 	f.StringVar(&c.ResolvConf, "resolv-conf", dns.DefaultResolvConf, "file that names the worker's own resolvers, which other names than the overlay's are forwarded to")
 	f.StringVar(&o.netcfg, "config", "", "netcfg.json with NodePublicAddress and NodePublicPort, where others reach this worker if not at its uplink's address")
+	f.BoolVar(&c.XDPDecap, "xdp-decapsulation", false, "have the uplink's driver take tunnel headers off, where it runs XDP programs itself: oak-net status says whether it does")
 	p := root.PersistentFlags()
 	p.StringVar(&c.Socket, "socket", "/run/oakestra/netmanager.sock", "Unix socket of the local API")
 	o.log.AddFlags(p)

@@ -94,6 +94,9 @@ func known(t *testing.T) *world {
 	ok(features.Write(filepath.Join(w.bpffs, "oakestra", "w1"), features.Record{Kernel: "6.1.0", Features: []features.Feature{
 		{Name: "redirect_peer", Least: "5.10", Use: "delivery", Found: true, Used: true},
 		{Name: "tcx", Least: "6.6", Use: "links", Fallback: "clsact filters"},
+	}, Uplinks: []features.Uplink{
+		{Ifindex: 3, Name: "eth0", XDP: features.XDPOff, Why: "it is a veth, whose packets would only take longer"},
+		{Ifindex: 4, Name: "eth1", XDP: features.XDPNative, Decap: true},
 	}}))
 
 	reasons, err := bpf.DropReasons()

@@ -34,8 +34,8 @@ func (p *program) statusCommand() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show the datapath as a whole: programs, kernel, NetManager's life, settings, maps",
-		Long: `Shows where the worker's datapath is pinned, which programs hang on which interfaces, which features of the kernel they make
-use of and what they fall back on, whether NetManager is alive, what the programs go by, how full the maps are and what memory the
+		Long: `Shows where the worker's datapath is pinned, which programs hang on which interfaces, how the program for each uplink's card runs
+(natively in its driver, generically after it, or not, and why), which features of the kernel they make use of and what they fall back on, whether NetManager is alive, what the programs go by, how full the maps are and what memory the
 kernel has charged for them. As JSON it is a list of one.`,
 		Args: cmdline.Args(0, 0), RunE: run,
 	}
@@ -52,6 +52,9 @@ func writeStatus(p *program, w io.Writer, s inspect.Status) error {
 		return err
 	}
 	parts := []func() error{func() error { return write(p, w, s.Programs, programColumns()) }}
+	if len(s.Uplinks) > 0 {
+		parts = append(parts, func() error { return write(p, w, s.Uplinks, uplinkColumns()) })
+	}
 	if len(s.Features) > 0 {
 		parts = append(parts, func() error { return write(p, w, s.Features, featureColumns()) })
 	}
@@ -165,6 +168,17 @@ func programColumns() []output.Column[inspect.Program] {
 		{Name: "TAG", Value: func(a row) string { return a.Tag }},
 		{Name: "LOADED", Value: func(a row) string { return moment(a.LoadedAt) }},
 		{Name: "NAME", Wide: true, Value: func(a row) string { return a.Name }},
+	}
+}
+
+func uplinkColumns() []output.Column[features.Uplink] {
+	type row = features.Uplink
+	return []output.Column[row]{
+		{Name: "UPLINK", Value: func(u row) string { return u.Name }},
+		{Name: "IFINDEX", Value: func(u row) string { return fmt.Sprint(u.Ifindex) }},
+		{Name: "XDP", Value: func(u row) string { return u.XDP }},
+		{Name: "DECAPSULATES", Value: func(u row) string { return yes(u.Decap) }},
+		{Name: "WHY", Value: func(u row) string { return u.Why }},
 	}
 }
 

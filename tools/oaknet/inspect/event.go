@@ -19,7 +19,7 @@ type Event struct {
 	At time.Time `json:"at"`
 	// Packet is a number that all events of one packet have.
 	Packet string `json:"packet"`
-	// Step is container, tunnel, back or outside of an arrival; service, backend, opened and flow on the way; local, peer, out, stack,
+	// Step is container, tunnel, card, back or outside of an arrival; service, backend, opened and flow on the way; local, peer, out, stack,
 	// upcall or drop at the end. Text says it to a person.
 	Step string `json:"step"`
 	Text string `json:"text"`
@@ -89,6 +89,8 @@ func (d *Describer) step(e bpf.TraceEvent, out *Event) (name, text string) {
 		return "container", "came out of " + d.endpoint(e.Where)
 	case bpf.StepTunnel:
 		return "tunnel", "came through the tunnel from " + d.worker(e.Where&^bpf.FromPeer)
+	case bpf.StepCard:
+		return "card", "came through the tunnel from " + d.worker(e.Where&^bpf.FromPeer) + "; the card's program has taken the outer headers off"
 	case bpf.StepBack:
 		return "back", "came back from NetManager"
 	case bpf.StepOutside:

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/bpf/features"
+	"github.com/oakestra/oakestra-ebpf/tools/oaknet/pins"
 )
 
 // managerSilence is how old NetManager's heartbeat may be before the programs take it for dead (they drop misses as no_manager).
@@ -24,6 +26,8 @@ type Status struct {
 	Manager  Manager   `json:"net_manager"`
 	Config   Config    `json:"config"`
 	Programs []Program `json:"programs"`
+	// Uplinks says how the program for each uplink's card runs.
+	Uplinks []features.Uplink `json:"uplinks"`
 	// Kernel is the release that the datapath was loaded on, Features what it found there; empty where it left no record.
 	Kernel   string             `json:"kernel"`
 	Features []features.Feature `json:"features"`
@@ -78,7 +82,7 @@ type Program struct {
 
 // Status reads the whole.
 func (r *Reader) Status() (Status, error) {
-	s := Status{Worker: r.worker.Name, Pins: r.worker.VersionDir(), Version: r.worker.Version, Programs: []Program{}, Features: []features.Feature{}}
+	s := Status{Worker: r.worker.Name, Pins: r.worker.VersionDir(), Version: r.worker.Version, Programs: []Program{}, Uplinks: []features.Uplink{}, Features: []features.Feature{}}
 	if r.attachErr != nil {
 		return s, r.attachErr
 	}
@@ -101,6 +105,7 @@ func (r *Reader) Status() (Status, error) {
 	}
 	if err == nil {
 		s.Kernel, s.Features = record.Kernel, record.Features
+		s.Uplinks = uplinks(record.Uplinks, r.attachments)
 	}
 	if s.Maps, err = r.mapUses(); err != nil {
 		return s, err
@@ -111,6 +116,22 @@ func (r *Reader) Status() (Status, error) {
 		}
 	}
 	return s, nil
+}
+
+// uplinks holds what NetManager has left behind against what is there now.
+func uplinks(record []features.Uplink, now []pins.Attachment) []features.Uplink {
+	out := []features.Uplink{}
+	for _, u := range record {
+		i := slices.IndexFunc(now, func(a pins.Attachment) bool { return a.Kind == "xdp" && a.Ifindex == u.Ifindex && !a.Gone })
+		switch {
+		case i >= 0 && now[i].XDP != "":
+			u.XDP = now[i].XDP
+		case i < 0 && u.XDP != features.XDPOff:
+			u.XDP, u.Decap, u.Why = features.XDPOff, false, "somebody has taken the program off: restart NetManager to have it back"
+		}
+		out = append(out, u)
+	}
+	return out
 }
 
 func (r *Reader) manager() (Manager, error) {

@@ -27,6 +27,8 @@ type Attachment struct {
 	Interface string
 	// Gone says that the interface is there no more; the link is left over.
 	Gone bool
+	// XDP is, of kind xdp, how the program runs: one of the words of package features; empty where the interface is not to be seen.
+	XDP string
 	// Program, Name and Tag are those of the program.
 	Program uint32
 	Name    string
@@ -45,8 +47,11 @@ func hook(kind string) ebpf.AttachType {
 	return ebpf.AttachTCXIngress
 }
 
+// card is the kind that has a link on every kernel.
+const card = "xdp"
+
 // Attachments lists the worker's programs by kind and interface: from its pinned links, or where the kernel has no tcx (before
-// 6.6), from the filters on the interfaces of this network namespace.
+// 6.6), from those of cards and the filters on the interfaces of this network namespace.
 func (w Worker) Attachments() ([]Attachment, error) {
 	entries, err := os.ReadDir(w.LinkDir())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -56,10 +61,12 @@ func (w Worker) Attachments() ([]Attachment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(out) == 0 {
-		if out, err = filters(); err != nil {
+	if !slices.ContainsFunc(out, func(a Attachment) bool { return a.Kind != card }) {
+		found, err := filters()
+		if err != nil {
 			return nil, err
 		}
+		out = append(out, found...)
 	}
 	slices.SortFunc(out, func(a, b Attachment) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Ifindex, b.Ifindex))
@@ -113,7 +120,7 @@ func attachment(pin, kind string, ifindex int) (Attachment, error) {
 	if xdp := info.XDP(); xdp != nil {
 		a.Gone = int(xdp.Ifindex) != ifindex
 		if !a.Gone {
-			a.Interface = cardOf(ifindex, info.Program)
+			a.Interface, a.XDP = cardOf(ifindex, info.Program)
 		}
 		return a, a.describe(info.Program)
 	}

@@ -8,6 +8,9 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+
+	"github.com/oakestra/oakestra-ebpf/bpf/features"
 )
 
 // interfaceOf returns the name of an interface that carries the link, or nothing. The number alone would not do: in another network
@@ -27,11 +30,14 @@ func interfaceOf(kind string, ifindex int, id link.ID) string {
 	return ""
 }
 
-// cardOf returns the name of an interface whose card runs the program, or nothing.
-func cardOf(ifindex int, program ebpf.ProgramID) string {
+// cardOf returns the name of an interface whose card runs the program, and how it does; or nothing.
+func cardOf(ifindex int, program ebpf.ProgramID) (name, how string) {
 	l, err := netlink.LinkByIndex(ifindex)
 	if err != nil || l.Attrs().Xdp == nil || ebpf.ProgramID(l.Attrs().Xdp.ProgId) != program {
-		return ""
+		return "", ""
 	}
-	return l.Attrs().Name
+	if l.Attrs().Xdp.AttachMode == nl.XDP_ATTACHED_SKB {
+		return l.Attrs().Name, features.XDPGeneric
+	}
+	return l.Attrs().Name, features.XDPNative
 }
