@@ -77,6 +77,7 @@ func (r *Root) table() []route {
 		{get, "/api/clusters/active", user, r.listClustersLegacy, about{summary: "List clusters that report, in the form of the original", answer: []clusterShape{}}},
 		{get, "/api/v1/clusters", user, r.listClusters, about{summary: "List clusters", answer: []clusterJSON{}}},
 		{del, "/api/v1/clusters/:id", admin, r.deleteCluster, about{summary: "Forget a cluster", answer: messageJSON{}, query: forceQuery{}}},
+		{get, "/api/v1/service/:service/events", user, r.listEvents, about{summary: "Tell what became of a service's instances, and why", answer: []eventJSON{}, query: eventsQuery{}}},
 		{get, "/api/v1/instances", user, r.listInstances, about{summary: "List instances", answer: []instanceJSON{}, query: instancesQuery{}}},
 
 		{post, httpapi.Route(wire.PathClusterJoin), anyoneSecure, r.joinCluster, about{summary: "Take a cluster in, by a join token sent as the bearer token", body: wire.ClusterJoinRequest{}, answer: wire.JoinResponse{}}},

@@ -5,9 +5,11 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/tools/e2e/scene"
 	"github.com/oakestra/oakestra-ebpf/tools/images/hello"
 )
@@ -29,6 +31,17 @@ func undeploy(t *testing.T, s *scene.Scene) {
 		if c.Number == last || before[c.ID] != now[c.ID] {
 			t.Errorf("container %s: process %d before, %d now; instance %d was to stop", c.ID, before[c.ID], now[c.ID], last)
 		}
+	}
+	events, err := s.API.Events(t.Context(), v.ID, last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var states []wire.State
+	for _, e := range events {
+		states = append(states, e.Status)
+	}
+	if n := len(states); n < 4 || states[0] != wire.StateRequested || states[n-1] != wire.StateUndeployed || !slices.Contains(states, wire.StateRunning) {
+		t.Errorf("the events of instance %d are %v, want them to lead from its request by way of running to its end", last, states)
 	}
 	until(t, 10*time.Second, func(ctx context.Context) error {
 		c, err := s.Client(ctx)

@@ -100,13 +100,9 @@ func (p *program) serviceUndeploy() *cobra.Command {
 	w.flags(cmd, "wait until the instances are gone")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
-		number := client.AllInstances
-		if len(args) == 2 {
-			n, err := strconv.Atoi(args[1])
-			if err != nil || n < 0 {
-				return cmdline.Usagef("%q is no instance number", args[1])
-			}
-			number = n
+		number, err := instanceNumber(args[1:])
+		if err != nil {
+			return err
 		}
 		c, err := p.session(ctx)
 		if err != nil {
