@@ -43,6 +43,7 @@ const (
 	guardMapRings      = "rings"
 	guardMapScratch    = "scratch"
 	guardMapServices   = "services"
+	guardMapShares     = "shares"
 	guardMapSources    = "sources"
 	guardMapStats      = "stats"
 	guardMapTakeover   = "takeover"
@@ -130,6 +131,7 @@ type guardMapSpecs struct {
 	Rings      *ebpf.MapSpec `ebpf:"rings"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Services   *ebpf.MapSpec `ebpf:"services"`
+	Shares     *ebpf.MapSpec `ebpf:"shares"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
 	Takeover   *ebpf.MapSpec `ebpf:"takeover"`
@@ -191,6 +193,7 @@ type guardMaps struct {
 	Rings      *ebpf.Map `ebpf:"rings"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Services   *ebpf.Map `ebpf:"services"`
+	Shares     *ebpf.Map `ebpf:"shares"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
 	Takeover   *ebpf.Map `ebpf:"takeover"`
@@ -228,6 +231,7 @@ func (m *guardMaps) Close() error {
 		m.Rings,
 		m.Scratch,
 		m.Services,
+		m.Shares,
 		m.Sources,
 		m.Stats,
 		m.Takeover,

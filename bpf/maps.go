@@ -35,6 +35,7 @@ type Maps struct {
 	Loads      Table[uint32, ActiveFlows]                 `ebpf:"loads"`
 	Flows4     Table[mapsOakKey4, mapsOakCt4]             `ebpf:"flows4"`
 	Flows6     Table[mapsOakKey, mapsOakCt6]              `ebpf:"flows6"`
+	Shares     Table[uint32, Share]                       `ebpf:"shares"`
 	Rings      Table[uint32, []mapsOakKey]                `ebpf:"rings"`
 	RingAt     Table[uint32, []uint32]                    `ebpf:"ring_at"`
 	Exposed    Table[Port, Exposed]                       `ebpf:"exposed"`

@@ -58,6 +58,7 @@ type mapsOakConfig struct {
 	UpcallIfindex uint32
 	TunnelPort    uint16
 	Mtu           uint16
+	FlowShare     [2]uint32
 }
 
 type mapsOakCounter struct {
@@ -155,7 +156,8 @@ const (
 	mapsOakDropOAK_DROP_CONGESTED         mapsOakDrop = 33
 	mapsOakDropOAK_DROP_NEIGHBOUR         mapsOakDrop = 34
 	mapsOakDropOAK_DROP_ECHO              mapsOakDrop = 35
-	mapsOakDropOAK_DROP_MAX               mapsOakDrop = 36
+	mapsOakDropOAK_DROP_FLOW_SHARE        mapsOakDrop = 36
+	mapsOakDropOAK_DROP_MAX               mapsOakDrop = 37
 )
 
 type mapsOakEndpoint struct {
@@ -261,6 +263,8 @@ const (
 	mapsOakLimitsOAK_MAX_PENDING              mapsOakLimits = 1024
 	mapsOakLimitsOAK_MAX_FLOWS4               mapsOakLimits = 524288
 	mapsOakLimitsOAK_MAX_FLOWS6               mapsOakLimits = 262144
+	mapsOakLimitsOAK_SHARE4                   mapsOakLimits = 32768
+	mapsOakLimitsOAK_SHARE6                   mapsOakLimits = 16384
 	mapsOakLimitsOAK_RING                     mapsOakLimits = 4096
 	mapsOakLimitsOAK_MAX_EXPOSED              mapsOakLimits = 16384
 	mapsOakLimitsOAK_MAX_OWN                  mapsOakLimits = 256
@@ -453,6 +457,11 @@ type mapsOakService struct {
 	Backends [64]uint32
 }
 
+type mapsOakShare struct {
+	_     structs.HostLayout
+	Flows [2]uint32
+}
+
 type mapsOakSource struct {
 	_          structs.HostLayout
 	Generation uint64
@@ -624,6 +633,7 @@ const (
 	mapsMapRings                = "rings"
 	mapsMapScratch              = "scratch"
 	mapsMapServices             = "services"
+	mapsMapShares               = "shares"
 	mapsMapSources              = "sources"
 	mapsMapStats                = "stats"
 	mapsMapTakeover             = "takeover"
@@ -726,6 +736,7 @@ type mapsMapSpecs struct {
 	Rings      *ebpf.MapSpec `ebpf:"rings"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Services   *ebpf.MapSpec `ebpf:"services"`
+	Shares     *ebpf.MapSpec `ebpf:"shares"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
 	Takeover   *ebpf.MapSpec `ebpf:"takeover"`
@@ -806,6 +817,7 @@ type mapsMaps struct {
 	Rings      *ebpf.Map `ebpf:"rings"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Services   *ebpf.Map `ebpf:"services"`
+	Shares     *ebpf.Map `ebpf:"shares"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
 	Takeover   *ebpf.Map `ebpf:"takeover"`
@@ -843,6 +855,7 @@ func (m *mapsMaps) Close() error {
 		m.Rings,
 		m.Scratch,
 		m.Services,
+		m.Shares,
 		m.Sources,
 		m.Stats,
 		m.Takeover,

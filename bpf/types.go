@@ -37,8 +37,10 @@ type (
 	// StalePacket was sent by a peer to where nobody is.
 	StalePacket = mapsOakStale
 	// LostReset ends a connection of a peer's that has no place here any more.
-	LostReset  = mapsOakLost
-	Counter    = mapsOakCounter
+	LostReset = mapsOakLost
+	Counter   = mapsOakCounter
+	// Share is how many established flows an endpoint has, by family.
+	Share      = mapsOakShare
 	Trace      = mapsOakTrace
 	TraceEvent = mapsOakTold
 	Scratch    = mapsOakScratch
@@ -62,6 +64,9 @@ const (
 	MaxServices           = uint32(mapsOakLimitsOAK_MAX_SERVICES)
 	MaxBackends           = uint32(mapsOakLimitsOAK_MAX_BACKENDS)
 	MaxPeers              = uint32(mapsOakLimitsOAK_MAX_PEERS)
+	// Share4 and Share6 are how many established flows of a family an endpoint may have unless [Config] says so.
+	Share4 = uint32(mapsOakLimitsOAK_SHARE4)
+	Share6 = uint32(mapsOakLimitsOAK_SHARE6)
 	// MaxHello is the largest hello packet, in bytes after the tunnel header.
 	MaxHello = int(mapsOakLimitsOAK_HELLO_MAX)
 )

@@ -64,6 +64,7 @@ static __always_inline int oak_reset_along(struct __sk_buff *skb, struct oak_pkt
 {
 	int reason = oak_parse_l4(skb, ETH_HLEN, p, where, family);
 	struct oak_ct *c;
+	__u32 was;
 	void *e;
 
 	if (reason)
@@ -72,10 +73,13 @@ static __always_inline int oak_reset_along(struct __sk_buff *skb, struct oak_pkt
 	if (!e || !(p->tcp & OAK_TCP_RST))
 		return oak_dropped(skb, OAK_DROP_NO_FLOW);
 	c = oak_common(e, family);
-	if (!(c->flags & OAK_CT_CLOSED))
+	was = oak_mark(c, OAK_CT_CLOSED | OAK_CT_DEAD);
+	if (!(was & OAK_CT_CLOSED)) {
 		oak_active(c->backend, -1);
+		if (was & OAK_CT_ESTABLISHED && !(was & OAK_CT_REPLY))
+			oak_charge(oak_whose(where, c->to), family, -1);
+	}
 	/* Not in the ring of ended flows, which is short: NetManager, which has made this, will forget it. */
-	c->flags |= OAK_CT_CLOSED | OAK_CT_DEAD;
 	return oak_forward(skb, p, e, family);
 }
 

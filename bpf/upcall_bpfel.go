@@ -43,6 +43,7 @@ const (
 	upcallMapRings         = "rings"
 	upcallMapScratch       = "scratch"
 	upcallMapServices      = "services"
+	upcallMapShares        = "shares"
 	upcallMapSources       = "sources"
 	upcallMapStats         = "stats"
 	upcallMapTakeover      = "takeover"
@@ -129,6 +130,7 @@ type upcallMapSpecs struct {
 	Rings      *ebpf.MapSpec `ebpf:"rings"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Services   *ebpf.MapSpec `ebpf:"services"`
+	Shares     *ebpf.MapSpec `ebpf:"shares"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
 	Takeover   *ebpf.MapSpec `ebpf:"takeover"`
@@ -191,6 +193,7 @@ type upcallMaps struct {
 	Rings      *ebpf.Map `ebpf:"rings"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Services   *ebpf.Map `ebpf:"services"`
+	Shares     *ebpf.Map `ebpf:"shares"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
 	Takeover   *ebpf.Map `ebpf:"takeover"`
@@ -228,6 +231,7 @@ func (m *upcallMaps) Close() error {
 		m.Rings,
 		m.Scratch,
 		m.Services,
+		m.Shares,
 		m.Sources,
 		m.Stats,
 		m.Takeover,

@@ -66,10 +66,12 @@ __attribute__((noinline)) int oak_hello_up(struct __sk_buff *skb, struct oak_add
 	return TC_ACT_SHOT;
 }
 
-/* oak_resets_peer reports whether a peer's packet, which was dropped for that reason, is of a connection that has no place here any more: whoever
- * is at its other end waits for an answer, for as long as it has patience. What opens one is tried again, and may then be right. */
-static __always_inline int oak_resets_peer(const struct oak_pkt *p, int reason)
+/* oak_tells_peer reports whether a peer's packet, which was dropped for that reason, is of a connection that has no place here, or none any more:
+ * whoever is at its other end waits for an answer, for as long as it has patience. What opens one is mostly tried again, and may then be right. */
+static __always_inline int oak_tells_peer(const struct oak_pkt *p, int reason)
 {
+	if (reason == OAK_DROP_FLOW_SHARE)
+		return 1;
 	if (p->proto != IPPROTO_TCP || p->quoted)
 		return 0;
 	switch (reason) {
@@ -84,7 +86,7 @@ static __always_inline int oak_resets_peer(const struct oak_pkt *p, int reason)
 	return 0;
 }
 
-/* oak_answer_peer drops a packet of a flow that is dead or unknown, and resets the flow at the peer, to which it belongs as the tag that it came
+/* oak_answer_peer drops a packet of a flow that is dead, unknown or refused, and resets the flow at the peer, to which it belongs as the tag that it came
  * with says: with the number that the peer says it waits for, which the reset that NetManager has sent may not have had. Not static: verified once. */
 __attribute__((noinline)) int oak_answer_peer(struct __sk_buff *skb, struct oak_pkt *p, __u32 index, __u32 number, int reason)
 {
@@ -93,9 +95,9 @@ __attribute__((noinline)) int oak_answer_peer(struct __sk_buff *skb, struct oak_
 	struct oak_peer *peer = bpf_map_lookup_elem(&peers, &index);
 	int failed;
 
-	if (!p || !peer || !peer->port || !oak_resets_peer(p, reason) || !oak_answer_allowed(OAK_RESETS_OF_PEER | index, OAK_RESETS_PER_SECOND))
+	if (!p || !peer || !peer->port || !oak_tells_peer(p, reason) || !oak_answer_allowed(OAK_RESETS_OF_PEER | index, OAK_RESETS_PER_SECOND))
 		return verdict;
-	failed = oak_make_reset(skb, p);
+	failed = oak_make_refusal(skb, p);
 	if (failed == OAK_RESET_UNMADE && !oak_notice_lost(index, number))
 		oak_stat(skb, OAK_STAT_ANSWERED);
 	if (failed)

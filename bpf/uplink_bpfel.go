@@ -44,6 +44,7 @@ const (
 	uplinkMapRings         = "rings"
 	uplinkMapScratch       = "scratch"
 	uplinkMapServices      = "services"
+	uplinkMapShares        = "shares"
 	uplinkMapSources       = "sources"
 	uplinkMapStats         = "stats"
 	uplinkMapTakeover      = "takeover"
@@ -139,6 +140,7 @@ type uplinkMapSpecs struct {
 	Rings      *ebpf.MapSpec `ebpf:"rings"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Services   *ebpf.MapSpec `ebpf:"services"`
+	Shares     *ebpf.MapSpec `ebpf:"shares"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
 	Takeover   *ebpf.MapSpec `ebpf:"takeover"`
@@ -204,6 +206,7 @@ type uplinkMaps struct {
 	Rings      *ebpf.Map `ebpf:"rings"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Services   *ebpf.Map `ebpf:"services"`
+	Shares     *ebpf.Map `ebpf:"shares"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
 	Takeover   *ebpf.Map `ebpf:"takeover"`
@@ -242,6 +245,7 @@ func (m *uplinkMaps) Close() error {
 		m.Rings,
 		m.Scratch,
 		m.Services,
+		m.Shares,
 		m.Sources,
 		m.Stats,
 		m.Takeover,

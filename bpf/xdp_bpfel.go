@@ -43,6 +43,7 @@ const (
 	xdpMapRings         = "rings"
 	xdpMapScratch       = "scratch"
 	xdpMapServices      = "services"
+	xdpMapShares        = "shares"
 	xdpMapSources       = "sources"
 	xdpMapStats         = "stats"
 	xdpMapTakeover      = "takeover"
@@ -130,6 +131,7 @@ type xdpMapSpecs struct {
 	Rings      *ebpf.MapSpec `ebpf:"rings"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Services   *ebpf.MapSpec `ebpf:"services"`
+	Shares     *ebpf.MapSpec `ebpf:"shares"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	Stats      *ebpf.MapSpec `ebpf:"stats"`
 	Takeover   *ebpf.MapSpec `ebpf:"takeover"`
@@ -193,6 +195,7 @@ type xdpMaps struct {
 	Rings      *ebpf.Map `ebpf:"rings"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Services   *ebpf.Map `ebpf:"services"`
+	Shares     *ebpf.Map `ebpf:"shares"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	Stats      *ebpf.Map `ebpf:"stats"`
 	Takeover   *ebpf.Map `ebpf:"takeover"`
@@ -230,6 +233,7 @@ func (m *xdpMaps) Close() error {
 		m.Rings,
 		m.Scratch,
 		m.Services,
+		m.Shares,
 		m.Sources,
 		m.Stats,
 		m.Takeover,

@@ -78,6 +78,7 @@ __attribute__((noinline)) int oak_answer(struct __sk_buff *skb, struct oak_pkt *
 	case OAK_DROP_NO_BACKEND:
 	case OAK_DROP_BACKEND_GONE:
 	case OAK_DROP_UNRESOLVED:
+	case OAK_DROP_FLOW_SHARE:
 		break;
 	default:
 		return verdict;
@@ -98,6 +99,23 @@ __attribute__((noinline)) int oak_answer(struct __sk_buff *skb, struct oak_pkt *
 	}
 	oak_stat(skb, OAK_STAT_ANSWERED);
 	return oak_deliver(skb, p->where);
+}
+
+/* oak_make_refusal turns a packet of one who is not of this worker's containers, and whose flow is refused, into the answer to it. Returns as
+ * oak_make_reset does. Not static: verified once. */
+__attribute__((noinline)) int oak_make_refusal(struct __sk_buff *skb, struct oak_pkt *p)
+{
+	int v4;
+
+	if (!p || p->quoted || p->piece == OAK_LATER_PIECE)
+		return -1;
+	if (p->proto == IPPROTO_TCP)
+		return oak_make_reset(skb, p);
+	v4 = p->family == OAK_V4;
+	if (p->proto == IPPROTO_UDP)
+		return oak_make_error(skb, p, v4 ? OAK_ICMP_UNREACHABLE : OAK_ICMPV6_UNREACHABLE,
+				      v4 ? OAK_ICMP_PORT_UNREACHABLE : OAK_ICMPV6_PORT_UNREACHABLE, 0);
+	return oak_make_error(skb, p, v4 ? OAK_ICMP_UNREACHABLE : OAK_ICMPV6_UNREACHABLE, v4 ? OAK_ICMP_HOST : OAK_ICMPV6_HOST, 0);
 }
 
 /* oak_answer_too_big drops a packet that is longer than what the way carries, and says so to a sender that is here. The packet is

@@ -12,6 +12,7 @@
 #include "flowmap.h"
 #include "health.h"
 #include "parse.h"
+#include "share.h"
 
 /* oak_origin is where the packets of the direction opposite to c come from, as enum oak_where has it. */
 static __always_inline __u32 oak_origin(const struct oak_ct *c)
@@ -75,8 +76,11 @@ __attribute__((noinline)) int oak_ct_forget(void)
 
 	if (!s || oak_load(OAK_FWD))
 		return 0;
-	if (!(s->fwd.c.flags & OAK_CT_CLOSED))
+	if (!(s->fwd.c.flags & OAK_CT_CLOSED)) {
 		oak_inactive(&s->fwd.c);
+		if (s->fwd.c.flags & OAK_CT_ESTABLISHED)
+			oak_charge(oak_whose(s->fwd_key.zone & OAK_WHERE_MASK, s->fwd.c.to), oak_addr_is4(&s->fwd_key.dst) ? OAK_V4 : OAK_V6, -1);
+	}
 	oak_mirror(&s->rev_key, &s->fwd, s->fwd_key.zone);
 	if (!oak_load(OAK_REV)) {
 		oak_mirror(&mirror, &s->rev, s->rev_key.zone);

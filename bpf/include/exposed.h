@@ -72,6 +72,8 @@ __attribute__((noinline)) int oak_open_exposed(struct oak_pkt *p)
 	s->fwd_key = p->key;
 	if (p->replaces)
 		oak_ct_forget();
+	if (oak_share_used(oak_whose(where, ifindex), p->family))
+		return OAK_DROP_FLOW_SHARE;
 	s->rev_key.src = dst;
 	s->rev_key.dst = src;
 	s->rev_key.sport = port;

@@ -16,7 +16,8 @@
 
 #define OAK_ICMP_TOS 0xc0 /* RFC 1812, 4.3.2.5 */
 
-/* oak_make_error turns a packet into the error about it, which comes from this worker's gateway. It quotes as much as is sure to have the
+/* oak_make_error turns a packet into the error about it, which comes from this worker's gateway where that is the sender's, else from where the
+ * packet was sent to: who is not here takes errors of a flow from its ends alone. It quotes as much as is sure to have the
  * transport's header. Returns 0, or -1 if it cannot be done; the packet may be spoilt then. Not static: verified once. */
 __attribute__((noinline)) int oak_make_error(struct __sk_buff *skb, struct oak_pkt *p, __u8 type, __u8 code, __u32 info)
 {
@@ -38,7 +39,7 @@ __attribute__((noinline)) int oak_make_error(struct __sk_buff *skb, struct oak_p
 	/* Who is told is who has sent it. */
 	if (v4 ? oak_addresses(skb, dst, src, OAK_V4) : oak_addresses(skb, dst, src, OAK_V6))
 		return -1;
-	if (!oak_addr_is_zero(oak_gateway(cfg, v4 ? OAK_V4 : OAK_V6)))
+	if (p->where != OAK_FROM_OUTSIDE && !(p->where & OAK_FROM_PEER) && !oak_addr_is_zero(oak_gateway(cfg, v4 ? OAK_V4 : OAK_V6)))
 		*src = *oak_gateway(cfg, v4 ? OAK_V4 : OAK_V6);
 	len = p->l4 - p->l3 + p->l4_len;
 	if (len > OAK_QUOTE)

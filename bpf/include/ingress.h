@@ -46,6 +46,8 @@ __attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, __u32 peer, __u
 	s->fwd_key = p->key;
 	if (p->replaces)
 		oak_ct_forget();
+	if (oak_share_used(ep->ifindex, p->family))
+		return OAK_DROP_FLOW_SHARE;
 	s->rev_key.src = p->key.dst;
 	s->rev_key.dst = p->key.src;
 	s->rev_key.sport = p->key.dport;

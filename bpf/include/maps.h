@@ -61,6 +61,8 @@ OAK_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct oak_load, OAK_MAX_BACKENDS, 0) loads S
 /* P, M purges: flows. By family, since keys and values of IPv4 are less than half as large. */
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_key4, struct oak_ct4, OAK_MAX_FLOWS4, OAK_LAZY) flows4 SEC(".maps");
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_key, struct oak_ct6, OAK_MAX_FLOWS6, OAK_LAZY) flows6 SEC(".maps");
+/* P counts, M sets: established flows by endpoint. */
+OAK_MAP(BPF_MAP_TYPE_HASH, __u32, struct oak_share, OAK_MAX_ENDPOINTS, OAK_LAZY) shares SEC(".maps");
 /* P: the openers' keys of flows that must not stay for good, OAK_RING of each enum oak_ring; and where each goes on. */
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_key, OAK_RING * OAK_RINGS, 0) rings SEC(".maps");
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u32, OAK_RINGS, 0) ring_at SEC(".maps");

@@ -45,6 +45,22 @@ static __always_inline int oak_host_has(struct __sk_buff *skb, const struct oak_
 	return state == BPF_TCP_ESTABLISHED;
 }
 
+/* oak_refuse_outside drops what opens a flow that is refused, and says so to who has sent it. Not static: verified once. */
+__attribute__((noinline)) int oak_refuse_outside(struct __sk_buff *skb, struct oak_pkt *p, int reason)
+{
+	int verdict = oak_dropped(skb, reason), tcp;
+	__u32 ifindex = skb->ifindex;
+
+	if (!p || reason != OAK_DROP_FLOW_SHARE || skb->pkt_type == OAK_PACKET_BROADCAST || skb->pkt_type == OAK_PACKET_MULTICAST)
+		return verdict;
+	tcp = p->proto == IPPROTO_TCP;
+	if (!oak_answer_allowed(tcp ? OAK_RESETS_OF_OUTSIDE : OAK_ERRORS_OF_OUTSIDE, tcp ? OAK_RESETS_PER_SECOND : OAK_ERRORS_PER_SECOND) ||
+	    oak_make_refusal(skb, p))
+		return verdict;
+	oak_stat(skb, OAK_STAT_ANSWERED);
+	return bpf_redirect_neigh(ifindex, 0, 0, 0);
+}
+
 /* oak_outside_open opens the flow of a packet to an exposed port, if there is one and the host has no flow of its own there. Returns
  * OAK_OPENED, or a verdict. */
 static __always_inline int oak_outside_open(struct __sk_buff *skb, struct oak_pkt *p, const int family)
@@ -61,7 +77,7 @@ static __always_inline int oak_outside_open(struct __sk_buff *skb, struct oak_pk
 		return OAK_OPENED;
 	}
 	oak_stat(skb, OAK_STAT_FROM_OUTSIDE);
-	return oak_dropped(skb, reason);
+	return oak_refuse_outside(skb, p, reason);
 }
 
 /* oak_outside handles what reaches the uplink bare: packets of flows to exposed ports go to their instances, all else to the host. Most is

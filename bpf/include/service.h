@@ -30,6 +30,8 @@ __attribute__((noinline)) int oak_open_local(struct oak_pkt *p, struct oak_endpo
 	s->fwd_key = p->key;
 	if (p->replaces)
 		oak_ct_forget();
+	if (oak_share_used(ep->ifindex, p->family))
+		return OAK_DROP_FLOW_SHARE;
 	src = v4 ? ep->inst[OAK_V4] : ep->inst[OAK_V6];
 	if (v4)
 		oak_addr_set4(&dst, b->ns4);
@@ -103,7 +105,7 @@ __attribute__((noinline)) int oak_open_flow(struct __sk_buff *skb, struct oak_pk
 		reason = oak_open_exposed(p);
 		if (!reason)
 			oak_step(skb, p, OAK_STEP_OPENED, 0, 0);
-		return reason ? oak_dropped(skb, reason) : OAK_OPENED;
+		return reason ? oak_answer(skb, p, reason) : OAK_OPENED;
 	}
 	if (reinjected) {
 		if (!vip)

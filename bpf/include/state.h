@@ -79,25 +79,32 @@ static __always_inline void oak_rtt_passive(const struct oak_pkt *p, const struc
 /* oak_transition notes that a flow is established or has ended, if this packet makes it so. Few packets come here. */
 static __always_inline void oak_transition(struct oak_pkt *p, void *e, const int family)
 {
-	struct oak_ct *c = oak_common(e, family), *r;
+	struct oak_ct *c = oak_common(e, family), *r, *first;
 	void *other = oak_opposite(p, e, family);
 	struct oak_key opener;
+	__u32 whose, was;
 
 	if (!other || c->flags & OAK_CT_CLOSED)
 		return;
 	r = oak_common(other, family);
+	first = c->flags & OAK_CT_REPLY ? r : c;
+	whose = oak_whose(c->flags & OAK_CT_REPLY ? oak_origin(c) : p->where, first->to);
 	if (p->proto == IPPROTO_UDP) {
 		if (!(c->flags & OAK_CT_REPLY))
 			return;
 	} else if (p->proto != IPPROTO_TCP) {
 		return;
 	} else if ((c->seen | r->seen) & OAK_TCP_RST || c->seen & r->seen & OAK_TCP_FIN) {
+		was = oak_mark(first, OAK_CT_CLOSED);
 		c->flags |= OAK_CT_CLOSED;
 		r->flags |= OAK_CT_CLOSED;
-		oak_inactive(c->flags & OAK_CT_REPLY ? r : c);
-		/* A flow that was not established is in the other ring still. */
-		if (!(c->flags & OAK_CT_ESTABLISHED))
+		if (was & OAK_CT_CLOSED)
 			return;
+		oak_inactive(first);
+		/* A flow that was not established is in the other ring still. */
+		if (!(was & OAK_CT_ESTABLISHED))
+			return;
+		oak_charge(whose, family, -1);
 		if (c->flags & OAK_CT_REPLY) {
 			oak_opposite_key(&opener, p, e, family);
 			oak_ended(&opener);
@@ -113,8 +120,11 @@ static __always_inline void oak_transition(struct oak_pkt *p, void *e, const int
 	} else if (!(p->tcp & OAK_TCP_ACK) || !(r->seen & OAK_TCP_SYN)) {
 		return;
 	}
+	was = oak_mark(first, OAK_CT_ESTABLISHED);
 	c->flags |= OAK_CT_ESTABLISHED;
 	r->flags |= OAK_CT_ESTABLISHED;
+	if (!(was & OAK_CT_ESTABLISHED))
+		oak_charge(whose, family, 1);
 }
 
 /* oak_account notes a packet in its direction's entry and, where it changes the flow's state, in both. */

@@ -23,6 +23,8 @@ enum oak_limits {
 	OAK_MAX_PENDING = 1024,
 	OAK_MAX_FLOWS4 = 524288,    /* entries, two a flow; allocated as needed */
 	OAK_MAX_FLOWS6 = 262144,
+	OAK_SHARE4 = OAK_MAX_FLOWS4 / 2 / 8, /* established flows of an endpoint, unless configured */
+	OAK_SHARE6 = OAK_MAX_FLOWS6 / 2 / 8,
 	OAK_RING = 4096,            /* flows a processor that have not begun yet, and that have ended: power of two */
 	OAK_MAX_EXPOSED = 16384,
 	OAK_MAX_OWN = 256,          /* addresses of the uplink */
@@ -55,6 +57,7 @@ struct oak_config {
 	__u32 upcall_ifindex; /* oak-up0; 0: no upcalls */
 	__u16 tunnel_port;
 	__u16 mtu; /* of containers */
+	__u32 flow_share[2]; /* established flows of an endpoint by enum oak_family; 0: OAK_SHARE4 and OAK_SHARE6 */
 };
 
 enum oak_family {
@@ -141,6 +144,11 @@ struct oak_exposed {
 	__u32 uplink;  /* interface that callers outside are behind */
 	__be16 port;   /* inside the container */
 	__u16 pad;
+};
+
+/* How many established flows an endpoint has, by enum oak_family. Key: ifindex, as in endpoints. */
+struct oak_share {
+	__u32 flows[2];
 };
 
 /* Rings of keys, by processor: a flow that enters one takes the place of that which entered it longest ago. */
@@ -391,6 +399,7 @@ enum oak_drop {
 	OAK_DROP_CONGESTED,        /* tunnel: marked as congested on its way, and of a flow that cannot be told (RFC 6040) */
 	OAK_DROP_NEIGHBOUR,        /* out of a container: neighbour and router discovery, which has nobody to talk to */
 	OAK_DROP_ECHO,             /* an echo that nobody asked for, or too many */
+	OAK_DROP_FLOW_SHARE,       /* its container has as many flows as it may */
 	OAK_DROP_MAX,
 };
 

@@ -123,7 +123,10 @@ func (a *Agent) run(parent context.Context) error {
 	a.tasks.Go(func() {
 		a.every(ctx, expireEvery, "expire names", func(context.Context) error { a.names.Expire(time.Now()); return nil })
 	})
-	a.tasks.Go(func() { a.every(ctx, sweepEvery, "expire flows", a.sweep) })
+	// Also at once: a former build may have left no counts of flows.
+	sweepNow := make(chan struct{}, 1)
+	sweepNow <- struct{}{}
+	a.tasks.Go(func() { a.everyOrWhen(ctx, sweepEvery, sweepNow, "expire flows", a.sweep) })
 	a.log.Info("NetManager is up", "name", a.cfg.Name, "epoch", a.epoch, "pins", a.dp.Dir(), "version", a.cfg.Version)
 
 	<-ctx.Done()

@@ -39,6 +39,8 @@ type Config struct {
 	XDPDecap bool
 	// EchoEvery is how often the ways to other workers are measured; 5 s if zero.
 	EchoEvery time.Duration
+	// FlowShare is how many established flows of a family a container may have; an eighth of all if zero.
+	FlowShare uint32
 	// Version is reported to NodeEngine.
 	Version string
 	Log     *slog.Logger

@@ -194,6 +194,7 @@ func (a *Agent) writeConfig(n wire.NetNode, own device.HostAddresses, port uint1
 		UpcallIfindex: uint32(a.up0),
 		TunnelPort:    port,
 		Mtu:           uint16(min(mtu, 0xffff)),
+		FlowShare:     [2]uint32{a.cfg.FlowShare, a.cfg.FlowShare},
 	}
 	have, ok, err := a.dp.Maps().Config.Lookup(0)
 	if err != nil {

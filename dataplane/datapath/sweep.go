@@ -50,7 +50,7 @@ func timeout(k bpf.FlowKey, f bpf.Flow) time.Duration {
 	return Echo
 }
 
-// Sweep removes flows that were idle in both directions for longer than their time-out, and corrects how many each instance is said to have.
+// Sweep removes flows that were idle in both directions for longer than their time-out, and corrects how many each instance and each endpoint is said to have.
 // It is to be called every few seconds; while nobody does, flows that end by FIN or RST still make room by themselves.
 func (d *Datapath) Sweep(ctx context.Context) error {
 	return sweep(ctx, d.maps, monotonic())
@@ -61,7 +61,11 @@ func sweep(ctx context.Context, m *bpf.Maps, now time.Duration) error {
 	if err != nil {
 		return err
 	}
-	counted := map[uint32]uint32{}
+	charged, err := sharesOf(m)
+	if err != nil {
+		return err
+	}
+	counted, shares := map[uint32]uint32{}, map[uint32]bpf.Share{}
 	var errs []error
 	table := m.Flows()
 	var listed error
@@ -80,11 +84,16 @@ func sweep(ctx context.Context, m *bpf.Maps, now time.Duration) error {
 		if flow.Backend != 0 && flow.Flags&bpf.FlowClosed == 0 {
 			counted[flow.Backend]++
 		}
+		if ifindex, ok := chargedTo(key, flow); ok {
+			s := shares[ifindex]
+			s.Flows[family(key)]++
+			shares[ifindex] = s
+		}
 	}
 	if listed != nil {
 		return errors.Join(append(errs, listed)...) // what was not listed was not counted
 	}
-	return errors.Join(append(errs, setActives(m, before, counted))...)
+	return errors.Join(append(errs, setActives(m, before, counted), setShares(m, charged, shares))...)
 }
 
 // idle looks again, at both directions: since the entry was listed a packet may have come, or a new flow taken its place.

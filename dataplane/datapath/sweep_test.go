@@ -129,3 +129,42 @@ func TestSweepCountsFlows(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 4, got.Active)
 }
+
+// TestSweepCountsShares: what endpoints are charged becomes what there is, also after a start with no counts; those that are gone are forgotten.
+func TestSweepCountsShares(t *testing.T) {
+	m := newMaps(t)
+	now := monotonic()
+	for _, addrs := range families {
+		lives[1].put(t, m, addrs, now, now)
+		lives[7].put(t, m, addrs, now, now)
+		lives[8].put(t, m, addrs, now, now) // an echo is never established
+		// Of a peer's caller, and of one outside: charged to who is called.
+		for n, from := range []uint32{bpf.FromPeer | 2, bpf.FromOutside} {
+			key := bpf.FlowKey{Src: bpf.AddrFrom(addrs[1]), Dst: bpf.AddrFrom(addrs[0]), Sport: uint16(10 + n), Dport: 2, Proto: 6, From: from}
+			f := bpf.Flow{Src: key.Src, Dst: key.Dst, Sport: key.Sport, Dport: 2, Flags: bpf.FlowEstablished, To: 8, LastSeen: now}
+			require.NoError(t, m.Flows().Put(key, f))
+			require.NoError(t, m.Flows().Put(key.Reverse(f), bpf.Flow{Src: key.Dst, Dst: key.Src, Sport: 2, Dport: key.Sport,
+				Flags: bpf.FlowEstablished | bpf.FlowReply, To: 1, LastSeen: now}))
+		}
+	}
+	for _, ifindex := range []uint32{7, 8, 9} {
+		require.NoError(t, m.Endpoints.Put(ifindex, bpf.Endpoint{Ifindex: ifindex}))
+	}
+	require.NoError(t, m.Shares.Put(8, bpf.Share{Flows: [2]uint32{5, 0}}))
+	require.NoError(t, m.Shares.Put(9, bpf.Share{Flows: [2]uint32{3, 4}}))
+	require.NoError(t, m.Shares.Put(10, bpf.Share{Flows: [2]uint32{1, 1}}))
+	require.NoError(t, sweepAt(t, m, now))
+	got, err := sharesOf(m)
+	require.NoError(t, err)
+	require.Equal(t, map[uint32]bpf.Share{
+		7: {Flows: [2]uint32{2, 2}}, // TCP and UDP
+		8: {Flows: [2]uint32{2, 2}},
+		9: {},
+	}, got)
+
+	// What programs have counted meanwhile is not lost.
+	require.NoError(t, setShares(m, map[uint32]bpf.Share{7: {Flows: [2]uint32{1, 3}}}, map[uint32]bpf.Share{7: {Flows: [2]uint32{4, 4}}}))
+	s, _, err := m.Shares.Lookup(7)
+	require.NoError(t, err)
+	require.Equal(t, bpf.Share{Flows: [2]uint32{5, 3}}, s)
+}

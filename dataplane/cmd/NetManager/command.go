@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/dataplane/agent"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
@@ -45,6 +46,9 @@ func command() *cobra.Command {
 	f.Uint16Var(&c.TunnelPort, "tunnel-port", 0, fmt.Sprintf("UDP port of the overlay (default: what the cluster says, else %d)", agent.DefaultTunnelPort))
 	f.Uint16VarP(&c.Port, "port", "p", 0, "TCP port on loopback for the local API as well; the token to send is written to --run-dir (default: none)")
 	f.StringVar(&c.ResolvConf, "resolv-conf", dns.DefaultResolvConf, "file that names the worker's own resolvers, which other names than the overlay's are forwarded to")
+	f.Uint32Var(&c.FlowShare, "flow-share", 0, fmt.Sprintf(
+		"established flows of a family that a container may have, after which it is refused new ones (default: an eighth of the map's, %d of IPv4 and %d of IPv6)",
+		bpf.Share4, bpf.Share6))
 	f.StringVar(&o.netcfg, "config", "", "netcfg.json with NodePublicAddress and NodePublicPort, where others reach this worker if not at its uplink's address")
 	f.BoolVar(&c.XDPDecap, "xdp-decapsulation", false, "have the uplink's driver take tunnel headers off, where it runs XDP programs itself: oak-net status says whether it does")
 	p := root.PersistentFlags()

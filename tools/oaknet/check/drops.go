@@ -27,6 +27,8 @@ func advice(reason string) (level, text string) {
 		return Failure, "an instance's worker cannot be reached: `oak-net node` shows which"
 	case "conntrack_full":
 		return Failure, "too many flows: `oak-net flow --sort -age` shows which are old, `oak-net flush flow` ends them"
+	case "flow_share":
+		return Warning, "a container has as many flows as it may and is refused new ones: `oak-net flow` shows whose; see `NetManager --flow-share`"
 	case "port_exhausted":
 		return Warning, "a container has too many flows to one service: `oak-net flow --src ADDRESS` lists them"
 	case "unknown_peer", "wrong_peer":
