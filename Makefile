@@ -80,6 +80,7 @@ test-chaos: deps build ## kill parts under load, ROUNDS times over; goes on wher
 	while [ $$n -lt $(ROUNDS) ]; do \
 		n=$$((n + 1)); echo "round $$n of $(ROUNDS)"; \
 		go test -count=1 -timeout 15m -run '^TestRestarts$$' ./tools/e2e; \
+		go test -count=1 -timeout 5m -run '^TestTenThousandFlowsOutliveAKill$$' ./dataplane/agent; \
 		echo $$n >dist/chaos-rounds; \
 	done; rm -f dist/chaos-rounds
 

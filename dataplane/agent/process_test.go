@@ -32,6 +32,12 @@ import (
 const childVar = "OAK_TEST_AGENT"
 
 func TestMain(m *testing.M) {
+	if network, ok := os.LookupEnv(echoVar); ok {
+		if err := serveEchoes(network); err != nil {
+			panic(err)
+		}
+		return
+	}
 	config, ok := os.LookupEnv(childVar)
 	if !ok {
 		os.Exit(m.Run())
