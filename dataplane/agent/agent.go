@@ -72,7 +72,7 @@ func Run(ctx context.Context, cfg Config) error {
 		a.log = slog.Default()
 	}
 	dp, err := datapath.Open(ctx, datapath.Options{
-		BPFFS: cfg.BPFFS, Worker: cfg.Name, LockDir: cfg.RunDir, CardDecap: cfg.XDPDecap, Log: a.log,
+		BPFFS: cfg.BPFFS, Worker: cfg.Name, LockDir: cfg.RunDir, CardDecap: cfg.XDPDecap, Without: cfg.Without, Log: a.log,
 	})
 	if err != nil {
 		return fmt.Errorf("open the datapath: %w", err)

@@ -41,6 +41,8 @@ type Config struct {
 	EchoEvery time.Duration
 	// FlowShare is how many established flows of a family a container may have; an eighth of all if zero.
 	FlowShare uint32
+	// Without names features of the kernel to do without, as in [datapath.Options].
+	Without []string
 	// Version is reported to NodeEngine.
 	Version string
 	Log     *slog.Logger

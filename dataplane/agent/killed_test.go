@@ -4,6 +4,7 @@ package agent
 
 import (
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -17,7 +18,11 @@ import (
 // no reset, no flow lost, no connection that fails, and names answered within a second of the start.
 func TestTenThousandFlowsOutliveAKill(t *testing.T) {
 	a, b := newWorker(t, workerID, "10.18.0.0/26"), newWorker(t, otherID, "10.18.0.64/26")
-	c := newCrowd(t, inIPv4, 10_000, a, b)
+	flows, emulated := 10_000, os.Getenv("OAK_EMULATED") != ""
+	if emulated {
+		flows = 400
+	}
+	c := newCrowd(t, inIPv4, flows, a, b)
 	const name = "c.d.a.b.oak"
 	answers := func(timeout time.Duration) error {
 		m, err := lookup(t, c.client, "udp", c.gateway, name, dns.TypeA, timeout)
@@ -36,7 +41,8 @@ func TestTenThousandFlowsOutliveAKill(t *testing.T) {
 	require.NoError(t, <-known)
 	time.Sleep(2 * saveEvery) // what a kill may lose
 
-	stop := c.newcomers()
+	const perSecond = 200
+	stop := c.newcomers(perSecond)
 	time.Sleep(500 * time.Millisecond)
 	back := time.After(5 * time.Second)
 	for _, w := range []*worker{a, b} {
@@ -61,6 +67,8 @@ func TestTenThousandFlowsOutliveAKill(t *testing.T) {
 	opened, failed, slowest := stop()
 	t.Logf("%d flows, %d new connections, the slowest %v", len(c.conns), opened, slowest.Round(time.Millisecond))
 	require.Zero(t, failed, "new connections failed")
-	require.GreaterOrEqual(t, opened, int64(6*perSecond))
+	if !emulated {
+		require.GreaterOrEqual(t, opened, int64(6*perSecond))
+	}
 	c.held(lost)
 }

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
@@ -36,6 +38,14 @@ func TestMain(m *testing.M) {
 		if err := serveEchoes(network); err != nil {
 			panic(err)
 		}
+		return
+	}
+	if _, ok := os.LookupEnv(versionVar); ok {
+		version, err := bpf.Version()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Print(version)
 		return
 	}
 	config, ok := os.LookupEnv(childVar)
@@ -61,6 +71,7 @@ type host struct {
 	ns  netns.NsHandle
 	cfg Config
 
+	exe string // this test's program if empty
 	cmd *exec.Cmd
 	out *bytes.Buffer
 }
@@ -161,7 +172,7 @@ func (h *host) launch() {
 	h.t.Helper()
 	config, err := json.Marshal(h.cfg)
 	require.NoError(h.t, err)
-	h.cmd = exec.Command(os.Args[0])
+	h.cmd = exec.Command(cmp.Or(h.exe, os.Args[0]))
 	h.cmd.Env = append(os.Environ(), childVar+"="+string(config))
 	h.cmd.Stdout, h.cmd.Stderr = h.out, h.out
 	h.within(func() { err = h.cmd.Start() })

@@ -38,9 +38,6 @@ type crowd struct {
 	before int
 }
 
-// perSecond is how many new connections come up each second while something breaks.
-const perSecond = 200
-
 // The ports of the flows that are held, and of those that come and go.
 const (
 	heldPort  = "80"
@@ -247,8 +244,8 @@ func (c *crowd) short() error {
 	return errors.Join(pingPong(conn, 's'), conn.Close())
 }
 
-// newcomers opens new connections, perSecond of them, until stop is called, which tells how many there were, how many failed, and the longest.
-func (c *crowd) newcomers() (stop func() (opened, failed int64, slowest time.Duration)) {
+// newcomers opens so many new connections a second until stop is called, which tells how many there were, how many failed, and the longest.
+func (c *crowd) newcomers(perSecond int) (stop func() (opened, failed int64, slowest time.Duration)) {
 	due, done := make(chan struct{}, 10*perSecond), make(chan struct{})
 	var all, bad, longest atomic.Int64
 	var wg sync.WaitGroup
@@ -274,7 +271,7 @@ func (c *crowd) newcomers() (stop func() (opened, failed int64, slowest time.Dur
 	}
 	go func() {
 		defer close(due)
-		tick := time.NewTicker(time.Second / perSecond)
+		tick := time.NewTicker(time.Second / time.Duration(perSecond))
 		defer tick.Stop()
 		for {
 			select {
