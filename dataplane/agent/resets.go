@@ -38,8 +38,12 @@ func (r *resets) take() []bpf.Owner {
 	return gone
 }
 
-// resetFlows ends the flows of instances that are gone, as soon as they are, until ctx ends.
+// resetFlows ends the flows of instances that are gone, as soon as they are, until ctx ends. It begins with what an earlier NetManager has left
+// undone.
 func (a *Agent) resetFlows(ctx context.Context, r *resets) {
+	if err := a.dp.ResetForsaken(); err != nil {
+		a.log.Warn("cannot reset all flows of instances that went before the start; each ends with its next packet", "error", err)
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -36,6 +36,30 @@ func (d *Datapath) ResetBackends(owners ...bpf.Owner) error {
 	}, false)
 }
 
+// ResetForsaken does so with the flows of every instance that has its place in the map of backends no more: whoever took it away may have died
+// before he could end them.
+func (d *Datapath) ResetForsaken() error {
+	there := map[bpf.Owner]bool{}
+	var err error
+	for index, b := range d.maps.Backends.All(&err) {
+		if b.Generation != 0 {
+			there[bpf.Owner{Backend: index, Slot: b.Slot}] = true
+		}
+	}
+	if err != nil {
+		return err
+	}
+	forsaken := func(o bpf.Owner) bool {
+		if there[o] {
+			return false
+		}
+		// Routes change meanwhile, and the flow may be of one who has come since.
+		b, ok, err := d.maps.Backends.Lookup(o.Backend)
+		return err == nil && (!ok || b.Generation == 0 || b.Slot != o.Slot)
+	}
+	return d.reset(func(t bpf.FlowTable, err *error) iter.Seq2[bpf.FlowKey, bpf.Flow] { return t.Served(forsaken, err) }, false)
+}
+
 // PurgeEndpoint ends every flow to or from the namespace addresses of an endpoint that is gone: both ends of TCP flows are reset, others are
 // forgotten.
 func (d *Datapath) PurgeEndpoint(addrs ...netip.Addr) error {

@@ -18,7 +18,10 @@ const (
 
 // Apply makes the routes of one service what the cluster says. Routes that are not newer than those held change nothing. What cannot be
 // written now, such as an instance on a worker not met yet, is written when it can.
-func (t *Table) Apply(r wire.NetRoutes) error {
+func (t *Table) Apply(r wire.NetRoutes) error { return t.take(r, false) }
+
+// take applies routes that the cluster has sent, or that are stored.
+func (t *Table) take(r wire.NetRoutes, stored bool) error {
 	if err := r.Check(); err != nil {
 		return fmt.Errorf("apply routes: %w", err)
 	}
@@ -32,13 +35,13 @@ func (t *Table) Apply(r wire.NetRoutes) error {
 	}
 	t.mu.Lock()
 	defer t.unlock()
-	if err := t.apply(r, raw); err != nil {
+	if err := t.apply(r, raw, stored); err != nil {
 		return fmt.Errorf("apply routes %s of service %s: %w", r.Stamp, r.ServiceID, err)
 	}
 	return nil
 }
 
-func (t *Table) apply(r wire.NetRoutes, raw [12]byte) error {
+func (t *Table) apply(r wire.NetRoutes, raw [12]byte, stored bool) error {
 	s := t.services[r.ServiceID]
 	if s != nil && s.routes != nil && !r.After(s.routes.Stamp) {
 		return nil
@@ -64,7 +67,7 @@ func (t *Table) apply(r wire.NetRoutes, raw [12]byte) error {
 		s.stage = waitForAll
 	}
 	t.sequence++
-	s.routes, s.order = &r, t.sequence
+	s.routes, s.order, s.stored = &r, t.sequence, stored
 	t.unsaved[s.id] = true
 	s.trustNews()
 	return t.program(s)

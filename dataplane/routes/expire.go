@@ -15,6 +15,7 @@ func (t *Table) Expire(now time.Time) error {
 	t.mu.Lock()
 	err := t.expireRefusals(now)
 	t.expireDistrust(now)
+	t.expireStored(now)
 	lapsed := t.lapsed(now)
 	t.unlock()
 	if len(lapsed) == 0 {
@@ -43,6 +44,20 @@ func (t *Table) Expire(now time.Time) error {
 		t.publish = true
 	}
 	return err
+}
+
+// expireStored has stored routes count like others once the cluster has had the time to send newer ones.
+func (t *Table) expireStored(now time.Time) {
+	if t.restored.IsZero() || now.Sub(t.restored) < restoredFor {
+		return
+	}
+	t.restored = time.Time{}
+	for _, s := range t.services {
+		if s.stored {
+			s.stored = false
+			t.programAndLog(s, "nothing newer came than was stored")
+		}
+	}
 }
 
 // lapsed are the services that were not looked up for long. Wanted addresses of no service go on the way.

@@ -40,6 +40,9 @@ func (t *Table) program(s *service) error {
 			}
 		}
 	}
+	if s.stored {
+		return nil // flows that began by newer routes go on
+	}
 	for at, index := range s.backends {
 		if keep[at] {
 			continue

@@ -15,6 +15,7 @@ type service struct {
 	raw    [12]byte
 	index  uint32
 	routes *wire.NetRoutes // as the cluster says; nil: found in the maps, and nothing heard of it yet
+	stored bool            // its routes are those of the last run's snapshot
 	order  uint64          // of its routes among all services'
 	since  time.Time       // when it was taken in
 

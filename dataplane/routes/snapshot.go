@@ -140,10 +140,11 @@ func (h *History) Snapshot() Snapshot {
 func (t *Table) Restore(snapshot Snapshot) error {
 	var errs []error
 	for _, r := range snapshot.Routes {
-		errs = append(errs, t.Apply(r))
+		errs = append(errs, t.take(r, true))
 	}
 	t.mu.Lock()
 	defer t.unlock()
+	t.restored = t.now()
 	for _, a := range snapshot.Wanted {
 		addr := bpf.AddrFrom(a.Unmap())
 		if usableAddr(a) && t.wants[addr] == nil && len(t.wants) < maxWanted {

@@ -26,6 +26,9 @@ const (
 	allPeersWait = 250 * time.Millisecond
 	// peerWait is how long they wait for the first one.
 	peerWait = time.Second
+	// restoredFor is how long after a start what the maps hold stays although stored routes lack it: the cluster has until then to send newer
+	// ones, which the last NetManager may have had, and died before it could store them.
+	restoredFor = 30 * time.Second
 	// maxWanted bounds the addresses wanted at a time; the map of addresses is as large.
 	maxWanted = 16384
 )
@@ -77,6 +80,7 @@ type Table struct {
 	unsaved  map[string]bool        // ids of services that have changed since the table was last saved
 	answers  []answer               // to be told once mu is free
 	publish  bool                   // likewise
+	restored time.Time              // when routes were restored
 	onAnswer []func(addr netip.Addr, ok bool)
 	here     *wire.Location // of this worker; nil: unknown
 	closed   bool
