@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -52,4 +53,43 @@ func TestFirstPacketsOnTwoProcessors(t *testing.T) {
 	if n := len(entries(t, k.maps.Flows())); n != 2*flows {
 		t.Errorf("%d entries, want %d", n, 2*flows)
 	}
+}
+
+// TestSameReplyKeyOnTwoProcessors opens two flows at the same time whose answers could not be told apart: one socket talks to one instance under
+// two of its addresses. Each flow gets its own answers, by another port if need be.
+func TestSameReplyKeyOnTwoProcessors(t *testing.T) {
+	eachFamily(t, func(t *testing.T, f pairing) {
+		k := newKernelOf(t, f)
+		k.service(6, vipUnknown, 1)
+		const flows = 2000
+		vips := [2]netip.Addr{vipLocal, vipUnknown}
+		var at [2]atomic.Int64
+		var wg sync.WaitGroup
+		for n := range vips {
+			wg.Go(func() {
+				out := make([]byte, 128)
+				for i := range flows {
+					frame := packet{src: client, dst: vips[n], proto: unix.IPPROTO_UDP, sport: uint16(i), dport: 53}.of(f).frame()
+					at[n].Add(1)
+					for at[1-n].Load() < at[n].Load() {
+						runtime.Gosched()
+					}
+					if _, err := k.progs.Container.Run(&ebpf.RunOptions{Data: frame, DataOut: out}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		all := entries(t, k.maps.Flows())
+		wrong := 0
+		for key, flow := range all {
+			if back, ok := all[key.Reverse(flow)]; !ok || key.Reverse(flow).Reverse(back) != key || back.Flags&FlowReply == flow.Flags&FlowReply {
+				wrong++
+			}
+		}
+		if wrong > 0 || len(all) != 4*flows || len(k.drops()) > 0 {
+			t.Errorf("%d of %d entries have no other direction of their own, want none of %d; drops %v", wrong, len(all), 4*flows, k.drops())
+		}
+	})
 }

@@ -160,13 +160,69 @@ static __always_inline void oak_ct_stamp(struct oak_scratch *s)
 	s->fwd.last_ack = now / 1000; /* until the first acknowledgement: for the round trip of the handshake */
 }
 
+/* What opens a flow returns if another processor has taken its reply key just now: another port will do. */
+#define OAK_TAKEN (-103)
+#define OAK_OPEN_TRIES 3
+
+#define OAK_EEXIST (-17) /* linux/errno.h, negative */
+
+/* oak_ct_reply_owner looks whose the entry is that has the reply key of s: 1 if it is a reply of this very flow, 2 if it is the opener of one that
+ * the other side opens to us, 0 if it is of another flow. What s knows stays. Not static: verified once. */
+__attribute__((noinline)) int oak_ct_reply_owner(void)
+{
+	struct oak_scratch *s = oak_scratch();
+	struct oak_key mirror;
+	struct oak_key4 k4;
+	struct oak_ct4 *e4;
+	struct oak_ct6 *e6;
+	struct oak_ct *c;
+
+	if (!s)
+		return 0;
+	if (oak_addr_is4(&s->rev_key.dst)) {
+		oak_narrow(&k4, &s->rev_key);
+		e4 = oak_flow4(&k4);
+		if (!e4)
+			return 0;
+		oak_keep(e4);
+		oak_addr_set4(&mirror.src, e4->t.dst);
+		oak_addr_set4(&mirror.dst, e4->t.src);
+		mirror.sport = e4->t.dport;
+		mirror.dport = e4->t.sport;
+		c = &e4->c;
+	} else {
+		e6 = oak_flow6(&s->rev_key);
+		if (!e6)
+			return 0;
+		mirror.src = e6->t.dst;
+		mirror.dst = e6->t.src;
+		mirror.sport = e6->t.dport;
+		mirror.dport = e6->t.sport;
+		c = &e6->c;
+	}
+	mirror.zone = oak_zone(s->rev_key.zone >> 24, oak_origin(c));
+	if (!oak_key_eq(&mirror, &s->fwd_key))
+		return 0;
+	return c->flags & OAK_CT_REPLY ? 1 : 2;
+}
+
 /* oak_ct_insert writes both directions. If another processor has opened the flow just now, that one counts: callers have to look
- * the entry up. All that s knows is lost. Returns a drop reason, or 0. */
+ * the entry up. All that s knows is lost. Returns a drop reason, or 0, or OAK_TAKEN. */
 static __always_inline int oak_ct_insert(struct oak_scratch *s)
 {
 	struct oak_key mirror;
+	int failed = oak_store(OAK_REV, BPF_NOEXIST);
 
-	if (oak_store(OAK_REV, BPF_ANY))
+	if (failed == OAK_EEXIST) {
+		switch (oak_ct_reply_owner()) {
+		case 0:
+			return OAK_TAKEN;
+		case 2:
+			return 0; /* our packets have a reply's entry there, which was made first */
+		}
+		failed = oak_store(OAK_REV, BPF_ANY);
+	}
+	if (failed)
 		return OAK_DROP_CONNTRACK_FULL;
 	if (!oak_store(OAK_FWD, BPF_NOEXIST)) {
 		oak_active(s->fwd.c.backend, 1);

@@ -31,7 +31,7 @@ static __always_inline int oak_to_exposed(const struct oak_pkt *p)
 }
 
 /* oak_open_exposed makes the entries of a flow to an exposed port. A caller outside keeps its address; one of this worker's containers appears
- * as its Instance IP, as to any instance. Returns a drop reason, or 0. Not static: verified once. */
+ * as its Instance IP, as to any instance. Returns a drop reason, or 0, or OAK_TAKEN. Not static: verified once. */
 __attribute__((noinline)) int oak_open_exposed(struct oak_pkt *p)
 {
 	struct oak_endpoint *to, *caller = 0;
@@ -72,6 +72,7 @@ __attribute__((noinline)) int oak_open_exposed(struct oak_pkt *p)
 	s->fwd_key = p->key;
 	if (p->replaces)
 		oak_ct_forget();
+	p->replaces = 0; /* should this be tried again: another processor may have opened the flow by then */
 	if (oak_share_used(oak_whose(where, ifindex), p->family))
 		return OAK_DROP_FLOW_SHARE;
 	s->rev_key.src = dst;
@@ -99,6 +100,16 @@ __attribute__((noinline)) int oak_open_exposed(struct oak_pkt *p)
 	s->rev.c.to = caller ? where : x->uplink;
 	oak_ct_stamp(s);
 	return oak_ct_insert(s);
+}
+
+/* oak_to_exposed_flow opens a flow to an exposed port, with another port where one is taken meanwhile. Returns a drop reason, or 0. */
+static __always_inline int oak_to_exposed_flow(struct oak_pkt *p)
+{
+	int reason = OAK_TAKEN;
+
+	for (int i = 0; i < OAK_OPEN_TRIES && reason == OAK_TAKEN; i++)
+		reason = oak_open_exposed(p);
+	return reason == OAK_TAKEN ? OAK_DROP_PORT_EXHAUSTED : reason;
 }
 
 #endif

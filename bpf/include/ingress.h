@@ -35,6 +35,7 @@ __attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, __u32 peer, __u
 	struct oak_endpoint *ep;
 	struct oak_addr dst;
 	__u32 *ifindex;
+	int reason;
 
 	if (!s || !p)
 		return OAK_DROP_CONNTRACK_FULL;
@@ -46,6 +47,7 @@ __attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, __u32 peer, __u
 	s->fwd_key = p->key;
 	if (p->replaces)
 		oak_ct_forget();
+	p->replaces = 0; /* as in oak_open_local */
 	if (oak_share_used(ep->ifindex, p->family))
 		return OAK_DROP_FLOW_SHARE;
 	s->rev_key.src = p->key.dst;
@@ -74,7 +76,9 @@ __attribute__((noinline)) int oak_open_remote(struct oak_pkt *p, __u32 peer, __u
 	s->rev.c.to = peer;
 	oak_tag(s->rev.c.tag, ep->tag);
 	oak_ct_stamp(s);
-	return oak_ct_insert(s);
+	/* The caller's port is the caller's worker's to choose. */
+	reason = oak_ct_insert(s);
+	return reason == OAK_TAKEN ? OAK_DROP_PORT_EXHAUSTED : reason;
 }
 
 

@@ -70,7 +70,7 @@ static __always_inline int oak_outside_open(struct __sk_buff *skb, struct oak_pk
 	oak_widen(p, family);
 	if (p->quoted || !oak_to_exposed(p) || oak_host_has(skb, p, family))
 		return TC_ACT_UNSPEC;
-	reason = oak_open_exposed(p);
+	reason = oak_to_exposed_flow(p);
 	oak_arrived(skb, OAK_STEP_OUTSIDE);
 	if (!reason) {
 		oak_step(skb, p, OAK_STEP_OPENED, 0, 0);

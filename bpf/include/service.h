@@ -12,7 +12,7 @@
 #include "policy.h"
 #include "upcall.h"
 
-/* oak_open_local makes the entries of a flow that a container of this worker opens. Returns a drop reason, or 0. Not static: the verifier walks
+/* oak_open_local makes the entries of a flow that a container of this worker opens. Returns a drop reason, or 0, or OAK_TAKEN. Not static: the verifier walks
  * through its loop once, not for every way that leads here, which is most of the time that a start of NetManager takes. */
 __attribute__((noinline)) int oak_open_local(struct oak_pkt *p, struct oak_endpoint *ep, __u32 index, __u32 held)
 {
@@ -30,6 +30,7 @@ __attribute__((noinline)) int oak_open_local(struct oak_pkt *p, struct oak_endpo
 	s->fwd_key = p->key;
 	if (p->replaces)
 		oak_ct_forget();
+	p->replaces = 0; /* should this be tried again: another processor may have opened the flow by then */
 	if (oak_share_used(ep->ifindex, p->family))
 		return OAK_DROP_FLOW_SHARE;
 	src = v4 ? ep->inst[OAK_V4] : ep->inst[OAK_V6];
@@ -102,7 +103,7 @@ __attribute__((noinline)) int oak_open_flow(struct __sk_buff *skb, struct oak_pk
 	dst = p->key.dst;
 	vip = bpf_map_lookup_elem(&vips, &dst);
 	if (!vip && bpf_map_lookup_elem(&own_addrs, &dst)) {
-		reason = oak_open_exposed(p);
+		reason = oak_to_exposed_flow(p);
 		if (!reason)
 			oak_step(skb, p, OAK_STEP_OPENED, 0, 0);
 		return reason ? oak_answer(skb, p, reason) : OAK_OPENED;
@@ -117,7 +118,11 @@ __attribute__((noinline)) int oak_open_flow(struct __sk_buff *skb, struct oak_pk
 	reason = oak_pick(vip, p->family, &index);
 	if (!reason) {
 		oak_step(skb, p, OAK_STEP_BACKEND, index, 0);
-		reason = oak_open_local(p, ep, index, reinjected);
+		reason = OAK_TAKEN;
+		for (int i = 0; i < OAK_OPEN_TRIES && reason == OAK_TAKEN; i++)
+			reason = oak_open_local(p, ep, index, reinjected);
+		if (reason == OAK_TAKEN)
+			reason = OAK_DROP_PORT_EXHAUSTED;
 	}
 	if (!reason)
 		oak_step(skb, p, OAK_STEP_OPENED, 0, 0);
