@@ -135,7 +135,7 @@ static __always_inline int oak_on_vlan(struct __sk_buff *skb)
 
 /* oak_from_tunnel handles a packet on the tunnel port. It never returns a verdict that lets it pass but to the former build's program, behind
  * which, if that should be gone, is a device that drops all. */
-static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_addr *src, struct oak_addr *dst, __be16 sport,
+static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_peer_addr *from, struct oak_addr *dst, __be16 sport,
 					   const struct oak_gpe *at, __u32 tos, const int outer)
 {
 	struct oak_gpe gpe = *at;
@@ -146,13 +146,13 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_add
 	if (oak_on_vlan(skb))
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
 	/* Peers at IPv4 addresses are known by the same form, which nobody has on the wire. */
-	if (outer == OAK_V6 && oak_addr_is4(src))
+	if (outer == OAK_V6 && oak_addr_is4(&from->addr))
 		return oak_dropped(skb, OAK_DROP_UNKNOWN_PEER);
 	if (gpe.flags != OAK_GPE_FLAGS || gpe.reserved[0] || gpe.reserved[1] || gpe.zero)
 		return oak_dropped(skb, OAK_DROP_BAD_HEADER);
 	if (gpe.next == OAK_GPE_HELLO)
-		return oak_hello_up(skb, src, dst, sport, inner);
-	peer = oak_peer_at(src, sport);
+		return oak_hello_up(skb, &from->addr, dst, sport, inner);
+	peer = oak_peer_from(from, sport);
 	if (!peer)
 		return oak_dropped(skb, OAK_DROP_UNKNOWN_PEER);
 	if (gpe.next == OAK_GPE_ECHO)
@@ -171,7 +171,8 @@ static __always_inline int oak_from_tunnel(struct __sk_buff *skb, struct oak_add
 
 static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config *cfg)
 {
-	struct oak_addr src, dst;
+	struct oak_peer_addr from = {}; /* the source, as peers are looked up by; a copy would not fit Linux 6.1's stack */
+	struct oak_addr dst;
 	__u32 icmp = 0, len = 0;
 	void *data, *end;
 	struct iphdr *ip;
@@ -183,7 +184,7 @@ static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config 
 	ip = data + ETH_HLEN;
 	if ((void *)(ip + 1) > end)
 		return TC_ACT_UNSPEC; /* the stack refuses it and counts it */
-	oak_addr_set4(&src, ip->saddr);
+	oak_addr_set4(&from.addr, ip->saddr);
 	oak_addr_set4(&dst, ip->daddr);
 	if (ip->protocol == IPPROTO_UDP && !(ip->frag_off & bpf_htons(OAK_IP_OFFSET))) {
 		udp = (void *)ip + ((ip->ihl * 4) & 0x3c);
@@ -197,14 +198,14 @@ static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config 
 				return oak_dropped(skb, OAK_DROP_OUTER_FRAGMENT);
 			if (ip->ihl != 5 || (void *)(outer + 1) > end)
 				return oak_dropped(skb, OAK_DROP_BAD_HEADER);
-			return oak_from_tunnel(skb, &src, &dst, outer->udp.source, &outer->gpe, outer->ip.tos, OAK_V4);
+			return oak_from_tunnel(skb, &from, &dst, outer->udp.source, &outer->gpe, outer->ip.tos, OAK_V4);
 		}
 	}
 	if (ip->protocol == IPPROTO_ICMP && ip->ihl >= 5 && !(ip->frag_off & bpf_htons(OAK_IP_FRAGMENT)) && !oak_on_vlan(skb)) {
 		icmp = ip->ihl * 4;
 		len = bpf_ntohs(ip->tot_len);
 	}
-	if (oak_is_overlay(cfg, &src, OAK_V4) || oak_is_overlay(cfg, &dst, OAK_V4))
+	if (oak_is_overlay(cfg, &from.addr, OAK_V4) || oak_is_overlay(cfg, &dst, OAK_V4))
 		return oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK);
 	if (icmp)
 		oak_path_told4(skb, ETH_HLEN + icmp, ETH_HLEN + len);
@@ -214,7 +215,8 @@ static __always_inline int oak_uplink4(struct __sk_buff *skb, struct oak_config 
 /* Extension headers before UDP reach the kernel's device, which drops what it gets. */
 static __always_inline int oak_uplink6(struct __sk_buff *skb, struct oak_config *cfg)
 {
-	struct oak_addr src, dst;
+	struct oak_peer_addr from = {}; /* the source, as peers are looked up by; a copy would not fit Linux 6.1's stack */
+	struct oak_addr dst;
 	struct oak_outer6 *outer;
 	__u32 len = 0;
 	void *data, *end;
@@ -225,7 +227,7 @@ static __always_inline int oak_uplink6(struct __sk_buff *skb, struct oak_config 
 	outer = data + ETH_HLEN;
 	if ((void *)(&outer->ip + 1) > end)
 		return TC_ACT_UNSPEC;
-	__builtin_memcpy(&src, &outer->ip.saddr, sizeof(src));
+	__builtin_memcpy(&from.addr, &outer->ip.saddr, sizeof(from.addr));
 	__builtin_memcpy(&dst, &outer->ip.daddr, sizeof(dst));
 	if (outer->ip.nexthdr == IPPROTO_UDP) {
 		if ((void *)(&outer->udp + 1) > end)
@@ -234,13 +236,13 @@ static __always_inline int oak_uplink6(struct __sk_buff *skb, struct oak_config 
 			oak_stat(skb, OAK_STAT_FROM_TUNNEL);
 			if ((void *)(outer + 1) > end)
 				return oak_dropped(skb, OAK_DROP_BAD_HEADER);
-			return oak_from_tunnel(skb, &src, &dst, outer->udp.source, &outer->gpe,
+			return oak_from_tunnel(skb, &from, &dst, outer->udp.source, &outer->gpe,
 					       outer->ip.priority << 4 | outer->ip.flow_lbl[0] >> 4, OAK_V6);
 		}
 	}
 	if (outer->ip.nexthdr == OAK_IPPROTO_ICMPV6 && !oak_on_vlan(skb))
 		len = bpf_ntohs(outer->ip.payload_len);
-	if (oak_is_overlay(cfg, &src, OAK_V6) || oak_is_overlay(cfg, &dst, OAK_V6))
+	if (oak_is_overlay(cfg, &from.addr, OAK_V6) || oak_is_overlay(cfg, &dst, OAK_V6))
 		return oak_dropped(skb, OAK_DROP_OVERLAY_ON_UPLINK);
 	if (len)
 		oak_path_told6(skb, ETH_HLEN + sizeof(struct ipv6hdr), ETH_HLEN + sizeof(struct ipv6hdr) + len);

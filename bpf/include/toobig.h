@@ -29,17 +29,23 @@ enum oak_proof {
 	OAK_PROOF_FLOW = 2,
 };
 
-/* oak_peer_at returns the index of the peer whose packets come from there, or 0. */
-static __always_inline __u32 oak_peer_at(const struct oak_addr *src, __be16 port)
+/* oak_peer_from returns the index of the peer whose packets come from an address, at any port or at that one; or 0. from's port is 0. */
+static __always_inline __u32 oak_peer_from(struct oak_peer_addr *from, __be16 port)
 {
-	struct oak_peer_addr from = {.addr = *src};
-	__u32 *index = bpf_map_lookup_elem(&peer_addrs, &from);
+	__u32 *index = bpf_map_lookup_elem(&peer_addrs, from);
 
 	if (index)
 		return *index;
-	from.port = bpf_ntohs(port);
-	index = bpf_map_lookup_elem(&peer_addrs, &from);
+	from->port = bpf_ntohs(port);
+	index = bpf_map_lookup_elem(&peer_addrs, from);
 	return index ? *index : 0;
+}
+
+static __always_inline __u32 oak_peer_at(const struct oak_addr *src, __be16 port)
+{
+	struct oak_peer_addr from = {.addr = *src};
+
+	return oak_peer_from(&from, port);
 }
 
 /* oak_quoted_tag compares the tag of the flow whose packets come from a peer under a key. Returns enum oak_proof. */
