@@ -77,7 +77,7 @@ func TestARouterNarrowsAWay(t *testing.T) {
 
 // TestHowLongAWayIsNarrow is for the kernel's setting to say.
 func TestHowLongAWayIsNarrow(t *testing.T) {
-	w := newNarrowOn(t, pairing{}, Kernel{PathKept: 50 * time.Millisecond})
+	w := newNarrowFor(t, pairing{}, 50*time.Millisecond)
 	if believed, _ := w.says("1400", w.tooBig(1400, w.quote(128, nil))); !believed {
 		t.Fatal("not believed")
 	}

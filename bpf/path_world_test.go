@@ -24,10 +24,17 @@ func payloadOf(f pairing, size int) string {
 	return strings.Repeat("x", size-[2]int{28, 48}[f.inner])
 }
 
-func newNarrow(t *testing.T, f pairing) *narrow { return newNarrowOn(t, f, Kernel{DecapL3: true}) }
-
-func newNarrowOn(t *testing.T, f pairing, on Kernel) *narrow {
+func newNarrow(t *testing.T, f pairing) *narrow {
 	t.Helper()
+	return newNarrowFor(t, f, 0)
+}
+
+// newNarrowFor makes the world where what routers say is believed for so long; 0 is the usual time.
+func newNarrowFor(t *testing.T, f pairing, kept time.Duration) *narrow {
+	t.Helper()
+	has, err := HaveRoom(RoomDecapIPv4 | RoomDecapIPv6)
+	must(t, err)
+	on := Kernel{DecapL3: has, PathKept: kept}
 	w := &narrow{kernel: newKernelOn(t, f, on), f: f}
 	peer, _, err := w.maps.Peers.Lookup(1)
 	must(t, err)

@@ -67,12 +67,23 @@ __attribute__((noinline)) int oak_hello_up(struct __sk_buff *skb, struct oak_add
 	return TC_ACT_SHOT;
 }
 
+/* oak_ask_source hands NetManager a packet of a peer whose source it has to find out. Not static: the stack that it needs is not its callers',
+ * who have others to call. */
+__attribute__((noinline)) int oak_ask_source(struct __sk_buff *skb, struct oak_pkt *p, __u32 peer, __u32 number)
+{
+	struct oak_addr wanted;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	oak_pending_source(&wanted, &p->key.src);
+	return oak_upcall(skb, &wanted, peer, number);
+}
+
 /* oak_inner handles what a peer has sent, bare of its outer headers. */
 static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 number, __u32 tos, const int family)
 {
 	__u8 tag[3] = {number >> 16, number >> 8, number};
 	struct oak_pkt *p = oak_packet();
-	struct oak_addr wanted;
 	void *e = 0;
 	int reason;
 
@@ -87,10 +98,8 @@ static __always_inline int oak_inner(struct __sk_buff *skb, __u32 peer, __u32 nu
 		reason = oak_decap_ecn(skb, tos, p->tos, family);
 	if (!reason)
 		reason = oak_may_enter(skb, p, peer, tag, 0, &e, family);
-	if (reason == OAK_ASK) {
-		oak_pending_source(&wanted, &p->key.src);
-		return oak_upcall(skb, &wanted, peer, number);
-	}
+	if (reason == OAK_ASK)
+		return oak_ask_source(skb, p, peer, number);
 	if (!e && !reason)
 		reason = OAK_DROP_CONNTRACK_FULL;
 	if (reason) {
