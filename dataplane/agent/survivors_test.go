@@ -34,8 +34,7 @@ type crowd struct {
 	client     netns.NsHandle
 	namespaces []netns.NsHandle
 	conns      []net.Conn
-	// Where nothing but established connections is counted, so that every reset is one too many.
-	before int
+	before     map[string]int // of resets
 }
 
 // The ports of the flows that are held, and of those that come and go.
@@ -289,10 +288,11 @@ func (c *crowd) newcomers(perSecond int) (stop func() (opened, failed int64, slo
 	}
 }
 
-// resets counts connections of all containers that were reset, refused or given up, from either end, since there are namespaces.
-func (c *crowd) resets() (n int) {
+// resets counts what the kernel has done about connections that were reset, refused or given up, by container.
+func (c *crowd) resets() map[string]int {
 	c.t.Helper()
-	for _, ns := range c.namespaces {
+	counts := map[string]int{}
+	for i, ns := range c.namespaces {
 		within(c.t, ns, func() {
 			f, err := os.Open("/proc/thread-self/net/snmp")
 			require.NoError(c.t, err)
@@ -307,23 +307,23 @@ func (c *crowd) resets() (n int) {
 					names = fields
 					continue
 				}
-				for i, name := range names {
+				for at, name := range names {
 					switch name {
 					case "EstabResets", "OutRsts", "AttemptFails":
-						count, err := strconv.Atoi(fields[i])
+						count, err := strconv.Atoi(fields[at])
 						require.NoError(c.t, err)
-						n += count
+						counts[fmt.Sprint(name, " of ", []string{"client", "near", "far"}[i])] = count
 					}
 				}
 			}
 		})
 	}
-	return n
+	return counts
 }
 
 // held wants that nothing has broken.
 func (c *crowd) held(lost int64) {
 	c.t.Helper()
 	require.Zero(c.t, lost, "flows were lost")
-	require.Zero(c.t, c.resets()-c.before, "connections were reset")
+	require.Equal(c.t, c.before, c.resets(), "connections were reset")
 }
