@@ -36,7 +36,7 @@ type Maps struct {
 	Flows4     Table[mapsOakKey4, mapsOakCt4]             `ebpf:"flows4"`
 	Flows6     Table[mapsOakKey, mapsOakCt6]              `ebpf:"flows6"`
 	Shares     Table[uint32, Share]                       `ebpf:"shares"`
-	Rings      Table[uint32, []mapsOakKey]                `ebpf:"rings"`
+	Rings      Table[uint32, []mapsOakRinged]             `ebpf:"rings"`
 	RingAt     Table[uint32, []uint32]                    `ebpf:"ring_at"`
 	Exposed    Table[Port, Exposed]                       `ebpf:"exposed"`
 	OwnAddrs   Table[Addr, uint32]                        `ebpf:"own_addrs"`

@@ -427,13 +427,11 @@ type mapsOakPrefix struct {
 	Mask mapsOakAddr
 }
 
-type mapsOakRing uint32
-
-const (
-	mapsOakRingOAK_RING_NEW    mapsOakRing = 0
-	mapsOakRingOAK_RING_CLOSED mapsOakRing = 1
-	mapsOakRingOAK_RINGS       mapsOakRing = 2
-)
+type mapsOakRinged struct {
+	_     structs.HostLayout
+	Key   mapsOakKey
+	Stamp uint32
+}
 
 type mapsOakScratch struct {
 	_        structs.HostLayout

@@ -91,44 +91,50 @@ __attribute__((noinline)) int oak_ct_forget(void)
 	return 0;
 }
 
-/* oak_ring_enter enters the flow whose opener has the key of s into a ring. What it pushes out is forgotten, if it is still what it was when it
- * entered. All else that s knows is lost. */
-__attribute__((noinline)) int oak_ring_enter(__u32 ring)
+/* oak_ring_enter enters the flow whose opener has the key of s into a ring, with its stamp. What it pushes out is forgotten, if it is still what it
+ * was when it entered, and no later flow that has its key and a place of its own. All else that s knows is lost. */
+__attribute__((noinline)) int oak_ring_enter(__u32 ring, __u32 stamp)
 {
 	struct oak_scratch *s = oak_scratch();
-	__u32 *at = bpf_map_lookup_elem(&ring_at, &ring), slot;
-	struct oak_key *k;
-	int flags;
+	__u32 *at = bpf_map_lookup_elem(&ring_at, &ring), slot, was;
+	struct oak_ringed *r;
+	int over;
 
 	if (!s || !at)
 		return 0;
 	slot = ring * OAK_RING + (*at & (OAK_RING - 1));
 	(*at)++;
-	k = bpf_map_lookup_elem(&rings, &slot);
-	if (!k)
+	r = bpf_map_lookup_elem(&rings, &slot);
+	if (!r)
 		return 0;
-	s->saved_fwd = *k;
-	*k = s->fwd_key;
+	s->saved_fwd = r->key;
+	was = r->stamp;
+	r->key = s->fwd_key;
+	r->stamp = stamp;
 	if (!s->saved_fwd.zone || oak_key_eq(&s->saved_fwd, &s->fwd_key))
 		return 0;
 	s->fwd_key = s->saved_fwd;
-	flags = oak_flags(OAK_FWD);
-	if (flags < 0)
+	if (oak_load(OAK_FWD) || s->fwd.c.flags & OAK_CT_REPLY)
 		return 0;
-	if (ring == OAK_RING_NEW ? !(flags & OAK_CT_ESTABLISHED) : flags & OAK_CT_CLOSED)
+	/* Who acknowledges what nobody has sent has no stamp any more, and gains nothing by it. */
+	if (ring == OAK_RING_NEW)
+		over = !(s->fwd.c.flags & OAK_CT_ESTABLISHED) && (s->fwd.last_ack == was || s->fwd.c.seen & OAK_TCP_ACK);
+	else
+		over = s->fwd.c.flags & OAK_CT_CLOSED && s->fwd.c.created == was;
+	if (over)
 		oak_ct_forget();
 	return 0;
 }
 
 /* oak_ended enters the flow whose opener has this key into the ring of those that have ended. */
-__attribute__((noinline)) int oak_ended(struct oak_key *opener)
+__attribute__((noinline)) int oak_ended(struct oak_key *opener, __u32 created)
 {
 	struct oak_scratch *s = oak_scratch();
 
 	if (!s || !opener)
 		return 0;
 	s->fwd_key = *opener;
-	return oak_ring_enter(OAK_RING_CLOSED);
+	return oak_ring_enter(OAK_RING_CLOSED, created);
 }
 
 /* oak_ct_reply_free reports whether the reply key of s may be taken: it is free, or was this very flow's. What s knows of the reply is
@@ -226,7 +232,7 @@ static __always_inline int oak_ct_insert(struct oak_scratch *s)
 		return OAK_DROP_CONNTRACK_FULL;
 	if (!oak_store(OAK_FWD, BPF_NOEXIST)) {
 		oak_active(s->fwd.c.backend, 1);
-		oak_ring_enter(OAK_RING_NEW);
+		oak_ring_enter(OAK_RING_NEW, s->fwd.last_ack);
 		return 0;
 	}
 	if (oak_load(OAK_FWD)) {

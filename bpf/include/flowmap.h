@@ -114,25 +114,4 @@ __attribute__((noinline)) int oak_erase(__u32 side)
 	return bpf_map_delete_elem(&flows4, &k4);
 }
 
-/* oak_flags returns the flags of the entry of a side's key, negative if there is none. */
-static __always_inline int oak_flags(const __u32 side)
-{
-	struct oak_scratch *s = oak_scratch();
-	struct oak_key4 k4;
-	struct oak_ct4 *e4;
-	struct oak_ct6 *e6;
-	struct oak_key *k;
-
-	if (!s)
-		return -1;
-	k = side == OAK_FWD ? &s->fwd_key : &s->rev_key;
-	if (!oak_addr_is4(&k->dst)) {
-		e6 = oak_flow6(k);
-		return e6 ? e6->c.flags : -1;
-	}
-	oak_narrow(&k4, k);
-	e4 = oak_flow4(&k4);
-	return e4 ? e4->c.flags : -1;
-}
-
 #endif

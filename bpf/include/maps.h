@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "peer.h"
+#include "ringtypes.h"
 #include "tracetypes.h"
 #include "types.h"
 
@@ -64,7 +65,7 @@ OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_key, struct oak_ct6, OAK_MAX_FLOWS6, OAK_L
 /* P counts, M sets: established flows by endpoint. */
 OAK_MAP(BPF_MAP_TYPE_HASH, __u32, struct oak_share, OAK_MAX_ENDPOINTS, OAK_LAZY) shares SEC(".maps");
 /* P: the openers' keys of flows that must not stay for good, OAK_RING of each enum oak_ring; and where each goes on. */
-OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_key, OAK_RING * OAK_RINGS, 0) rings SEC(".maps");
+OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct oak_ringed, OAK_RING * OAK_RINGS, 0) rings SEC(".maps");
 OAK_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u32, OAK_RINGS, 0) ring_at SEC(".maps");
 /* M: exposed ports, and the addresses that they are exposed on. */
 OAK_MAP(BPF_MAP_TYPE_HASH, struct oak_port, struct oak_exposed, OAK_MAX_EXPOSED, OAK_LAZY) exposed SEC(".maps");

@@ -107,10 +107,10 @@ static __always_inline void oak_transition(struct oak_pkt *p, void *e, const int
 		oak_charge(whose, family, -1);
 		if (c->flags & OAK_CT_REPLY) {
 			oak_opposite_key(&opener, p, e, family);
-			oak_ended(&opener);
+			oak_ended(&opener, first->created);
 		} else {
 			oak_widen(p, family);
-			oak_ended(&p->key);
+			oak_ended(&p->key, first->created);
 		}
 		return;
 	} else if (c->flags & OAK_CT_REPLY) {

@@ -151,13 +151,6 @@ struct oak_share {
 	__u32 flows[2];
 };
 
-/* Rings of keys, by processor: a flow that enters one takes the place of that which entered it longest ago. */
-enum oak_ring {
-	OAK_RING_NEW = 0,    /* half-open and one-way; who leaves it that way is forgotten */
-	OAK_RING_CLOSED = 1, /* ended; who leaves it is forgotten */
-	OAK_RINGS = 2,
-};
-
 /* Where a packet came from, the lower 24 bits of a flow key's zone: an interface's index, or a peer's. */
 enum oak_where {
 	OAK_FROM_OUTSIDE = 0,     /* an uplink, not out of the tunnel */
