@@ -114,6 +114,11 @@ func (w *world) cable() {
 		}
 		return netlink.LinkAdd(veth)
 	})
+	w.address()
+}
+
+// address gives the ends of the cable, eth0 each, their addresses.
+func (w *world) address() {
 	for _, wk := range w.workers {
 		netnstest.Within(w.t, wk.ns, func() error {
 			l, err := netlink.LinkByName("eth0")

@@ -5,6 +5,7 @@ package routes
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -52,7 +53,9 @@ func TestManyServicesAreLoadedAtOnce(t *testing.T) {
 	}
 	took := time.Since(start)
 	t.Logf("10,000 services of 10 instances took %s", took)
-	require.Less(t, took, 20*time.Second)
+	if os.Getenv("OAK_EMULATED") == "" {
+		require.Less(t, took, 20*time.Second)
+	}
 	entries := 0
 	var err error
 	for range w.maps.VIPs.All(&err) {

@@ -19,7 +19,7 @@ import (
 func Modules() []string {
 	return []string{
 		"crc32c_generic", // libcrc32c asks the crypto layer for it by name
-		"veth", "vxlan", "dummy",
+		"veth", "vxlan", "dummy", "virtio_pci", "virtio_net",
 		"sch_ingress", "cls_bpf",
 		"nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct",
 		"af_packet",

@@ -40,6 +40,9 @@ func boot(ctx context.Context, m Machine, k *Kernel, initramfs string, w io.Writ
 			"-no-user-config", "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
 			"-kernel", k.Image, "-initrd", initramfs, "-append", commandLine,
 		},
+		// Two network cards on one cable, whose driver runs XDP programs itself.
+		[]string{"-netdev", "hubport,id=end0,hubid=0", "-device", "virtio-net-pci,netdev=end0,romfile="},
+		[]string{"-netdev", "hubport,id=end1,hubid=0", "-device", "virtio-net-pci,netdev=end1,romfile="},
 	)
 	if _, err := exec.LookPath(k.Arch.QEMU); err != nil {
 		return fmt.Errorf("find emulator: %w: apt-get install %s", err, k.Arch.Package)

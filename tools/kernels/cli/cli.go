@@ -26,7 +26,7 @@ import (
 func Packages() []string {
 	return []string{
 		"./bpf", "./dataplane/datapath", "./dataplane/device", "./dataplane/endpoint", "./dataplane/egress",
-		"./dataplane/upcall", "./dataplane/peer", "./dataplane/agent",
+		"./dataplane/upcall", "./dataplane/peer", "./dataplane/routes", "./dataplane/agent",
 	}
 }
 
@@ -69,7 +69,7 @@ Every flag can be set by an environment variable too: --cache-dir is OAK_KERNELS
 	f.StringVar(&o.cache, "cache-dir", "", "folder to keep kernels in (default: oakestra/kernels in the user's cache folder)")
 	f.StringVar(&o.logs, "log-dir", "", "folder to write consoles to (default: none are kept)")
 	f.StringVar(&o.run, "run", "", "run only the tests whose names match this pattern")
-	f.DurationVar(&o.timeout, "timeout", 3*time.Minute, "break a package's tests off after this time")
+	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "break a package's tests off after this time")
 	f.BoolVar(&o.newest, "update", false, "fetch the newest kernels even if the cache has some")
 	f.IntVar(&o.machine.CPUs, "cpus", o.machine.CPUs, "processors of the emulated machine")
 	f.IntVar(&o.machine.MemoryMiB, "memory", o.machine.MemoryMiB, "memory of the emulated machine in MiB")

@@ -116,6 +116,19 @@ func setUpLoopback() error {
 	return nil
 }
 
+// cards names the machine's network cards, for tests that need such.
+func cards() string {
+	var names []string
+	if links, err := netlink.LinkList(); err == nil {
+		for _, l := range links {
+			if l.Type() == "device" && l.Attrs().Name != "lo" {
+				names = append(names, l.Attrs().Name)
+			}
+		}
+	}
+	return strings.Join(names, ",")
+}
+
 func kernelName() string {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -130,8 +143,8 @@ func run(r plan.Run) (int, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, r.Args[0], r.Args[1:]...)
 	cmd.Dir = r.Dir
-	// Tests that measure time ask for OAK_EMULATED.
-	cmd.Env = []string{"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp", "LC_ALL=C", "OAK_EMULATED=1"}
+	// Tests that measure time ask for OAK_EMULATED, tests of drivers for the names in OAK_CARDS.
+	cmd.Env = []string{"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp", "LC_ALL=C", "OAK_EMULATED=1", "OAK_CARDS=" + cards()}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	err := cmd.Run()
 	var exit *exec.ExitError
