@@ -39,6 +39,7 @@ type choice struct {
 	at     *wire.Location // of the worker a; nil: unknown
 	// Addresses by policy.
 	closest, underutilized netip.Addr
+	port                   int // the last that a datagram was sent from
 }
 
 // place is one of the other workers.
@@ -51,7 +52,7 @@ type place struct {
 
 // newChoice has all know one another, as the cluster would tell them; nothing is known of the service yet.
 func newChoice(t *testing.T, in family) *choice {
-	c := &choice{t: t, in: in, a: newWorker(t, workerID, subnet),
+	c := &choice{t: t, in: in, port: 20000, a: newWorker(t, workerID, subnet),
 		closest: netip.MustParseAddr("10.30.0.201"), underutilized: netip.MustParseAddr("10.30.0.202")}
 	if in.vip.Is6() {
 		c.closest, c.underutilized = netip.MustParseAddr("fdff:1000::c9"), netip.MustParseAddr("fdff:3000::ca")
@@ -215,7 +216,13 @@ func (c *choice) answer(ns netns.NsHandle, name string) {
 func (c *choice) call(network string, to netip.Addr) (name string, conn net.Conn) {
 	c.t.Helper()
 	var err error
-	within(c.t, c.client, func() { conn, err = net.DialTimeout(network, at(to, "80"), 5*time.Second) })
+	d := net.Dialer{Timeout: 5 * time.Second}
+	if network == c.in.udp() {
+		// A port of its own for each: a datagram from one that was used before belongs to a flow that goes on.
+		c.port++
+		d.LocalAddr = &net.UDPAddr{Port: c.port}
+	}
+	within(c.t, c.client, func() { conn, err = d.DialContext(c.t.Context(), network, at(to, "80")) })
 	require.NoError(c.t, err)
 	if network == c.in.udp() {
 		_, err = conn.Write([]byte("?"))
