@@ -40,7 +40,7 @@ type collector struct {
 type describe struct {
 	drops, dropBytes, packets, bytes                       *prometheus.Desc
 	peerPackets, peerBytes, peerState, peerHeard, peerPath *prometheus.Desc
-	mapEntries, mapCapacity, mapBytes                      *prometheus.Desc
+	mapEntries, mapCapacity, mapBytes, flows               *prometheus.Desc
 	heartbeat, feature, errs                               *prometheus.Desc
 }
 
@@ -61,6 +61,7 @@ func describes() describe {
 		mapEntries:  desc("map_entries", "Entries in use in a map, counted at most every 10 s.", "map"),
 		mapCapacity: desc("map_capacity", "Entries that a map can hold.", "map"),
 		mapBytes:    desc("map_bytes", "Memory that the kernel has charged for a map, in bytes, read at most every 10 s.", "map"),
+		flows:       desc("flows", "Flows, by what their entries say: opening, established, ended (TCP has ended it, or its instance is gone); counted at most every 10 s.", "family", "protocol", "state"),
 		heartbeat:   desc("heartbeat_age_seconds", "Time since NetManager last was alive; the programs take it for dead after 2 s. Absent if it never was."),
 		feature:     desc("kernel_feature", "1 for a feature of the kernel that the datapath uses, 0 for one that it does without.", "feature"),
 		errs:        desc("scrape_errors", "What could not be read by this scrape, such as a map."),
@@ -84,7 +85,7 @@ func New(m *bpf.Maps, found features.Record) (prometheus.Collector, error) {
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.drops, c.dropBytes, c.packets, c.bytes, c.peerPackets, c.peerBytes, c.peerState, c.peerHeard, c.peerPath,
-		c.mapEntries, c.mapCapacity, c.mapBytes, c.heartbeat, c.feature, c.errs,
+		c.mapEntries, c.mapCapacity, c.mapBytes, c.flows, c.heartbeat, c.feature, c.errs,
 	} {
 		out <- d
 	}
@@ -212,6 +213,13 @@ func (c *collector) count() (counted []prometheus.Metric, failed int) {
 		if errors.Join(err, memErr) != nil {
 			c.failed++
 		}
+	}
+	flows, err := c.countFlows()
+	for f, n := range flows {
+		gauge(c.flows, float64(n), f.family, f.protocol, f.state)
+	}
+	if err != nil {
+		c.failed++
 	}
 	return c.counted, c.failed
 }

@@ -3,12 +3,14 @@
 package metrics_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/bpf/features"
@@ -41,6 +43,15 @@ func TestMapsAsMetrics(t *testing.T) {
 	require.NoError(t, maps.Peers.Put(2, bpf.Peer{State: bpf.PeerUp, Id: [12]byte{2}}))
 	require.NoError(t, maps.Paths.Put(2, bpf.Path{Mtu: 1364, Learned: 1, Until: 2}))
 
+	addr := func(s string) bpf.Addr { return bpf.AddrFrom(netip.MustParseAddr(s)) }
+	key := bpf.FlowKey{Src: addr("10.18.0.2"), Dst: addr("10.30.0.1"), Sport: 1, Dport: 80, Proto: unix.IPPROTO_TCP, From: 9}
+	flow := bpf.Flow{Src: addr("10.30.0.2"), Dst: addr("10.18.0.3"), Sport: 1, Dport: 80, Flags: bpf.FlowEstablished}
+	require.NoError(t, maps.Flows().Put(key, flow))
+	flow.Flags |= bpf.FlowReply
+	require.NoError(t, maps.Flows().Put(key.Reverse(flow), flow))
+	key.Sport, flow.Flags = 2, bpf.FlowEstablished|bpf.FlowClosed
+	require.NoError(t, maps.Flows().Put(key, flow))
+
 	c, err := metrics.New(maps, features.Record{Features: []features.Feature{{Name: "tcx", Used: true}, {Name: "decap_l3"}}})
 	require.NoError(t, err)
 	registry := prometheus.NewPedanticRegistry() // holds it against what Describe has promised
@@ -63,6 +74,10 @@ func TestMapsAsMetrics(t *testing.T) {
 	assert.Zero(t, got["drop_packets_total bad_tag"])
 	assert.InDelta(t, 1, got["map_entries endpoints"], 0)
 	assert.Positive(t, got["map_bytes backends"])
+	assert.InDelta(t, 1, got["flows ipv4 tcp established"], 0)
+	assert.InDelta(t, 1, got["flows ipv4 tcp ended"], 0)
+	assert.Contains(t, got, "flows ipv6 udp opening")
+	assert.Zero(t, got["flows ipv6 udp opening"])
 	assert.Positive(t, got["peer_silence_seconds 010000000000000000000000"])
 	assert.InDelta(t, 400, got["peer_bytes_total tx 010000000000000000000000"], 0)
 	assert.InDelta(t, 5, got["peer_packets_total rx 010000000000000000000000"], 0)
