@@ -68,7 +68,11 @@ test-root: deps build ## run the tests of BPF programs, datapath, containers, an
 
 .PHONY: fuzz
 fuzz: deps ## play packets on the BPF programs and on a model of them, for FUZZTIME, and compare all that comes out; needs root
-	go test -run '^$$' -fuzz '^FuzzPrograms$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 4x ./bpf/model
+	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
+	if ! go test -run '^$$' -fuzz '^FuzzPrograms$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 4x ./bpf/model | tee $$log; then \
+		grep -q '^    context deadline exceeded$$' $$log && ! grep -q -i -e 'failing input' -e 'panic' $$log || exit 1; \
+		echo "fuzz: the time was up in the middle of a packet, which Go before 1.27 takes for a failure (golang/go#75804); no input has failed"; \
+	fi
 
 .PHONY: hostile
 hostile: deps ## throw PACKETS mutated packets at a worker while a connection goes through it; needs root
