@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -118,10 +119,27 @@ func (c *cluster) serve(h *host) {
 }
 
 func (c *cluster) stop() {
-	if c.srv != nil {
-		_ = c.srv.Close()
-		c.srv = nil
+	if c.srv == nil {
+		return
 	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = c.srv.Close()
+	}()
+	for waiting := true; waiting; {
+		select {
+		case <-done:
+			waiting = false
+		case <-time.After(50 * time.Millisecond):
+			for _, late := range c.srv.Clients.GetAll() { // came in while the others were sent away
+				if !late.Net.Inline {
+					late.Stop(io.EOF)
+				}
+			}
+		}
+	}
+	c.srv = nil
 }
 
 func (c *cluster) identity() wire.LocalIdentity {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"sync/atomic"
+	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -99,11 +100,36 @@ func (b *Broker) Disconnect(worker string) {
 
 // Close ends all clients and the listener.
 func (b *Broker) Close() error {
-	if err := b.server.Close(); err != nil {
-		return fmt.Errorf("close broker: %w", err)
+	done := make(chan error, 1)
+	go func() { done <- b.server.Close() }()
+	deadline := time.NewTimer(closeTimeout)
+	defer deadline.Stop()
+	late := time.NewTicker(closeTimeout / 50)
+	defer late.Stop()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				return fmt.Errorf("close broker: %w", err)
+			}
+			return nil
+		case <-late.C:
+			// A client that came in while the others were sent away would be waited for as long as it likes.
+			for _, c := range b.server.Clients.GetAll() {
+				if !c.Net.Inline {
+					c.Stop(errClosing)
+				}
+			}
+		case <-deadline.C:
+			return fmt.Errorf("close broker: clients are still connected after %s", closeTimeout)
+		}
 	}
-	return nil
 }
+
+// closeTimeout bounds how long the end of the broker waits for its clients.
+const closeTimeout = 5 * time.Second
+
+var errClosing = errors.New("the broker is closing")
 
 // quiet lets only errors of the MQTT library through: what else it says of each client, this package says itself.
 type quiet struct{ slog.Handler }
