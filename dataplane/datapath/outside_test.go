@@ -4,8 +4,6 @@ package datapath_test
 
 import (
 	"errors"
-	"io"
-	"net"
 	"strconv"
 	"syscall"
 	"testing"
@@ -14,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
-	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
 const exposedPort = 8080
@@ -30,41 +27,7 @@ func (wk *worker) expose(b *box) {
 // call connects a process of another machine, as which a worker's own network namespace does, to the port that leads to a box.
 func call(t *testing.T, from *worker, to *box) held {
 	t.Helper()
-	accepted := make(chan net.Conn, 1)
-	netnstest.Within(t, to.ns, func() error {
-		l, err := net.Listen(to.w.w.inner.tcp(), ":80")
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer l.Close()
-			if c, err := l.Accept(); err == nil {
-				accepted <- c
-			}
-		}()
-		return nil
-	})
-	var h held
-	netnstest.Within(t, from.ns, func() error {
-		var err error
-		h.client, err = net.DialTimeout(to.w.w.inner.tcp(), at(to.w.outer, strconv.Itoa(exposedPort)), 2*time.Second)
-		return err
-	})
-	select {
-	case h.server = <-accepted:
-	case <-time.After(2 * time.Second):
-		t.Fatal("nobody was accepted")
-	}
-	t.Cleanup(func() { _, _ = h.client.Close(), h.server.Close() })
-	for _, way := range [][2]net.Conn{{h.client, h.server}, {h.server, h.client}} {
-		if _, err := way[0].Write([]byte("hello")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(way[1], make([]byte, 5)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return h
+	return holdFrom(t, from.ns, to, at(to.w.outer, strconv.Itoa(exposedPort)))
 }
 
 // eachOutside runs a test for callers outside of both families.

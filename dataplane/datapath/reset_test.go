@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
@@ -37,7 +38,13 @@ type held struct{ client, server net.Conn }
 
 func hold(t *testing.T, from, to *box, address string) held {
 	t.Helper()
-	network := from.w.w.inner.tcp()
+	return holdFrom(t, from.ns, to, address)
+}
+
+// holdFrom connects a network namespace to a box, which listens on port 80, by way of an address.
+func holdFrom(t *testing.T, from netns.NsHandle, to *box, address string) held {
+	t.Helper()
+	network := to.w.w.inner.tcp()
 	accepted := make(chan net.Conn, 1)
 	netnstest.Within(t, to.ns, func() error {
 		l, err := net.Listen(network, ":80")
@@ -53,7 +60,7 @@ func hold(t *testing.T, from, to *box, address string) held {
 		return nil
 	})
 	var h held
-	netnstest.Within(t, from.ns, func() error {
+	netnstest.Within(t, from, func() error {
 		var err error
 		h.client, err = net.DialTimeout(network, address, 2*time.Second)
 		return err
