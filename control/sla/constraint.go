@@ -69,6 +69,8 @@ func (r *reader) constraint(o *object) Constraint {
 		ConvergenceTime: o.number("convergence_time"),
 		Needs:           o.strings("needs", nil),
 		Allowed:         o.strings("allowed", nil),
+		Denied:          o.strings("denied", nil),
+		Spread:          o.bool("spread"),
 	}
 	c.Extra = o.rest()
 	if c.Type == "" && kind(o.fields["type"]) != "a string" {
@@ -79,8 +81,8 @@ func (r *reader) constraint(o *object) Constraint {
 		r.fail(o.at("type"), "%q is none of %s", clip(c.Type), strings.Join(ConstraintTypes(), ", "))
 	case c.Type == ConstraintDirect && len(c.Nodes()) == 0 && len(c.Clusters()) == 0:
 		r.fail(o.path, "a direct constraint needs cluster or node")
-	case c.Type == ConstraintClusters && len(c.Allowed) == 0:
-		r.fail(o.at("allowed"), "a clusters constraint needs at least one cluster")
+	case c.Type == ConstraintClusters && len(c.Allowed) == 0 && len(c.Denied) == 0 && !c.Spread:
+		r.fail(o.at("allowed"), "a clusters constraint needs clusters that are allowed or denied, or spread")
 	case c.Type == ConstraintAddons && len(c.Needs) == 0:
 		r.fail(o.at("needs"), "an addons constraint needs at least one add-on")
 	case c.Type == ConstraintLatency && c.Area == "":

@@ -5,6 +5,8 @@ package sla
 import (
 	"encoding/json"
 	"net/netip"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // Version is the only version of the descriptor that is read and written.
@@ -28,12 +30,14 @@ type Descriptor struct {
 // Application groups services under a name.
 type Application struct {
 	// ApplicationID is empty on create; the server gives it.
-	ApplicationID string                     `json:"applicationID"`
-	Name          string                     `json:"application_name"`
-	Namespace     string                     `json:"application_namespace"`
-	Description   string                     `json:"application_desc,omitempty"`
-	Microservices []Microservice             `json:"microservices"`
-	Extra         map[string]json.RawMessage `json:"-"`
+	ApplicationID string         `json:"applicationID"`
+	Name          string         `json:"application_name"`
+	Namespace     string         `json:"application_namespace"`
+	Description   string         `json:"application_desc,omitempty"`
+	Microservices []Microservice `json:"microservices"`
+	// Constraints hold for all services of the application, beside their own.
+	Constraints []Constraint               `json:"constraints,omitempty"`
+	Extra       map[string]json.RawMessage `json:"-"`
 }
 
 // Microservice is one service of an application: what to run, with what limits, under which addresses.
@@ -77,9 +81,22 @@ type Microservice struct {
 	Args       []string `json:"args,omitempty"`
 	State      string   `json:"state,omitempty"`
 	// ViolationStrategy and TargetNode are kept for files of earlier releases; nothing reads them.
-	ViolationStrategy string                     `json:"sla_violation_strategy,omitempty"`
-	TargetNode        string                     `json:"target_node,omitempty"`
-	Extra             map[string]json.RawMessage `json:"-"`
+	ViolationStrategy string `json:"sla_violation_strategy,omitempty"`
+	TargetNode        string `json:"target_node,omitempty"`
+	// Replicas is how many instances the server keeps, 0 to [MaxReplicas]; nil leaves it to whoever asks for instances.
+	Replicas *int `json:"replicas,omitempty"`
+	// Restart, Liveness and Readiness say how its worker looks after an instance; nil for the defaults.
+	Restart   *wire.RestartPolicy `json:"restart,omitempty"`
+	Liveness  *wire.Probe         `json:"liveness_probe,omitempty"`
+	Readiness *wire.Probe         `json:"readiness_probe,omitempty"`
+	// Update says how a changed descriptor reaches the instances; nil for the defaults.
+	Update *Update `json:"update,omitempty"`
+	// RegistryCredentials names the secret that opens the image's registry.
+	RegistryCredentials string           `json:"registry_credentials,omitempty"`
+	Secrets             []wire.SecretRef `json:"secrets,omitempty"`
+	// Labels are for people, selection and the runtime.
+	Labels map[string]string          `json:"labels,omitempty"`
+	Extra  map[string]json.RawMessage `json:"-"`
 }
 
 // Addresses are service addresses that the user asks for; the server allocates those that are not set.
@@ -108,9 +125,30 @@ type Constraint struct {
 	Rigidness       float64 `json:"rigidness,omitempty"`
 	ConvergenceTime float64 `json:"convergence_time,omitempty"`
 	// Needs lists add-ons, Allowed clusters.
-	Needs   []string                   `json:"needs,omitempty"`
-	Allowed []string                   `json:"allowed,omitempty"`
-	Extra   map[string]json.RawMessage `json:"-"`
+	Needs   []string `json:"needs,omitempty"`
+	Allowed []string `json:"allowed,omitempty"`
+	// Denied lists clusters to keep out of, and Spread says that instances go evenly over clusters; for the type clusters.
+	Denied []string                   `json:"denied,omitempty"`
+	Spread bool                       `json:"spread,omitempty"`
+	Extra  map[string]json.RawMessage `json:"-"`
+}
+
+// How a changed descriptor reaches the instances of a service.
+const (
+	UpdateRolling  = "rolling"  // some at a time; the default
+	UpdateRecreate = "recreate" // all are stopped, then all started
+)
+
+// Update is the strategy for updates of a service.
+type Update struct {
+	// Strategy is [UpdateRolling] or [UpdateRecreate]; empty for the former.
+	Strategy string `json:"strategy,omitempty"`
+	// MaxUnavailable is how many instances may be away at a time; 0 for the default, 1.
+	MaxUnavailable int `json:"max_unavailable,omitempty"`
+	// ProgressDeadlineSeconds is how long one step may take before the update has failed; 0 for the default, 300.
+	ProgressDeadlineSeconds int `json:"progress_deadline_s,omitempty"`
+	// Rollback says whether a failed update is taken back; nil for true.
+	Rollback *bool `json:"rollback,omitempty"`
 }
 
 // Connectivity says how well a service has to reach another one.

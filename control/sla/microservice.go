@@ -17,6 +17,7 @@ const (
 	MaxAccelerators  = 64
 	MaxBandwidthKbit = 1_000_000_000 // 1 Tbit/s
 	MaxStorageMB     = 1 << 30       // 1 PiB
+	MaxReplicas      = 1000          // a service has 1,024 instances at most, those on their way out included
 )
 
 // RuntimeContainer is the name of the runtime for OCI containers.
@@ -74,6 +75,7 @@ func (r *reader) microservice(o *object) Microservice {
 		m.Connectivity = append(m.Connectivity, r.connectivity(item))
 	}
 	m.Volumes = r.volumes(o)
+	r.care(o, &m)
 	m.Extra = o.rest()
 
 	if m.ID != "" && !r.options.AllowIDs {

@@ -112,6 +112,9 @@ func (r *reader) application(o *object) Application {
 		unique(r, seen, item.path, "microservice_name and microservice_namespace", m.Name+"."+m.Namespace)
 		a.Microservices = append(a.Microservices, m)
 	}
+	for _, item := range o.objects("constraints", optional) {
+		a.Constraints = append(a.Constraints, r.constraint(item))
+	}
 	a.Extra = o.rest()
 	return a
 }

@@ -78,9 +78,14 @@ func TestParseReadsEveryField(t *testing.T) {
 	assert.Empty(t, d.Warnings)
 }
 
+// fault is a descriptor's service that has one fault, and how that is told.
+type fault struct{ fields, path, reason string }
+
+// at is the path of the service of [service].
+const at = "$.applications[0].microservices[0]"
+
 func TestFaultsNamePathAndReason(t *testing.T) {
-	const at = "$.applications[0].microservices[0]"
-	for name, tc := range map[string]struct{ fields, path, reason string }{
+	tellFaults(t, map[string]fault{
 		"string for integer":   {`{"memory":"100"}`, at + ".memory", "expected an integer, got a string"},
 		"fraction":             {`{"memory":1.5}`, at + ".memory", "expected an integer, got 1.5"},
 		"negative":             {`{"vcpus":-1}`, at + ".vcpus", "is -1, has to be 0 or more"},
@@ -120,7 +125,7 @@ func TestFaultsNamePathAndReason(t *testing.T) {
 		"address twice":        {`{"addresses":{"rr_ip":"10.30.0.9","closest_ip":"10.30.0.9"}}`, at + ".addresses", "for both rr and closest"},
 		"constraint type":      {`{"constraints":[{"type":"nearby"}]}`, at + ".constraints[0].type", `"nearby" is none of direct`},
 		"direct":               {`{"constraints":[{"type":"direct"}]}`, at + ".constraints[0]", "needs cluster or node"},
-		"clusters":             {`{"constraints":[{"type":"clusters"}]}`, at + ".constraints[0].allowed", "needs at least one cluster"},
+		"clusters":             {`{"constraints":[{"type":"clusters"}]}`, at + ".constraints[0].allowed", "needs clusters that are allowed or denied"},
 		"geo":                  {`{"constraints":[{"type":"geo","location":"NaN;1"}]}`, at + ".constraints[0].location", "no location"},
 		"threshold":            {`{"constraints":[{"type":"latency","area":"munich","threshold":"9"}]}`, at + ".constraints[0].threshold", "expected a number, got a string"},
 		"connectivity":         {`{"connectivity":[{"target_microservice_id":"x","con_constraints":[{"type":"love"}]}]}`, at + ".connectivity[0].con_constraints[0].type", "neither latency nor bandwidth"},
@@ -130,7 +135,12 @@ func TestFaultsNamePathAndReason(t *testing.T) {
 		"volume config":        {`{"volumes":[{"volume_id":"v","csi_driver":"d","config":{"a":1}}]}`, at + ".volumes[0].config.a", "expected a string, got a number"},
 		"architecture":         {`{"arch":["x86_64"]}`, at + ".arch[0]", `write "amd64"`},
 		"platform":             {`{"platform":"arm"}`, at + ".platform", "no platform such as linux/arm64"},
-	} {
+	})
+}
+
+func tellFaults(t *testing.T, faults map[string]fault) {
+	t.Helper()
+	for name, tc := range faults {
 		t.Run(name, func(t *testing.T) {
 			_, err := sla.Parse(service(t, tc.fields))
 			var first *sla.ValidationError

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/oakestra/oakestra-ebpf/control/sla"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // TestParseMarshalRoundTrip: what Parse accepts, Marshal writes so that Parse gives the same back.
@@ -141,6 +142,16 @@ func microservice(t *rapid.T) sla.Microservice {
 		Volumes: list(t, "volumes", func(t *rapid.T, i int) sla.Volume {
 			return sla.Volume{ID: fmt.Sprintf("v%d", i), Driver: "csi.example.org", MountPath: rapid.SampledFrom([]string{"", fmt.Sprintf("/data/%d", i)}).Draw(t, "path"), Extra: extra(t)}
 		}),
+	}
+	if rapid.Bool().Draw(t, "care") {
+		n, undo, seconds := rapid.IntRange(0, sla.MaxReplicas).Draw(t, "replicas"), rapid.Bool().Draw(t, "rollback"), rapid.IntRange(0, 99)
+		m.Replicas = &n
+		m.Restart = &wire.RestartPolicy{Policy: wire.RestartOnFailure, Attempts: seconds.Draw(t, "attempts"), DelaySeconds: seconds.Draw(t, "delay")}
+		m.Liveness = &wire.Probe{Exec: &wire.ExecProbe{Command: []string{"true"}}, PeriodSeconds: seconds.Draw(t, "period")}
+		m.Readiness = &wire.Probe{HTTP: &wire.HTTPProbe{Path: "/ready", Port: 80}, TimeoutSeconds: seconds.Draw(t, "timeout")}
+		m.Update = &sla.Update{Strategy: sla.UpdateRecreate, MaxUnavailable: seconds.Draw(t, "unavailable"), Rollback: &undo}
+		m.RegistryCredentials, m.Labels = "registry", map[string]string{"example.org/tier": "front", "empty": ""}
+		m.Secrets = []wire.SecretRef{{Name: "key", Env: "KEY"}, {Name: "key", File: "/run/key"}}
 	}
 	if rapid.Bool().Draw(t, "addresses") {
 		m.Addresses = &sla.Addresses{

@@ -123,6 +123,23 @@ type InstanceSpec struct {
 	OneShot    bool   `json:"one_shot,omitempty"`
 	Privileged bool   `json:"privileged,omitempty"`
 	Ports      []Port `json:"ports,omitempty"`
+	// BandwidthIn and BandwidthOut are what the instance is to have of its worker's uplink, in kbit/s.
+	BandwidthIn  int `json:"bandwidth_in,omitempty"`
+	BandwidthOut int `json:"bandwidth_out,omitempty"`
+	// Restart, Liveness and Readiness say how the worker looks after the instance; nil for the defaults.
+	Restart   *RestartPolicy `json:"restart,omitempty"`
+	Liveness  *Probe         `json:"liveness_probe,omitempty"`
+	Readiness *Probe         `json:"readiness_probe,omitempty"`
+	// Secrets are given to the instance, RegistryCredentials to the registry that has its image.
+	Secrets             []SecretRef `json:"secrets,omitempty"`
+	RegistryCredentials *SecretRef  `json:"registry_credentials,omitempty"`
+	// Labels are the service's own, for people and for the runtime.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Revision is the revision of the service's descriptor that this is made of, from 1; 0 from senders that know none.
+	Revision int `json:"revision,omitempty"`
+	// Addons must be there where the instance runs; Near is what it has to be near to.
+	Addons []string    `json:"addons,omitempty"`
+	Near   []Proximity `json:"near,omitempty"`
 	// Node is the list of worker names of a direct constraint; empty for any worker.
 	Node []string `json:"node,omitempty"`
 	// InstanceIP and InstanceIPv6 are the instance's own addresses for life.

@@ -116,6 +116,8 @@ type InstanceReport struct {
 	MemoryBytes int64   `json:"memory_bytes"`
 	// Restarts counts restarts on the worker since this generation was created.
 	Restarts int `json:"restarts,omitempty"`
+	// Ready is the verdict of the instance's readiness probe; nil for an instance that has none, which is ready once it runs.
+	Ready *bool `json:"ready,omitempty"`
 }
 
 // Aggregate is all that root knows of a cluster's workers.

@@ -37,10 +37,19 @@ func specOf(app application, m *sla.Microservice, addrs []wire.ServiceAddress) (
 		Privileged:       m.Privileged,
 		Ports:            ports,
 		Addresses:        addrs,
+		BandwidthIn:      m.BandwidthIn,
+		BandwidthOut:     m.BandwidthOut,
+		Restart:          m.Restart,
+		Liveness:         m.Liveness,
+		Readiness:        m.Readiness,
+		Labels:           m.Labels,
 	}
 	for i := range m.Constraints {
-		if c := &m.Constraints[i]; c.Type == sla.ConstraintDirect {
+		switch c := &m.Constraints[i]; c.Type {
+		case sla.ConstraintDirect:
 			spec.Node = append(spec.Node, c.Nodes()...)
+		case sla.ConstraintAddons:
+			spec.Addons = append(spec.Addons, c.Needs...)
 		}
 	}
 	return spec, nil
