@@ -148,7 +148,9 @@ type RouteInstance struct {
 	NamespaceIP   netip.Addr `json:"namespace_ip"`
 	NamespaceIPv6 netip.Addr `json:"namespace_ipv6"`
 	Tag           uint32     `json:"tag"`
-	State         State      `json:"state"`
+	// State is [StateRunning] for an instance that new flows may choose, [StateCreated] for one that only keeps its flows and is reached
+	// by its own address: it is about to run, or its readiness probe fails.
+	State State `json:"state"`
 	// Load says how little the instance can take on, 0 to 1: its processor use over its limit, or its worker's over all that the worker
 	// has, whichever is more. It comes in steps, and no more often than every few seconds. Nil if unknown.
 	Load *float64 `json:"load,omitempty"`

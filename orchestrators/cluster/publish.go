@@ -84,7 +84,7 @@ func (c *Cluster) feedService(id string) {
 	s := overlay.Service{ID: id, JobName: spec.JobName, Organization: spec.Organization,
 		Addresses: spec.Addresses, Ports: spec.Ports, Wanted: wanted}
 	for i, x := range copies {
-		s.Copies = append(s.Copies, overlay.Copy{Number: x.Number, Generation: x.Generation, Worker: x.Worker, State: x.Report.State,
+		s.Copies = append(s.Copies, overlay.Copy{Number: x.Number, Generation: x.Generation, Worker: x.Worker, State: routeState(&x),
 			InstanceIP: x.Spec.InstanceIP, InstanceIPv6: x.Spec.InstanceIPv6, Load: loads[i], Stopping: x.Stop})
 	}
 	c.plane.Do(func(core *overlay.Core) []overlay.Message {
@@ -95,4 +95,13 @@ func (c *Cluster) feedService(id string) {
 		}
 		return nil
 	})
+}
+
+// routeState is the state of a copy as routes tell it. One whose readiness probe fails is told as created: every NetManager keeps its
+// flows, gives it no new one, and lets those in who name that very instance.
+func routeState(c *ledger.Copy) wire.State {
+	if ready := c.Report.Ready; c.Report.State == wire.StateRunning && ready != nil && !*ready {
+		return wire.StateCreated
+	}
+	return c.Report.State
 }

@@ -26,6 +26,7 @@ type told struct {
 	state      wire.State
 	detail     string
 	restarts   int
+	ready      int8 // -1 unknown, else 0 or 1
 	cpu        float64
 	memory     int64
 }
@@ -33,11 +34,21 @@ type told struct {
 // same reports whether root need not hear of r. Use counts only when it has changed by a twentieth of a processor or of the memory,
 // and then only in the regular report.
 func (t told) same(r wire.InstanceReport, regular bool) bool {
-	if t.generation != r.Generation || t.state != r.State || t.detail != r.Detail || t.restarts != r.Restarts {
+	if t.generation != r.Generation || t.state != r.State || t.detail != r.Detail || t.restarts != r.Restarts || t.ready != readiness(r.Ready) {
 		return false
 	}
 	used := math.Abs(t.cpu-r.CPUPercent) >= 5 || math.Abs(float64(t.memory-r.MemoryBytes)) >= float64(max(t.memory, 1<<20))/20
 	return !regular || !used
+}
+
+func readiness(ready *bool) int8 {
+	switch {
+	case ready == nil:
+		return -1
+	case *ready:
+		return 1
+	}
+	return 0
 }
 
 // reporter is the state of the conversation. Only its own goroutine uses it.
@@ -101,7 +112,7 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 		t, ok := r.told[line.Name]
 		if r.full || !ok || !t.same(line.InstanceReport, regular) {
 			m.Instances = append(m.Instances, line.InstanceReport)
-			t = told{line.Generation, line.State, line.Detail, line.Restarts, line.CPUPercent, line.MemoryBytes}
+			t = told{line.Generation, line.State, line.Detail, line.Restarts, readiness(line.Ready), line.CPUPercent, line.MemoryBytes}
 		}
 		lines[line.Name] = t
 	}

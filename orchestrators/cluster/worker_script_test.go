@@ -45,6 +45,7 @@ type scriptedWorker struct {
 	cpu      float64        // percent, of the machine
 	at       *wire.Location // nil: it does not say
 	interest []netip.Addr
+	ready    *bool // the verdict on whatever runs
 	routes   map[string]wire.NetRoutes
 	peers    wire.NetPeers
 	resolved map[netip.Addr]wire.Resolution
@@ -141,7 +142,7 @@ func (w *scriptedWorker) tell(ctx context.Context, s *mqtt.Session, full bool, g
 	w.mu.Lock()
 	m := wire.Instances{Header: w.header(), Full: full, Applied: w.applied, Instances: []wire.WorkerInstance{}}
 	for k, i := range w.running {
-		wi := wire.WorkerInstance{InstanceReport: wire.InstanceReport{InstanceKey: k, Generation: i.Generation, State: wire.StateRunning, Since: time.Now()}}
+		wi := wire.WorkerInstance{InstanceReport: wire.InstanceReport{InstanceKey: k, Generation: i.Generation, State: wire.StateRunning, Ready: w.ready, Since: time.Now()}}
 		if !w.claimed[k] {
 			spec := i.Spec
 			wi.Unclaimed, wi.Spec = true, &spec

@@ -60,6 +60,16 @@ func TestLifeOfAnInstance(t *testing.T) {
 	require.Equal(t, c.id, instance["cluster_id"])
 	require.Equal(t, got.Spec.InstanceIP.String(), instance["instance_ip"])
 
+	// The verdict of a probe is told; a new placement has none yet.
+	require.Nil(t, instance["ready"])
+	for _, ready := range []bool{false, true} {
+		r := c.full(2)
+		r.Full = false
+		r.Instances = []wire.InstanceReport{{InstanceKey: key, Generation: wire.Generation{Placement: 1, Move: 1}, State: wire.StateRunning, Ready: &ready}}
+		c.report(r)
+		require.Equal(t, ready, *s.instances(service)[0].Ready)
+	}
+
 	// Undeploying leaves a tombstone until the cluster confirms it.
 	s.ok(http.MethodDelete, "/api/service/"+service+"/instance/0", nil)
 	for range 2 { // told each time until then

@@ -99,7 +99,7 @@ func (r *Root) place(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clust
 	i.cluster, i.placement, i.attempts = chosen.id, i.placement+1, i.attempts+1
 	i.state, i.detail = wire.StateClusterScheduled, "given to cluster "+chosen.name+", which chooses a worker"
 	_, err = tx.Exec(ctx, `UPDATE instance SET cluster_id = $3, placement = $4, revision = $5, placed_at = now(), attempts = $6,
-		next_attempt = now() + $7, state = $8, detail = $9, since = now(), move = 0, cpu_percent = 0, memory_bytes = 0, restarts = 0
+		next_attempt = now() + $7, state = $8, detail = $9, since = now(), move = 0, cpu_percent = 0, memory_bytes = 0, restarts = 0, ready = NULL
 		WHERE service_id = $1 AND number = $2`,
 		i.ServiceID, i.Number, i.cluster, i.placement, revision, i.attempts, attemptDelay(i.attempts), i.state, i.detail)
 	if err != nil {

@@ -45,6 +45,8 @@ type instanceJSON struct {
 	CPUPercent      float64    `json:"cpu_percent"`
 	MemoryBytes     int64      `json:"memory_bytes"`
 	Restarts        int        `json:"restarts"`
+	// Ready is the verdict of the instance's readiness probe, null for one that has none: it is ready once it runs.
+	Ready *bool `json:"ready"`
 	// Deleting is true from the request to undeploy until the cluster has confirmed it.
 	Deleting bool `json:"deleting"`
 	// LastModified is when its cluster last reported it, in seconds since 1970; 0 if never.
@@ -54,7 +56,7 @@ type instanceJSON struct {
 const selectInstances = `SELECT i.service_id, i.number, i.state,
 	CASE WHEN i.deleted_at IS NULL THEN i.detail ELSE 'being undeployed: waiting for the cluster to confirm it (' || i.detail || ')' END,
 	i.since, coalesce(c.id, ''), coalesce(c.name, ''), coalesce(c.location, ''),
-	(i.spec->>'instance_ip')::inet, (i.spec->>'instance_ipv6')::inet, i.placement, i.move, i.cpu_percent, i.memory_bytes, i.restarts,
+	(i.spec->>'instance_ip')::inet, (i.spec->>'instance_ipv6')::inet, i.placement, i.move, i.cpu_percent, i.memory_bytes, i.restarts, i.ready,
 	i.deleted_at IS NOT NULL, coalesce(extract(epoch FROM i.reported_at), 0)::float8
 	FROM instance i LEFT JOIN cluster c ON c.id = i.cluster_id `
 

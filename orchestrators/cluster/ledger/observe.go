@@ -13,7 +13,7 @@ import (
 
 // Seen is what a worker's report of its instances was news for.
 type Seen struct {
-	// Changed are the copies whose state or detail has changed, to be stored when there is time.
+	// Changed are the copies whose state, detail or readiness has changed, to be stored when there is time.
 	Changed []CopyID
 	// Services are those of Changed.
 	Services []string
@@ -57,7 +57,7 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 		}
 		cid := CopyID{wi.InstanceKey, wi.Generation}
 		told[cid] = struct{}{}
-		if c.Report.State != wi.State || c.Report.Detail != wi.Detail {
+		if c.Report.State != wi.State || c.Report.Detail != wi.Detail || !equal(c.Report.Ready, wi.Ready) {
 			seen.Changed = append(seen.Changed, cid)
 			services[wi.ServiceID] = struct{}{}
 		}
@@ -167,6 +167,8 @@ func (l *Ledger) fencesLive(worker string, g wire.Generation, key wire.InstanceK
 	w := l.workers[c.Worker]
 	return c.Report.State == wire.StateRunning || w != nil && w.settled && w.goneSince.IsZero()
 }
+
+func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 func (l *Ledger) keys() []wire.InstanceKey {
 	return slices.SortedFunc(maps.Keys(l.copies), wire.InstanceKey.Compare)

@@ -64,13 +64,13 @@ func (s *Stored) loadInstances(ctx context.Context, tx pgx.Tx) error {
 }
 
 func (s *Stored) loadCopies(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, `SELECT service_id, instance_number, placement, move, worker_id, stop, spec, state, detail, since FROM placement`)
+	rows, err := tx.Query(ctx, `SELECT service_id, instance_number, placement, move, worker_id, stop, spec, state, detail, since, ready FROM placement`)
 	if err != nil {
 		return err
 	}
 	s.Copies, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c ledger.Copy, err error) {
 		err = row.Scan(&c.ServiceID, &c.Number, &c.Generation.Placement, &c.Generation.Move, &c.Worker, &c.Stop, &c.Spec,
-			&c.Report.State, &c.Report.Detail, &c.Report.Since)
+			&c.Report.State, &c.Report.Detail, &c.Report.Since, &c.Report.Ready)
 		c.Report.InstanceKey, c.Report.Generation = c.InstanceKey, c.Generation
 		return c, err
 	})

@@ -54,9 +54,9 @@ func StoreChanges(ctx context.Context, tx pgx.Tx, ch ledger.Changes) error {
 func StoreSeen(ctx context.Context, tx pgx.Tx, copies []ledger.Copy, overlays []Overlay) error {
 	b := &pgx.Batch{}
 	for _, c := range copies {
-		b.Queue(`UPDATE placement SET state = $5, detail = $6, since = $7
+		b.Queue(`UPDATE placement SET state = $5, detail = $6, since = $7, ready = $8
 			WHERE service_id = $1 AND instance_number = $2 AND placement = $3 AND move = $4`,
-			c.ServiceID, c.Number, c.Generation.Placement, c.Generation.Move, string(c.Report.State), c.Report.Detail, c.Report.Since)
+			c.ServiceID, c.Number, c.Generation.Placement, c.Generation.Move, string(c.Report.State), c.Report.Detail, c.Report.Since, c.Report.Ready)
 	}
 	for _, o := range overlays {
 		b.Queue(`INSERT INTO overlay (worker_id, endpoints, interest) VALUES ($1, $2, $3) ON CONFLICT (worker_id) DO UPDATE
