@@ -116,6 +116,9 @@ type InstanceReport struct {
 	MemoryBytes int64   `json:"memory_bytes"`
 	// Restarts counts restarts on the worker since this generation was created.
 	Restarts int `json:"restarts,omitempty"`
+	// Scheduling says why the cluster has placed the instance where it is, or not at all. It is sent when it is news; a worker says nothing
+	// here.
+	Scheduling *Explanation `json:"scheduling,omitempty"`
 	// Ready is the verdict of the instance's readiness probe; nil for an instance that has none, which is ready once it runs.
 	Ready *bool `json:"ready,omitempty"`
 }
