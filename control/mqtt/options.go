@@ -59,6 +59,8 @@ type Options struct {
 	// NextWill, if not nil, is called before each attempt to connect and takes the place of Will, so that a will can name its
 	// session. An error fails the attempt.
 	NextWill func() (*Message, error)
+	// Handlers are subscriptions by filter that hold from the first connect on, as if made by [Session.Receive] before it.
+	Handlers map[string]func(Message)
 	// OnConnect runs after every connect, once the subscriptions are granted; ctx ends with the connection. It may publish
 	// and subscribe. Handlers may run at the same time.
 	OnConnect func(ctx context.Context, s *Session)

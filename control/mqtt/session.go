@@ -39,6 +39,9 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 	}
 	s := &Session{opts: o, log: log.With("mqtt_client", o.ClientID)}
 	s.ctx, s.cancel = context.WithCancel(ctx)
+	for filter, handle := range o.Handlers {
+		s.routes = append(s.routes, route{filter, handle})
+	}
 	s.inbox.init()
 	s.done.Go(func() { s.inbox.run(s.ctx, s.dispatch) })
 	s.done.Go(s.run)
@@ -65,6 +68,16 @@ func (s *Session) Publish(ctx context.Context, m Message) error {
 		return fmt.Errorf("publish %s: %w", m.Topic, err)
 	}
 	return nil
+}
+
+// Reconnect ends the present connection, if there is one, for the given cause; the session connects anew.
+func (s *Session) Reconnect(cause error) {
+	s.mu.Lock()
+	drop := s.drop
+	s.mu.Unlock()
+	if drop != nil {
+		drop(cause)
+	}
 }
 
 // Close ends the session with a DISCONNECT, so that the broker does not publish the will, and waits for running handlers. A

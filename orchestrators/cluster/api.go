@@ -5,7 +5,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -64,10 +63,10 @@ type StatusView struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-func (c *Cluster) routes(mqtt net.Addr) http.Handler {
+func (c *Cluster) routes(brokers []string) http.Handler {
 	c.register()
 	e := httpapi.New(c.log, httpapi.Ready(c.ready), httpapi.Registry(c.reg))
-	e.POST(wire.PathWorkerJoin, c.joinWorker(mqtt), httpapi.RefusePlain)
+	e.POST(wire.PathWorkerJoin, c.joinWorker(brokers), httpapi.RefusePlain)
 	e.GET(PathStatus, c.getStatus)
 	e.GET(PathWorkers, c.getWorkers, local)
 	e.GET(PathInstances, c.getInstances, local)

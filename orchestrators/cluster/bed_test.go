@@ -56,6 +56,8 @@ type bed struct {
 	stop     context.CancelFunc
 	done     chan error
 	lost     time.Duration
+	// brokers are those of an external broker, if it is to be used.
+	brokers []string
 	// weigh is how often loads and places are told; never, unless a test is about it.
 	weigh time.Duration
 }
@@ -72,15 +74,23 @@ func newBedOn(t *testing.T, database string) *bed {
 
 func newBedWeighing(t *testing.T, database string, weigh time.Duration) *bed {
 	t.Helper()
-	b := &bed{t: t, root: newScriptedRoot(t), database: database, weigh: weigh}
+	b := makeBed(t, database)
+	b.weigh = weigh
+	b.start()
+	t.Cleanup(func() { b.halt() })
+	return b
+}
+
+// makeBed makes a bed that does not run yet.
+func makeBed(t *testing.T, database string) *bed {
+	t.Helper()
+	b := &bed{t: t, root: newScriptedRoot(t), database: database, weigh: time.Hour}
 	var err error
 	b.pool, err = store.Open(t.Context(), b.database, records.Migrations(), quietLog())
 	require.NoError(t, err)
 	t.Cleanup(b.pool.Close)
 	b.ca, err = identity.LoadCA(t.Context(), b.pool)
 	require.NoError(t, err)
-	b.start()
-	t.Cleanup(func() { b.halt() })
 	return b
 }
 
@@ -89,12 +99,19 @@ func (b *bed) start() {
 	b.t.Helper()
 	tokenFile := filepath.Join(b.t.TempDir(), "token")
 	require.NoError(b.t, os.WriteFile(tokenFile, []byte(b.root.token(b.t)), 0o600))
-	api, mqtt := relisten(b.t, b.api), relisten(b.t, b.mqtt)
-	b.api, b.mqtt = api.Addr().String(), mqtt.Addr().String()
+	api := relisten(b.t, b.api)
+	b.api = api.Addr().String()
+	var mqtt net.Listener
+	if len(b.brokers) > 0 {
+		b.mqtt = b.brokers[0]
+	} else {
+		mqtt = relisten(b.t, b.mqtt)
+		b.mqtt = mqtt.Addr().String()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b.stop, b.done = cancel, make(chan error, 1)
 	go func() {
-		b.done <- Run(ctx, Options{Database: b.database, RootURL: "https://" + b.root.addr, JoinTokenFile: tokenFile, Name: "c1",
+		b.done <- Run(ctx, Options{Database: b.database, Brokers: b.brokers, RootURL: "https://" + b.root.addr, JoinTokenFile: tokenFile, Name: "c1",
 			Location: "48.1,11.5", Listener: api, MQTTListener: mqtt, HelloListen: "127.0.0.1:0", OtherHelloListen: "127.0.0.1:0", Log: quietLog(), LostAfter: b.lost, weighEvery: b.weigh})
 	}()
 	eventually(b.t, "orchestrator answers", func() bool {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/broker"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/broker/external"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/observer"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
@@ -31,7 +32,12 @@ type Cluster struct {
 	start  time.Time
 	pool   *pgxpool.Pool
 	ca     *identity.CA
-	broker *broker.Broker
+	broker bus
+	// outer is the broker if that is an external one, builtin if it is not.
+	outer   *external.Client
+	builtin *broker.Broker
+	// met says that the external broker was connected to and has not been told everything since.
+	met    atomic.Bool
 	plane  *overlay.Plane
 	hellos []*net.UDPConn // the first, and the other one if there is one
 	seer   *observer.Observer
@@ -53,6 +59,9 @@ type Cluster struct {
 	mu        sync.Mutex
 	ledger    *ledger.Ledger
 	unclaimed map[string]map[ledger.CopyID]wire.WorkerInstance
+	// overruled are workers of whom an external broker held state of another life; looked is when workers were last looked at.
+	overruled map[string]struct{}
+	looked    time.Time
 	revisions map[string]uint64 // of each worker's desired state
 	link      records.Link
 	applied   wire.Stamp // of root's desired state, in this process's life

@@ -67,9 +67,13 @@ func (c *Cluster) runDecider(ctx context.Context) error {
 }
 
 func (c *Cluster) decideAll(ctx context.Context) error {
+	if err := c.meetOuter(ctx); err != nil {
+		return err
+	}
 	if err := c.raiseEpoch(ctx); err != nil {
 		return err
 	}
+	c.republishOverruled()
 	if err := c.adopt(ctx); err != nil {
 		return err
 	}
@@ -79,6 +83,7 @@ func (c *Cluster) decideAll(ctx context.Context) error {
 			wake(c.wakeDecider)
 			return ledger.Changes{}
 		}
+		c.noteAway(time.Now())
 		return l.Reconcile(time.Now())
 	})
 }

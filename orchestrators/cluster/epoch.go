@@ -45,17 +45,26 @@ func (c *Cluster) raiseEpoch(ctx context.Context) error {
 	if seen <= c.epoch.Load() {
 		return nil
 	}
+	if err := c.renewEpoch(ctx, seen); err != nil {
+		return err
+	}
+	c.log.Warn("raised the epoch above one that a worker holds, as after a restore; published everything anew", "seen", seen)
+	return nil
+}
+
+// renewEpoch raises the epoch above one and publishes everything under it.
+func (c *Cluster) renewEpoch(ctx context.Context, above uint64) error {
 	c.decide.Lock()
 	defer c.decide.Unlock()
 	// A higher epoch may also be that of a process that has taken the database over: that one is not to be fought.
 	if err := c.checkEpoch(ctx); err != nil {
 		return err
 	}
-	epoch, err := store.RaiseEpochAbove(ctx, c.pool, seen)
+	epoch, err := store.RaiseEpochAbove(ctx, c.pool, above)
 	if err != nil {
 		return err
 	}
-	c.log.Warn("raised the epoch above one that a worker holds; publishing everything anew", "seen", seen, "epoch", epoch)
+	c.log.Info("epoch raised", "epoch", epoch)
 	c.epoch.Store(epoch)
 	c.plane.Do(func(core *overlay.Core) []overlay.Message { core.SetEpoch(epoch); return nil })
 	c.republish()

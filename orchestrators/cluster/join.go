@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"regexp"
@@ -34,7 +33,7 @@ var workerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
 
 // joinWorker takes a worker in: token and certificate requests in, identity and subnet out. A worker that asks again with the same
 // key, since the answer was lost, is the same worker.
-func (c *Cluster) joinWorker(mqtt net.Addr) echo.HandlerFunc {
+func (c *Cluster) joinWorker(brokers []string) echo.HandlerFunc {
 	return func(ec echo.Context) error {
 		ctx := ec.Request().Context()
 		var req wire.WorkerJoinRequest
@@ -57,11 +56,7 @@ func (c *Cluster) joinWorker(mqtt net.Addr) echo.HandlerFunc {
 		if err != nil {
 			return httpapi.NewProblem(http.StatusUnprocessableEntity, "bad_csr", "%v", err)
 		}
-		_, port, err := net.SplitHostPort(mqtt.String())
-		if err != nil {
-			return fmt.Errorf("read broker address: %w", err)
-		}
-		resp.Brokers = []string{":" + port}
+		resp.Brokers = brokers
 		c.welcome(worker, fresh)
 		return ec.JSON(http.StatusOK, resp)
 	}

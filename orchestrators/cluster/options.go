@@ -19,6 +19,9 @@ import (
 type Options struct {
 	// Listen is the address of the REST API, MQTTListen that of the broker.
 	Listen, MQTTListen string
+	// Brokers are HOST:PORT of an external MQTT broker, tried in order, which takes the place of the built-in one; MQTTListen is then not
+	// used. AdvertiseBrokers are where workers reach it, Brokers if empty; :PORT is at the host that a worker joined at.
+	Brokers, AdvertiseBrokers []string
 	// HelloListen is the UDP address at which workers' hellos are answered, so that those behind a NAT learn where others see them. It
 	// cannot be the tunnel's port: that is taken where the cluster's machine is a worker too.
 	HelloListen string
@@ -59,6 +62,9 @@ func (o *Options) check() error {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if err := o.checkBrokers(); err != nil {
+		return err
+	}
 	root, err := url.Parse(o.RootURL)
 	switch {
 	case err != nil || (root.Scheme != "https" && root.Scheme != "http") || root.Host == "":
@@ -71,6 +77,26 @@ func (o *Options) check() error {
 		return fmt.Errorf("--lost-after %s is not within %s and %s", o.LostAfter, minLostAfter, maxLostAfter)
 	case o.Database == "":
 		return errors.New("--database is missing: give the URL of a Postgres database")
+	}
+	return nil
+}
+
+func (o *Options) checkBrokers() error {
+	for _, b := range o.Brokers {
+		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+			return fmt.Errorf("--broker %q is not HOST:PORT", b)
+		}
+	}
+	if len(o.Brokers) == 0 && len(o.AdvertiseBrokers) > 0 {
+		return errors.New("--advertise-broker is for an external broker: name it with --broker too")
+	}
+	for _, b := range o.AdvertiseBrokers {
+		if _, port, err := net.SplitHostPort(b); err != nil || port == "" {
+			return fmt.Errorf("--advertise-broker %q is neither HOST:PORT nor :PORT", b)
+		}
+	}
+	if len(o.AdvertiseBrokers) == 0 {
+		o.AdvertiseBrokers = o.Brokers
 	}
 	return nil
 }

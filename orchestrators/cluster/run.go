@@ -16,7 +16,6 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/broker"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/uplink"
@@ -38,7 +37,7 @@ func Run(ctx context.Context, o Options) error {
 	defer pool.Close()
 	c := &Cluster{
 		opts: o, log: o.Log, start: time.Now(), pool: pool, reg: prometheus.NewRegistry(),
-		unclaimed: map[string]map[ledger.CopyID]wire.WorkerInstance{}, revisions: map[string]uint64{}, behind: newWriteBehind(),
+		unclaimed: map[string]map[ledger.CopyID]wire.WorkerInstance{}, overruled: map[string]struct{}{}, looked: time.Now(), revisions: map[string]uint64{}, behind: newWriteBehind(),
 		wakeDecider: make(chan struct{}, 1), wakeReporter: make(chan struct{}, 1), wakeWriter: make(chan struct{}, 1),
 	}
 	if err := c.prepare(ctx); err != nil {
@@ -88,7 +87,7 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.broker, err = broker.New(c.log); err != nil {
+	if err := c.makeBus(); err != nil {
 		return err
 	}
 	c.gauges = newGauges(c.reg)
@@ -99,7 +98,10 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	c.republish()
-	return c.subscribe()
+	if err := c.subscribe(); err != nil {
+		return err
+	}
+	return c.openOuter()
 }
 
 // serve runs all loops and listeners until one fails or ctx ends.
@@ -108,30 +110,26 @@ func (c *Cluster) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	api, mqtt := c.opts.Listener, c.opts.MQTTListener
-	if mqtt == nil {
-		if mqtt, err = listen(ctx, c.opts.MQTTListen, "--mqtt-listen"); err != nil {
-			return err
-		}
-	}
+	api := c.opts.Listener
 	if api == nil {
 		if api, err = listen(ctx, c.opts.Listen, "--listen"); err != nil {
 			return err
 		}
 	}
-	if err := c.broker.Serve(mqtt, tlsConfig); err != nil {
+	brokers, err := c.openBuiltin(ctx, tlsConfig)
+	if err != nil {
 		return err
 	}
-	c.log.Info("broker open", "address", mqtt.Addr().String())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return httpapi.ServeListener(ctx, api, tlsConfig, c.opts.AllowPlain, c.routes(mqtt.Addr()), c.log)
+		return httpapi.ServeListener(ctx, api, tlsConfig, c.opts.AllowPlain, c.routes(brokers), c.log)
 	})
 	g.Go(func() error { c.plane.Run(ctx); return nil })
 	for _, conn := range c.hellos {
 		g.Go(func() error { return c.seer.Serve(ctx, conn) })
 	}
 	g.Go(func() error { return c.runDecider(ctx) })
+	g.Go(func() error { c.runAway(ctx); return nil })
 	g.Go(func() error { c.runWriter(ctx); return nil })
 	g.Go(func() error { c.runWeights(ctx); return nil })
 	g.Go(func() error { c.runRoot(ctx); return nil })

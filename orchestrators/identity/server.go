@@ -3,6 +3,7 @@
 package identity
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -66,12 +67,38 @@ func (ca *CA) newServerCert(names []string) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	der, err := ca.signServer(key, serverTTL, names)
+	if err != nil {
+		return nil, err
+	}
+	// The CA is sent along: a client that joins knows only its hash.
+	return &tls.Certificate{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: key}, nil
+}
+
+// IssueServer makes a certificate and its key for a server that is a program of its own, such as an external MQTT broker: for
+// [pki.ServerName] and the given DNS names and IP addresses, valid for ttl.
+func (ca *CA) IssueServer(ttl time.Duration, names ...string) (certPEM, keyPEM []byte, err error) {
+	if keyPEM, err = pki.NewKey(); err != nil {
+		return nil, nil, err
+	}
+	key, err := pki.ParseKey(keyPEM)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := ca.signServer(key, ttl, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pki.EncodeCert(der), keyPEM, nil
+}
+
+func (ca *CA) signServer(key crypto.Signer, ttl time.Duration, names []string) (der []byte, err error) {
 	template := &x509.Certificate{
 		SerialNumber: newSerial(),
 		Subject:      pkix.Name{CommonName: pki.ServerName},
 		DNSNames:     []string{pki.ServerName},
 		NotBefore:    time.Now().Add(-backdate),
-		NotAfter:     time.Now().Add(serverTTL),
+		NotAfter:     time.Now().Add(ttl),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -82,10 +109,9 @@ func (ca *CA) newServerCert(names []string) (*tls.Certificate, error) {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
+	der, err = x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
 	if err != nil {
 		return nil, fmt.Errorf("sign server certificate: %w", err)
 	}
-	// The CA is sent along: a client that joins knows only its hash.
-	return &tls.Certificate{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: key}, nil
+	return der, nil
 }

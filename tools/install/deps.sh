@@ -16,6 +16,7 @@ iputils-ping            trying connections by hand
 libbpf-dev              headers of the BPF programs
 linux-libc-dev          headers of the BPF programs
 llvm                    stripping the BPF objects
+mosquitto               an MQTT broker beside the built-in one
 nftables                cutting links of the testbed, masquerading
 postgresql              the database of the orchestrators
 runc                    running containers

@@ -84,6 +84,23 @@ func (l *Ledger) SeeEngine(id string, m wire.Alive, now time.Time) (news bool) {
 	return news
 }
 
+// Away notes that until now nobody could hear any worker for d, such as while this process was held or had no broker: that time counts
+// against none of them.
+func (l *Ledger) Away(d time.Duration, now time.Time) {
+	later := func(t time.Time) time.Time {
+		if t = t.Add(d); t.After(now) {
+			return now
+		}
+		return t
+	}
+	for _, w := range l.workers {
+		w.lastSeen = later(w.lastSeen)
+		if !w.goneSince.IsZero() {
+			w.goneSince = later(w.goneSince)
+		}
+	}
+}
+
 // SeeNet takes in that NetManager is there or gone; a gone of an older session is ignored.
 func (l *Ledger) SeeNet(id string, m wire.Alive) {
 	if w := l.workers[id]; w != nil && m.Session >= w.Net.Session {

@@ -48,6 +48,8 @@ func newCommand() *cobra.Command {
 	f := root.Flags()
 	f.StringVar(&o.Listen, "listen", ":10100", "address of the REST API, TLS and plain on one port")
 	f.StringVar(&o.MQTTListen, "mqtt-listen", ":10003", "address of the MQTT broker, TLS with client certificates")
+	f.StringSliceVar(&o.Brokers, "broker", nil, "HOST:PORT of an external MQTT broker that takes the place of the built-in one; several are tried in order, see the command mosquitto")
+	f.StringSliceVar(&o.AdvertiseBrokers, "advertise-broker", nil, "HOST:PORT at which workers reach the external broker, or :PORT at the host that they joined at (default: as --broker)")
 	f.StringVar(&o.HelloListen, "hello-listen", ":10003", "UDP address at which workers behind a NAT learn where others see them")
 	f.StringVar(&o.OtherHelloListen, "other-hello-listen", ":10100", "a second such address, by which they learn whether their NAT shows them to all others alike; empty for none")
 	f.StringVar(&o.RootURL, "root-url", "", "https://HOST:PORT of the root orchestrator")
@@ -61,6 +63,6 @@ func newCommand() *cobra.Command {
 	p := root.PersistentFlags()
 	db.AddFlag(p)
 	log.AddFlags(p)
-	root.AddCommand(settings.TokenCommand(pki.RoleWorker, &db, &log), cmdline.VersionCommand(version))
+	root.AddCommand(settings.TokenCommand(pki.RoleWorker, &db, &log), mosquittoCommand(&db, &log), cmdline.VersionCommand(version))
 	return root
 }
