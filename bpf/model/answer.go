@@ -20,7 +20,10 @@ const (
 // answer drops a packet and tells its sender, if that is a container of this worker and is to be told.
 func (w *World) answer(p *packet, reason string) Outcome {
 	silent := dropped(reason)
-	if p.key.From.Peer || p.quoted > 0 || p.later {
+	switch {
+	case p.key.From.Peer || p.key.From.Outside || p.quoted > 0 || p.later:
+		return silent
+	case reason == "no_endpoint" || reason == "a port that may not be given":
 		return silent
 	}
 	soft, v4 := reason == "unresolved", p.family == V4
@@ -44,7 +47,7 @@ func (w *World) answer(p *packet, reason string) Outcome {
 // tooBig tells a container of this worker how long its packets may be.
 func (w *World) tooBig(p *packet, mtu int) Outcome {
 	silent := dropped("too_big")
-	if p.key.From.Peer || p.quoted > 0 || p.later {
+	if p.key.From.Peer || p.key.From.Outside || p.quoted > 0 || p.later {
 		return silent
 	}
 	if p.family == V4 {
@@ -63,18 +66,24 @@ func (w *World) tell(p *packet, out Outcome, ip []byte) Outcome {
 	return out
 }
 
-// answerPeer resets a peer's connection that has no place here any more, by a packet of that flow. What opens one is left to try again.
+// answerPeer resets a peer's connection that has no place here any more, by a packet of that flow. What opens one is left to try again, unless
+// its receiver has as many flows as it may.
 func (w *World) answerPeer(p *packet, out Outcome, index, tag uint32) Outcome {
+	tcp := p.proto == unix.IPPROTO_TCP
 	switch out.Reason {
 	case "no_flow", "no_endpoint", "stale_route", "bad_tag":
+		if !tcp || p.open {
+			return out
+		}
+	case "flow_share":
 	default:
 		return out
 	}
 	peer := w.Peers[index]
-	if p.key.Proto != unix.IPPROTO_TCP || p.quoted > 0 || p.open || p.later || peer.Port == 0 {
+	if p.quoted > 0 || p.later || peer.Port == 0 {
 		return out
 	}
-	ip := w.reset(p)
+	ip := w.refusal(p)
 	if ip == nil {
 		return out
 	}
@@ -82,6 +91,22 @@ func (w *World) answerPeer(p *packet, out Outcome, index, tag uint32) Outcome {
 	out.Verdict, out.Sent = Redirect, "answered"
 	out.Frame, out.SourcePortFree = encapsulate(rst, peer, tag), peer.Sport == 0
 	return out
+}
+
+// refusal is what who is not of this worker's containers is told of a flow that is refused; nil if nothing.
+func (w *World) refusal(p *packet) []byte {
+	v4 := p.family == V4
+	switch {
+	case p.proto == unix.IPPROTO_TCP:
+		return w.reset(p)
+	case p.proto == unix.IPPROTO_UDP && v4:
+		return w.errorAbout(p, 3, 3, 0)
+	case p.proto == unix.IPPROTO_UDP:
+		return w.errorAbout(p, 1, 4, 0)
+	case v4:
+		return w.errorAbout(p, 3, 1, 0)
+	}
+	return w.errorAbout(p, 1, 3, 0)
 }
 
 // reset is the answer of a closed port (RFC 9293, 3.10.7.1), nil if there is none.
@@ -115,7 +140,7 @@ func (w *World) errorAbout(p *packet, kind, code byte, info int) []byte {
 	body := append([]byte{kind, code, 0, 0, 0, 0, 0, 0}, p.frame[ethLen:min(p.end, ethLen+quoteMax)]...)
 	binary.BigEndian.PutUint32(body[4:], uint32(info))
 	from := w.Gateway[p.family]
-	if !from.IsValid() {
+	if !from.IsValid() || p.key.From.Outside || p.key.From.Peer {
 		from = p.dst
 	}
 	if p.family == V4 {

@@ -38,6 +38,8 @@ func (w *World) fromContainer(iface uint32, in []byte) Outcome {
 		return dropped(reason)
 	case p.src != ep.NS[fam]:
 		return dropped("spoofed_source")
+	case reason == "" && p.quoted == 0 && w.toExposed(p):
+		return w.open(p, false)
 	case !w.serviceRange(p.dst):
 		return w.toHost(p)
 	case reason != "":
@@ -113,6 +115,13 @@ func (w *World) open(p *packet, reinjected bool) Outcome {
 	}
 	ep := w.Endpoints[p.key.From.Index]
 	a, known := w.Addresses[p.key.Dst]
+	if !known && w.Own[p.key.Dst] {
+		f, reason := w.openExposed(p)
+		if reason != "" {
+			return w.answer(p, reason)
+		}
+		return w.forward(p, f)
+	}
 	switch what := (Wanted{Addr: p.key.Dst}); {
 	case reinjected && !known:
 		return w.answer(p, "unresolved")
@@ -127,6 +136,9 @@ func (w *World) open(p *packet, reinjected bool) Outcome {
 	if p.replaces {
 		w.forget(p.key)
 	}
+	if w.shareUsed(p.key.From.Index, p.family) {
+		return w.answer(p, "flow_share")
+	}
 	to := Place{Index: b.Iface}
 	if b.Peer != 0 {
 		to = Place{Peer: true, Index: b.Peer}
@@ -135,15 +147,13 @@ func (w *World) open(p *packet, reinjected bool) Outcome {
 		Src: ep.Inst[p.family], Dst: b.NS[p.family], Sport: p.key.Sport, Dport: p.key.Dport, To: to, Tag: b.Tag,
 		Rewrite: true, Held: reinjected, Backend: index, Slot: b.Slot,
 	}
-	if !w.free(p.key, mirror(p.key, f)) {
-		f.Sport = w.MovedPort(p.key)
-		if f.Sport < 49152 || !w.free(p.key, mirror(p.key, f)) {
-			return dropped("a port that may not be given")
-		}
+	if !w.moved(p.key, f) {
+		return dropped("a port that may not be given")
 	}
 	w.insert(p.key, f, mirror(p.key, f), &Flow{
 		Src: p.key.Dst, Dst: p.key.Src, Sport: p.key.Dport, Dport: p.key.Sport, To: p.key.From, Tag: b.Tag,
 		Rewrite: true, Reply: true, Remote: b.Peer != 0,
+		Plain: ep.Host,
 	})
 	return w.forward(p, f)
 }

@@ -6,7 +6,15 @@ import "golang.org/x/sys/unix"
 
 // mirror returns the key of the other direction.
 func mirror(key Key, f *Flow) Key {
-	return Key{Src: f.Dst, Dst: f.Src, Sport: f.Dport, Dport: f.Sport, Proto: key.Proto, From: f.To}
+	return Key{Src: f.Dst, Dst: f.Src, Sport: f.Dport, Dport: f.Sport, Proto: key.Proto, From: origin(f.To)}
+}
+
+// origin is where packets of the direction opposite to one that goes to a place come from.
+func origin(to Place) Place {
+	if to.Outside {
+		return Outside
+	}
+	return to
 }
 
 // ended reports whether the flow of an opener has ended, whichever side did it.
@@ -34,6 +42,9 @@ func (w *World) forget(key Key) {
 	}
 	if !f.Closed {
 		w.release(f)
+		if f.Established {
+			w.charge(key, f, -1)
+		}
 	}
 	back := mirror(key, f)
 	if r := w.Flows[back]; r != nil && mirror(back, r) == key {
@@ -70,27 +81,38 @@ func (w *World) account(p *packet, f *Flow) {
 	if f.Closed || other == nil {
 		return
 	}
-	opener := f
+	opener, first := f, p.key
 	if f.Reply {
-		opener = other
+		opener, first = other, mirror(p.key, f)
 	}
 	switch p.key.Proto {
 	case unix.IPPROTO_TCP:
 		if ends := p.tcp&(SeenFIN|SeenRST) != 0; (f.Seen|other.Seen)&SeenRST != 0 || f.Seen&other.Seen&SeenFIN != 0 {
 			if ends || !f.Established && p.tcp != SeenSYN {
 				w.release(opener)
+				if f.Established {
+					w.charge(first, opener, -1)
+				}
 				f.Closed, other.Closed = true, true
 			}
 			return
 		}
 		if !f.Reply && p.tcp&SeenACK != 0 && other.Seen&SeenSYN != 0 {
-			f.Established, other.Established = true, true
+			w.establish(first, opener, other, f)
 		}
 	case unix.IPPROTO_UDP:
 		if f.Reply {
-			f.Established, other.Established = true, true
+			w.establish(first, opener, other, f)
 		}
 	}
+}
+
+// establish notes that a flow of an opener's key is established, in both directions, and charges it once.
+func (w *World) establish(first Key, opener, one, other *Flow) {
+	if !opener.Established {
+		w.charge(first, opener, 1)
+	}
+	one.Established, other.Established = true, true
 }
 
 // forward sends a packet the way of its flow.
@@ -112,6 +134,12 @@ func (w *World) forward(p *packet, f *Flow) Outcome {
 	out := Outcome{
 		Verdict: Redirect, Sent: "to_local", Frame: p.frame, To: f.To, Tag: f.Tag,
 		Got: Key{Src: f.Src, Dst: f.Dst, Sport: f.Sport, Dport: f.Dport, Proto: p.key.Proto},
+	}
+	switch {
+	case f.To.Outside:
+		out.Sent = "to_outside"
+	case f.Plain:
+		clear(p.frame[:6]) // to the endpoint's Ethernet address, which the model has none of
 	}
 	if f.To.Peer {
 		out.Sent, out.Frame, out.SourcePortFree = "to_tunnel", encapsulate(p, peer, f.Tag), peer.Sport == 0

@@ -43,7 +43,7 @@ func TestSeedsReachFar(t *testing.T) {
 		t.Errorf("%d of %d packets are sent on, want a fifth at least", p.Delivered, p.Packets)
 	}
 	for _, what := range []string{
-		"to_local", "to_tunnel", "to_stack", "upcall", "hello", "echo",
+		"to_local", "to_tunnel", "to_stack", "to_outside", "flow_share", "upcall", "hello", "echo",
 		"malformed", "not_ip", "fragment", "protocol", "spoofed_source", "no_endpoint", "namespace_ip", "no_service", "no_backend",
 		"backend_gone", "unresolved", "no_manager", "no_flow", "too_big", "path_lowered", "path_refused", "bad_header", "unknown_peer", "bad_tag", "bad_source", "stale_route",
 		"overlay_on_uplink", "outer_fragment", "broadcast", "congested", "neighbour",

@@ -55,7 +55,12 @@ func (k *kernel) install(w *model.World) error {
 	var t try
 	t.do(k.config(w))
 	for iface, ep := range w.Endpoints {
-		t.do(k.maps.Endpoints.Put(iface, bpf.Endpoint{Ns: addrs(ep.NS), Inst: addrs(ep.Inst), Ifindex: iface, Tag: ep.Tag, Generation: 1}))
+		out := bpf.Endpoint{Ns: addrs(ep.NS), Inst: addrs(ep.Inst), Ifindex: iface, Tag: ep.Tag, Generation: 1}
+		if ep.Host {
+			out.Flags = bpf.EndpointHost
+		}
+		t.do(k.maps.Endpoints.Put(iface, out))
+		t.do(k.maps.Shares.Put(iface, bpf.Share{}))
 		for _, a := range ep.NS {
 			t.do(k.maps.Local.Put(bpf.AddrFrom(a), iface))
 		}
@@ -68,6 +73,12 @@ func (k *kernel) install(w *model.World) error {
 	}
 	for a, n := range w.Sources {
 		t.do(k.source(a, n))
+	}
+	for port, x := range w.Exposed {
+		t.do(k.maps.Exposed.Put(bpf.Port{Port: port.Port, Proto: port.Proto}, bpf.Exposed{Ifindex: x.Iface, Uplink: x.Uplink, Port: htons(x.Port)}))
+	}
+	for a := range w.Own {
+		t.do(k.maps.OwnAddrs.Put(bpf.AddrFrom(a), 1))
 	}
 	policies := map[model.Policy]uint32{model.Refused: bpf.PolicyNone, model.RoundRobin: bpf.PolicyRoundRobin,
 		model.Closest: bpf.PolicyClosest, model.Underutilized: bpf.PolicyUnderutilized, model.Instance: bpf.PolicyInstance}
@@ -95,6 +106,7 @@ func (k *kernel) config(w *model.World) error {
 		Workers4: bpf.PrefixFrom(w.Workers[0]), Workers6: bpf.PrefixFrom(w.Workers[1]),
 		Gateway4: bpf.AddrFrom(w.Gateway[0]), Gateway6: bpf.AddrFrom(w.Gateway[1]),
 		UpcallIfindex: upcalls, TunnelPort: w.Port, Mtu: 1444,
+		FlowShare: [2]uint32{uint32(w.Share[0]), uint32(w.Share[1])},
 	})
 }
 
@@ -169,8 +181,11 @@ func keyOf(key model.Key) bpf.FlowKey {
 }
 
 func placeOf(p model.Place) uint32 {
-	if p.Peer {
+	switch {
+	case p.Peer:
 		return bpf.FromPeer | p.Index
+	case p.Outside:
+		return 0
 	}
 	return p.Index
 }
@@ -188,6 +203,7 @@ func (k *kernel) differs(key model.Key, want *model.Flow) (string, error) {
 	for flag, set := range map[uint16]bool{
 		bpf.FlowRewrite: want.Rewrite, bpf.FlowReply: want.Reply, bpf.FlowTunnel: want.To.Peer, bpf.FlowRemote: want.Remote,
 		bpf.FlowHeld: want.Held, bpf.FlowEstablished: want.Established, bpf.FlowClosed: want.Closed,
+		bpf.FlowPlain: want.Plain, bpf.FlowOut: want.To.Outside,
 	} {
 		if set {
 			flags |= flag

@@ -3,6 +3,7 @@
 package model_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 const (
 	clientLink = 1 // loopback
 	serverLink = 77
+	hostLink   = 99 // far end of the worker's own pair
 )
 
 const inNamespace = "OAK_MODEL_TEST_NAMESPACE"
@@ -35,20 +37,26 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// addLink makes the interface besides loopback; the namespace is this process's and those that it starts.
+// addLink makes the interfaces besides loopback; the namespace is this process's and those that it starts.
 func addLink() error {
-	if _, err := netlink.LinkByIndex(serverLink); err == nil {
+	if _, err := netlink.LinkByIndex(hostLink); err == nil {
 		return nil
 	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.Index = "other", serverLink
 	err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "far"})
+	host := netlink.NewLinkAttrs()
+	host.Name, host.Index = "host", hostLink
+	err = errors.Join(err, netlink.LinkAdd(&netlink.Veth{LinkAttrs: host, PeerName: "host-far"}))
 	if _, there := netlink.LinkByIndex(serverLink); err != nil && there != nil {
 		return fmt.Errorf("add a veth pair: %w", err)
 	}
 	link, err := netlink.LinkByIndex(serverLink)
 	if err != nil {
 		return fmt.Errorf("find the veth pair: %w", err)
+	}
+	if host, err := netlink.LinkByIndex(hostLink); err != nil || netlink.LinkSetUp(host) != nil {
+		return fmt.Errorf("set the worker's own link up: %w", err)
 	}
 	return netlink.LinkSetUp(link)
 }

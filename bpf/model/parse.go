@@ -222,9 +222,11 @@ func (p *packet) parseQuoted() string {
 		}
 		from, to, proto, p.quotedL4 = addr(q[8:24]), addr(q[24:40]), q[6], p.quoted+40
 	}
-	if from != p.dst || to != p.src {
+	// Between the overlay's ends is no router that could complain; outside there are.
+	if from != p.dst || to != p.src && p.key.From != Outside {
 		return "no_flow"
 	}
+	p.key.Src = to
 	if p.quotedL4+8 > p.end {
 		return "malformed"
 	}

@@ -97,7 +97,7 @@ func (p *player) begin() error {
 			t.do(p.maps.MissRate.Delete(bucket | n))
 		}
 	}
-	for _, who := range []uint32{clientLink, serverLink, 0xc0000000} {
+	for _, who := range []uint32{clientLink, serverLink, hostLink, 0xc0000000, 0x90000000, 0x98000000} {
 		t.do(p.maps.MissRate.Delete(who))
 		t.do(p.maps.MissRate.Delete(0x20000000 | who))
 		t.do(p.maps.MissRate.Delete(0x40000000 | who))
@@ -322,6 +322,13 @@ func (p *player) after(want model.Outcome) error {
 		if up == down { // the settling time passes
 			got.LastDown = monotonic() - 1e8
 			t.do(p.maps.Pending.Put(pendingKey(what), got))
+		}
+	}
+	for iface := range p.w.Endpoints {
+		got, _, err := p.maps.Shares.Lookup(iface)
+		t.do(err)
+		if has := p.w.Shares[iface]; err == nil && (int(got.Flows[0]) != has[0] || int(got.Flows[1]) != has[1]) {
+			t.do(fmt.Errorf("interface %d is charged with %v established flows, the model says %v", iface, got.Flows, has))
 		}
 	}
 	for n := range p.w.Peers {

@@ -27,6 +27,8 @@ const (
 	opAgain     // the last packet once more
 	opBack      // NetManager gives back what it was asked last
 	opReinject
+	opHost   // out of the worker itself
+	opCaller // from outside, to a port of the worker
 	opRouter // a router says that the last packet to a peer is too long
 	opChange // of the tables
 	ops
@@ -54,7 +56,7 @@ const (
 
 var (
 	protos = []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMP, unix.IPPROTO_SCTP}
-	ports  = []uint16{80, 4000, 0x0800, 53, ourPort, 0, 65535, 4444}
+	ports  = []uint16{80, 4000, 0x0800, 53, ourPort, 0, 65535, 4444, 8080}
 	flags  = []uint8{2, 18, 16, 17, 4, 24, 20, 0}
 	types4 = []uint8{8, 0, 3, 11, 12, 13, 5}
 	types6 = []uint8{128, 129, 1, 3, 2, 135, 4}
@@ -71,6 +73,7 @@ func addressBook(fam int) []netip.Addr {
 		pair(serviceOf, 7), pair(serviceOf, 8), pair(serviceOf, 9), pair(serviceOf, 20), pair(serviceOf, 77), pair(nsOf, 1), pair(nsOf, 200),
 		{at("198.51.100.7"), at("2001:db8:100::7")}, {at("192.0.2.1"), at("2001:db8::3")}, {at("224.0.0.5"), at("ff02::5")},
 		{at("0.0.0.0"), at("::")}, {at("255.255.255.255"), at("::ffff:10.18.0.2")}, {at("192.0.2.2"), at("2001:db8::4")},
+		ownAddresses,
 	} {
 		all = append(all, p[fam])
 	}

@@ -46,7 +46,49 @@ func seeds() [][]byte {
 			}
 		}
 	}
-	return append(all, oddities(step)...)
+	return slices.Concat(all, oddities(step), edges(step))
+}
+
+// edges are conversations over the worker's own ports, and of the worker itself; and more of them than one may have.
+func edges(step func(...byte) []byte) [][]byte {
+	const own, behind8, tcp, udp = 26, 14, 0, 1 // in the address book, and of protos
+	var all [][]byte
+	for fam := range byte(2) {
+		for proto := range byte(2) {
+			for _, opener := range [][]byte{
+				step(opCaller, fam, 0, 0, proto, 0, 1, 0),
+				step(opCaller, fam, 0, 0, proto, 0, 1, 1),
+				step(opClient, fam, 0, own, proto, 0, 1, 8),
+				step(opServer, fam, 0, own, proto, 0, 1, 8), // calls himself
+				step(opClient, fam, 0, own, proto, 0, 1, 3),
+				step(opHost, fam, 0, 7, proto, 0, 1, 0),
+				step(opHost, fam, 0, behind8, proto, 0, 1, 0),
+				step(opTunnel, fam, 4, 18, proto, 0, 1, 0, 0, 2), // a peer calls the worker
+			} {
+				again := slices.Clone(opener)
+				again[fFlags] = 2
+				all = append(all, slices.Concat(opener, step(opAnswer, 0, 0, 0, 0, 1), step(opAnswer, 0, 0, 0, 0, 2), again,
+					step(opComplain, 0, 1), step(opAnswer, 0, 0, 0, 0, 3), step(opComplain, 0, 1), step(opAnswer, 0, 0, 0, 0, 3),
+					step(opAgain), opener, step(opAnswer, 0, 0, 0, 0, 5)))
+			}
+			// One more established flow than there may be: of a caller's, of who is called from outside and by a peer, and of both families.
+			for _, opener := range [][]byte{
+				step(opClient, fam, 0, 7, proto), step(opCaller, fam, 0, 0, proto), step(opTunnel, fam, 4, 1, proto), step(opClient, fam, 0, own, proto, 0, 0, 8),
+				step(opHost, fam, 0, 7, proto),
+			} {
+				var script []byte
+				for sport := range byte(6) {
+					opener[fSport] = sport
+					last := slices.Clone(opener)
+					last[fFlags] = 2
+					script = slices.Concat(script, opener, step(opAnswer, 0, 0, 0, 0, 1), last)
+				}
+				all = append(all, append(script, step(opAnswer)...))
+			}
+		}
+		all = append(all, slices.Concat(step(opTunnel, fam, 4, 1, tcp, 0, 0, 0, 255), step(opTunnel, fam, 4, 1, udp, 0, 0, 0, 255)))
+	}
+	return all
 }
 
 // oddities are what chance would seldom find.

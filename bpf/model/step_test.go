@@ -4,6 +4,7 @@ package model_test
 
 import (
 	"bytes"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +53,19 @@ func (p *player) step(step []byte) error {
 			s.src = pair(nsOf, 3)[fam]
 		}
 		return p.give(p.progs.Container, serverLink, spoil(step, framed(s.bytes())))
+	case opHost:
+		if step[fSrc] < 200 {
+			s.src = pair(nsOf, 1)[fam]
+		}
+		return p.give(p.progs.Container, hostLink, spoil(step, framed(s.bytes())))
+	case opCaller:
+		if s.dst = ownAddresses[fam]; step[fSrc] < 200 {
+			s.src = [2]netip.Addr{at("198.51.100.7"), at("2001:db8:100::7")}[fam]
+		}
+		if s.dport = pick([]uint16{8080, 53}, step[fDport]); step[fDport] > 200 {
+			s.dport = pick(ports, step[fDport])
+		}
+		return p.give(p.progs.UplinkIn, clientLink, spoil(step, framed(s.bytes())))
 	case opTunnelBy6, opTunnel:
 		if step[fOp]%ops == opTunnelBy6 {
 			peer += 2
@@ -138,6 +152,12 @@ func (p *player) answer(step []byte) error {
 	if p.last.To.Peer {
 		return p.give(p.progs.UplinkIn, clientLink,
 			spoil(step, wrapped(p.w.Peers[p.last.To.Index], p.last.Tag, step[fOuterTOS]|step[fTOS], 1+fam, s.bytes())))
+	}
+	if p.last.To.Outside {
+		if step[fOp]%ops == opComplain && step[fSrc]&1 != 0 { // a router on the way does
+			s.src = [2]netip.Addr{at("198.51.100.99"), at("2001:db8:100::99")}[fam]
+		}
+		return p.give(p.progs.UplinkIn, clientLink, spoil(step, framed(s.bytes())))
 	}
 	return p.give(p.progs.Container, p.last.To.Index, spoil(step, framed(s.bytes())))
 }

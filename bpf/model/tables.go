@@ -10,16 +10,21 @@ const (
 	V6 = 1
 )
 
-// Place is where packets come from or go to: a local interface, or a peer.
+// Place is where packets come from or go to: a local interface, a peer, or what is outside.
 type Place struct {
-	Peer  bool
-	Index uint32
+	Peer    bool
+	Outside bool
+	Index   uint32
 }
 
-// Endpoint is a local instance.
+// Outside is where packets come from that reach an uplink bare. Where they go to, Index is the uplink.
+var Outside = Place{Outside: true}
+
+// Endpoint is a local instance, or the worker itself.
 type Endpoint struct {
 	NS, Inst [2]netip.Addr
 	Tag      uint32
+	Host     bool
 }
 
 // Peer is another worker.
@@ -84,6 +89,7 @@ type Flow struct {
 	Reply        bool // towards the opener
 	Remote       bool // comes from a peer
 	Held         bool // opened by a packet that NetManager had held
+	Plain        bool // is delivered by way of the host side
 	Established  bool
 	Closed       bool
 	Seen         uint8 // TCP's flags, as Seen… says
@@ -136,6 +142,9 @@ type World struct {
 	Addresses         map[netip.Addr]Address
 	Sets              map[uint32][]uint32 // a service's backends
 	Backends          map[uint32]Backend
+	Exposed           map[Port]Exposed
+	Own               map[netip.Addr]bool // this worker's own addresses
+	Share             [2]int              // established flows of an endpoint by family; 0: as many as it likes
 
 	// Pick says which of several that are all right was chosen for a flow; MovedPort, which port a flow was given.
 	Pick      func(key Key, allowed []uint32) uint32
@@ -145,6 +154,7 @@ type World struct {
 	Active map[uint32]uint32
 	Given  map[uint32]uint32 // lately, by underutilized: the clock's to say, and halved at any moment
 	Turns  map[uint32]uint32
+	Shares map[uint32][2]int // established flows by endpoint
 	held   map[Wanted]held
 	pieces map[pieceKey]piece
 }
@@ -152,6 +162,7 @@ type World struct {
 // Reset forgets all that packets have left behind.
 func (w *World) Reset() {
 	w.Flows, w.Active, w.Given, w.Turns = map[Key]*Flow{}, map[uint32]uint32{}, map[uint32]uint32{}, map[uint32]uint32{}
+	w.Shares = map[uint32][2]int{}
 	w.held, w.pieces, w.Paths = map[Wanted]held{}, map[pieceKey]piece{}, map[uint32]int{}
 }
 

@@ -64,7 +64,7 @@ func (w *World) UplinkIn(in []byte) Outcome {
 		}
 		stack.Sent = w.told(quote{in, end}, ethLen+udp, dst, outer)
 	}
-	return stack
+	return w.outside(bytes.Clone(in), outer, stack)
 }
 
 // fromTunnel handles a packet on the tunnel's port.
@@ -214,9 +214,12 @@ func (w *World) openRemote(p *packet, peer, iface uint32, held bool) Outcome {
 	if p.replaces {
 		w.forget(p.key)
 	}
+	if w.shareUsed(iface, p.family) {
+		return dropped("flow_share")
+	}
 	f := &Flow{
 		Src: p.key.Src, Dst: p.key.Dst, Sport: p.key.Sport, Dport: p.key.Dport, To: Place{Index: iface}, Tag: ep.Tag,
-		Remote: true, Held: held,
+		Remote: true, Held: held, Plain: ep.Host,
 	}
 	back := mirror(p.key, f)
 	if !w.free(p.key, back) {

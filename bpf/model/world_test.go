@@ -5,6 +5,8 @@ package model_test
 import (
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oakestra/oakestra-ebpf/bpf/model"
 )
 
@@ -27,7 +29,10 @@ const (
 
 var peerPorts = map[uint32]uint16{1: ourPort, 2: 4444, 3: ourPort, 4: 4445, 5: 0}
 
-// newWorld makes the tables that the fuzzer plays on: two containers here, peers of both families, a service of each policy.
+// ownAddresses are the worker's own.
+var ownAddresses = [2]netip.Addr{at("203.0.113.1"), at("2001:db8:203::1")}
+
+// newWorld makes the tables that the fuzzer plays on: two containers and the worker itself here, ports that lead to them, few flows for each, peers of both families, a service of each policy.
 func newWorld() *model.World {
 	w := &model.World{
 		Services: [2]netip.Prefix{netip.MustParsePrefix("10.30.0.0/15"), netip.MustParsePrefix("fd1e::/15")},
@@ -38,7 +43,16 @@ func newWorld() *model.World {
 		Endpoints: map[uint32]model.Endpoint{
 			clientLink: {NS: pair(nsOf, 2), Inst: pair(instOf, 2), Tag: 0x0c11e7},
 			serverLink: {NS: pair(nsOf, 3), Inst: pair(instOf, 3), Tag: 0xabcdef},
+			hostLink:   {NS: pair(nsOf, 1), Inst: pair(nsOf, 1), Tag: 0x0057ed, Host: true},
 		},
+		// Ports of this worker: one leads to the server, one back to the client, if it is that who calls.
+		Exposed: map[model.Port]model.Exposed{
+			{Port: 8080, Proto: unix.IPPROTO_TCP}: {Iface: serverLink, Port: 80, Uplink: clientLink},
+			{Port: 8080, Proto: unix.IPPROTO_UDP}: {Iface: serverLink, Port: 80, Uplink: clientLink},
+			{Port: 53, Proto: unix.IPPROTO_UDP}:   {Iface: clientLink, Port: 53, Uplink: clientLink},
+		},
+		Own:   map[netip.Addr]bool{ownAddresses[0]: true, ownAddresses[1]: true},
+		Share: [2]int{5, 5},
 		Peers:     map[uint32]model.Peer{},
 		PeerAt:    map[netip.AddrPort]uint32{},
 		Sources:   map[netip.Addr]uint32{},
