@@ -62,6 +62,7 @@ func (r *Root) createApplications(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	r.wakeRollouts()
 	return r.applications(c, `a.owner_id = $5`, p.ID)
 }
 
@@ -76,7 +77,7 @@ func (r *Root) insertApplication(ctx context.Context, tx pgx.Tx, p users.Princip
 	if err != nil {
 		return fmt.Errorf("store application %s.%s: %w", a.Name, a.Namespace, err)
 	}
-	_, err = r.insertServices(ctx, tx, app, a.Microservices, path)
+	_, err = r.insertServices(ctx, tx, app, a.Microservices, p.Name, path)
 	return err
 }
 

@@ -37,6 +37,7 @@ type serviceShape struct {
 	RRIPv6        netip.Addr     `json:"RR_ip_v6"`
 	Status        wire.State     `json:"status"`
 	StatusDetail  string         `json:"status_detail"`
+	Revision      int            `json:"revision"`
 }
 
 // netInfoShape is what showNetInfo answers.

@@ -46,6 +46,9 @@ func (r *Root) createInstance(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := shiftReplicas(ctx, tx, id, 1); err != nil {
+			return err
+		}
 		key = wire.InstanceKey{ServiceID: id, Number: number}
 		inst, err := loadInstance(ctx, tx, key)
 		if err != nil {
@@ -72,10 +75,11 @@ func (r *Root) createInstance(c echo.Context) error {
 func (r *Root) insertInstance(ctx context.Context, tx pgx.Tx, serviceID string) (number int, err error) {
 	var app application
 	var doc []byte
+	var revision int
 	err = tx.QueryRow(ctx, `UPDATE service s SET next_number = next_number + 1 FROM application a
 		WHERE s.id = $1 AND s.deleted_at IS NULL AND a.id = s.application_id
-		RETURNING s.next_number - 1, s.descriptor, a.id, a.name, a.namespace, a.organization_id`, serviceID).
-		Scan(&number, &doc, &app.ID, &app.Name, &app.Namespace, &app.Organization)
+		RETURNING s.next_number - 1, s.descriptor, s.revision, a.id, a.name, a.namespace, a.organization_id`, serviceID).
+		Scan(&number, &doc, &revision, &app.ID, &app.Name, &app.Namespace, &app.Organization)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, notFound("service", serviceID)
 	}
@@ -89,19 +93,19 @@ func (r *Root) insertInstance(ctx context.Context, tx pgx.Tx, serviceID string) 
 	if count >= maxInstances {
 		return 0, conflict("too_many_instances", "a service has at most %d instances: remove one, or register a second service", maxInstances)
 	}
-	spec, err := r.newSpec(ctx, tx, serviceID, number, app, doc)
+	spec, err := r.newSpec(ctx, tx, serviceID, number, app, doc, revision)
 	if err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO instance (service_id, number, spec, state, detail) VALUES ($1, $2, $3, $4, $5)`,
-		serviceID, number, spec, wire.StateRequested, "root is choosing a cluster")
+	_, err = tx.Exec(ctx, `INSERT INTO instance (service_id, number, spec, state, detail, service_revision) VALUES ($1, $2, $3, $4, $5, $6)`,
+		serviceID, number, spec, wire.StateRequested, "root is choosing a cluster", revision)
 	if err != nil {
 		return 0, fmt.Errorf("store instance %d of service %s: %w", number, serviceID, err)
 	}
 	return number, nil
 }
 
-func (r *Root) newSpec(ctx context.Context, tx pgx.Tx, serviceID string, number int, app application, doc []byte) ([]byte, error) {
+func (r *Root) newSpec(ctx context.Context, tx pgx.Tx, serviceID string, number int, app application, doc []byte, revision int) ([]byte, error) {
 	var m sla.Microservice
 	if err := json.Unmarshal(doc, &m); err != nil {
 		return nil, fmt.Errorf("read descriptor of service %s: %w", serviceID, err)
@@ -114,6 +118,7 @@ func (r *Root) newSpec(ctx context.Context, tx pgx.Tx, serviceID string, number 
 	if err != nil {
 		return nil, err
 	}
+	spec.Revision = revision
 	owner := addresses.Owner{Organization: app.Organization, ServiceID: serviceID, Number: &number}
 	if spec.InstanceIP, err = addresses.Take(ctx, tx, r.ranges, wire.PolicyInstance, false, owner); err != nil {
 		return nil, addressProblem(err, "")
@@ -136,7 +141,10 @@ func (r *Root) deleteInstances(c echo.Context) error {
 		if err == nil && n == 0 && number != allInstances {
 			return notFound("instance", fmt.Sprintf("%d of service %s", number, id))
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return shiftReplicas(ctx, tx, id, -n)
 	})
 	if err != nil {
 		return err

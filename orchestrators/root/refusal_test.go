@@ -63,7 +63,7 @@ func TestHonestStatuses(t *testing.T) {
 		{"DELETE", "/api/service/" + service + "/instance/7", 404},
 		{"DELETE", "/api/service/" + service + "/instance/-1", 200},
 		{"DELETE", "/api/service/" + service + "/instance/x", 422},
-		{"PUT", "/api/service/" + service, 501},
+		{"PUT", "/api/service/" + service, 400},
 		{"GET", "/api/application/ffffffffffffffffffffffff", 404},
 		{"GET", "/api/pubnet/service/netinfo/app.test.svc0.test", 200},
 		{"GET", "/api/pubnet/service/netinfo/app.test.none.test", 404},

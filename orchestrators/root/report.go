@@ -43,6 +43,7 @@ func (r *Root) report(c echo.Context) error {
 		return err
 	}
 	r.wakeRetry()
+	r.wakeRollouts()
 	return c.JSON(http.StatusOK, ack)
 }
 

@@ -58,7 +58,7 @@ func (r *Root) retryUnplaced(ctx context.Context) error {
 }
 
 // due selects the instances to look for a place for, as of $2; $1 are the states in which a cluster gives one back.
-const due = `FROM instance WHERE deleted_at IS NULL AND next_attempt <= $2 AND (cluster_id IS NULL OR state = ANY($1))`
+const due = `FROM instance WHERE deleted_at IS NULL AND NOT held AND next_attempt <= $2 AND (cluster_id IS NULL OR state = ANY($1))`
 
 // givenBack returns the states by which a cluster says that it cannot place an instance.
 func givenBack() []wire.State {

@@ -40,12 +40,15 @@ type Root struct {
 	hub     *hub
 	guesses *guesses
 	wake    chan struct{} // asks for a pass over the instances that have no place
-	handler http.Handler
+	// wakeRollout asks for a look at what services are to become.
+	wakeRollout chan struct{}
+	handler     http.Handler
 }
 
 // New prepares a root orchestrator on a database that store.Open has opened with schema.Files, and raises its epoch.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
-	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), guesses: newGuesses(), wake: make(chan struct{}, 1)}
+	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), guesses: newGuesses(), wake: make(chan struct{}, 1),
+		wakeRollout: make(chan struct{}, 1)}
 	err := store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.Fix(ctx, tx, cfg.Ranges) })
 	if err != nil {
 		return nil, err
@@ -82,12 +85,13 @@ func (r *Root) CA() *identity.CA { return r.ca }
 // Handler returns the HTTP API.
 func (r *Root) Handler() http.Handler { return r.handler }
 
-// Run does what happens without a request until ctx ends: it passes on hints to waiting clusters and looks for places for
-// instances that have none. It outlives any absence of the database.
+// Run does what happens without a request until ctx ends: it passes on hints to waiting clusters, looks for places for
+// instances that have none, and has instances follow what their services have become. It outlives any absence of the database.
 func (r *Root) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.hub.listen(ctx, r.pool, r.log) })
 	group.Go(func() error { return r.retryUnplaced(ctx) })
+	group.Go(func() error { return r.runRollouts(ctx) })
 	return group.Wait()
 }
 

@@ -62,7 +62,12 @@ func (r *Root) table() []route {
 
 		{post, "/api/service", user, r.createServices, about{summary: "Add the services of a descriptor to the application whose applicationID it names", body: sla.Descriptor{}, answer: createdServices{}}},
 		{get, "/api/service/:service", user, r.getService, about{summary: "Show a service, by id or job name, with its addresses and instances", answer: serviceShape{}}},
-		{put, "/api/service/:service", user, notImplemented, about{summary: "Change a service: not implemented"}},
+		{put, "/api/service/:service", user, r.updateService, about{summary: "Change a service's descriptor; its instances change over as its update strategy says", body: sla.Microservice{}, answer: updatedService{}}},
+		{get, "/api/v1/service/:service/revisions", user, r.listRevisions, about{summary: "List the descriptors that a service has had", answer: []revisionJSON{}}},
+		{get, "/api/v1/service/:service/rollout", user, r.getRollout, about{summary: "Tell how far a service's instances are on the way to its present descriptor", answer: rolloutJSON{}}},
+		{post, "/api/v1/service/:service/rollback", user, r.rollbackService, about{summary: "Go back to an earlier descriptor of a service", body: rollbackBody{}, answer: updatedService{}}},
+		{put, "/api/v1/service/:service/scale", user, r.scaleService, about{summary: "Set how many instances are kept of a service", body: scaleBody{}, answer: scaledJSON{}}},
+		{post, "/api/v1/service/:service/scale", user, r.scaleService, about{summary: "Set how many instances are kept of a service", body: scaleBody{}, answer: scaledJSON{}}},
 		{del, "/api/service/:service", user, r.deleteService, about{summary: "Undeploy and delete a service", answer: messageJSON{}}},
 		{get, "/api/services", user, r.listServices, about{summary: "List all services that you may see", answer: []serviceShape{}}},
 		{get, "/api/services/:application", user, r.listServicesOf, about{summary: "List the services of an application", answer: []serviceShape{}}},
@@ -105,9 +110,4 @@ func (r *Root) routes(registry *prometheus.Registry, document []byte) *echo.Echo
 	}
 	openapi.Serve(e, document)
 	return e
-}
-
-func notImplemented(c echo.Context) error {
-	return httpapi.NewProblem(http.StatusNotImplemented, "not_implemented",
-		"changing what is registered is not possible yet: delete it and create it anew")
 }

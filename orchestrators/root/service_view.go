@@ -104,14 +104,15 @@ type querier interface {
 
 type serviceRow struct {
 	ID, Application, AppName, AppNS, Name, Namespace, JobName string
-	NextNumber                                                int
+	NextNumber, Revision                                      int
+	Replicas                                                  *int
 	Descriptor                                                map[string]any
 }
 
 // queryServices returns the documents of services; where is one of this package's own conditions, never a user's. A document
 // is the microservice as it was posted, and beside it what root knows.
 func (r *Root) queryServices(ctx context.Context, where string, args ...any) ([]map[string]any, error) {
-	rows, err := r.pool.Query(ctx, `SELECT s.id, a.id, a.name, a.namespace, s.name, s.namespace, s.job_name, s.next_number, s.descriptor
+	rows, err := r.pool.Query(ctx, `SELECT s.id, a.id, a.name, a.namespace, s.name, s.namespace, s.job_name, s.next_number, s.revision, s.replicas, s.descriptor
 		FROM service s JOIN application a ON a.id = s.application_id
 		WHERE s.deleted_at IS NULL AND `+where+` ORDER BY s.created_at, s.id`, args...)
 	if err != nil {
@@ -167,6 +168,10 @@ func showService(s serviceRow, instances []instanceJSON, addrs []wire.ServiceAdd
 		"service_ip_list": ips, "RR_ip": ips[0].Address, "RR_ip_v6": ips[0].AddressV6, "status": status, "status_detail": detail,
 	} {
 		doc[key] = value
+	}
+	doc["revision"] = s.Revision
+	if delete(doc, "replicas"); s.Replicas != nil { // what is kept now, not what was asked for first
+		doc["replicas"] = *s.Replicas
 	}
 	return doc
 }

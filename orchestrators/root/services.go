@@ -32,12 +32,12 @@ var servicePolicies = [...]wire.Policy{wire.PolicyRoundRobin, wire.PolicyClosest
 
 // insertServices stores services with their addresses: first those that the services ask for, then free ones for the other
 // policies, so that none of the free ones is what a later service asks for. It returns their ids.
-func (r *Root) insertServices(ctx context.Context, tx pgx.Tx, app application, list []sla.Microservice, path string) ([]string, error) {
+func (r *Root) insertServices(ctx context.Context, tx pgx.Tx, app application, list []sla.Microservice, by, path string) ([]string, error) {
 	ids := make([]string, 0, len(list))
 	have := make([]map[slot]bool, len(list))
 	for i := range list {
 		at := fmt.Sprintf("%s.microservices[%d]", path, i)
-		id, err := insertService(ctx, tx, app, &list[i], at)
+		id, err := insertService(ctx, tx, app, &list[i], by, at)
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +62,7 @@ func (r *Root) insertServices(ctx context.Context, tx pgx.Tx, app application, l
 	return ids, nil
 }
 
-func insertService(ctx context.Context, tx pgx.Tx, app application, m *sla.Microservice, path string) (id string, err error) {
+func insertService(ctx context.Context, tx pgx.Tx, app application, m *sla.Microservice, by, path string) (id string, err error) {
 	id = pki.NewID()
 	m.ID = id
 	doc, err := json.Marshal(m)
@@ -70,8 +70,8 @@ func insertService(ctx context.Context, tx pgx.Tx, app application, m *sla.Micro
 		return "", fmt.Errorf("encode service %s: %w", m.Name, err)
 	}
 	job := semantic.JobName(app.Name, app.Namespace, m.Name, m.Namespace)
-	_, err = tx.Exec(ctx, `INSERT INTO service (id, application_id, name, namespace, job_name, descriptor) VALUES ($1, $2, $3, $4, $5, $6)`,
-		id, app.ID, m.Name, m.Namespace, job, doc)
+	_, err = tx.Exec(ctx, `INSERT INTO service (id, application_id, name, namespace, job_name, descriptor, replicas) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		id, app.ID, m.Name, m.Namespace, job, doc, m.Replicas)
 	if store.IsUniqueViolation(err, "service_name") {
 		return "", httpapi.NewProblem(http.StatusConflict, "service_exists",
 			"the application has a service %s.%s already (names differ by more than case)", m.Name, m.Namespace).At(path)
@@ -79,7 +79,7 @@ func insertService(ctx context.Context, tx pgx.Tx, app application, m *sla.Micro
 	if err != nil {
 		return "", fmt.Errorf("store service %s: %w", job, err)
 	}
-	return id, nil
+	return id, insertRevision(ctx, tx, id, 1, doc, by, "created")
 }
 
 // slot is one of a service's addresses.
@@ -153,12 +153,13 @@ func (r *Root) createServices(c echo.Context) error {
 		if err != nil {
 			return fmt.Errorf("look up application: %w", err)
 		}
-		ids, err = r.insertServices(ctx, tx, app, a.Microservices, "$.applications[0]")
+		ids, err = r.insertServices(ctx, tx, app, a.Microservices, p.Name, "$.applications[0]")
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	r.wakeRollouts()
 	return c.JSON(http.StatusOK, createdServices{ids[0], ids, []string{}})
 }
 
