@@ -12,10 +12,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/oakestra/oakestra-ebpf/tools/kernels/plan"
 )
 
-// guestPackage is the program that runs as process 1.
-const guestPackage = "./tools/kernels/guest"
+// The program that runs as process 1, and the one that tests look at the datapath with.
+const (
+	guestPackage  = "./tools/kernels/guest"
+	oakNetPackage = "./tools/cmd/oak-net"
+)
 
 // goTool runs the go command for an architecture, without cgo, so that what it makes needs no library.
 func goTool(ctx context.Context, root string, arch Arch, args ...string) error {
@@ -30,13 +35,18 @@ func goTool(ctx context.Context, root string, arch Arch, args ...string) error {
 	return nil
 }
 
-// addGuest puts the init program into the archive.
-func addGuest(ctx context.Context, a *archive, root, dir string, arch Arch) error {
-	out := filepath.Join(dir, "init-"+arch.Name)
-	if err := goTool(ctx, root, arch, "build", "-trimpath", "-ldflags", "-s -w", "-o", out, guestPackage); err != nil {
-		return err
+// addPrograms puts the init program and oak-net into the archive.
+func addPrograms(ctx context.Context, a *archive, root, dir string, arch Arch) error {
+	for name, pkg := range map[string]string{"init": guestPackage, strings.TrimPrefix(plan.OakNet, "/"): oakNetPackage} {
+		out := filepath.Join(dir, filepath.Base(name)+"-"+arch.Name)
+		if err := goTool(ctx, root, arch, "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg); err != nil {
+			return err
+		}
+		if err := addFile(a, name, out); err != nil {
+			return err
+		}
 	}
-	return addFile(a, "init", out)
+	return nil
 }
 
 // addTest puts a package's tests into the archive, and beside them the package's testdata.

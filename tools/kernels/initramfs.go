@@ -42,7 +42,7 @@ var applets = []string{"ping", "sh", "ip"}
 // build writes an initial RAM file system that runs the tests to dir, and returns its path.
 func build(ctx context.Context, root, dir string, k *Kernel, tests []Test) (string, error) {
 	a := newArchive()
-	if err := addGuest(ctx, a, root, dir, k.Arch); err != nil {
+	if err := addPrograms(ctx, a, root, dir, k.Arch); err != nil {
 		return "", err
 	}
 	busybox, err := k.busybox(ctx)

@@ -143,8 +143,8 @@ func run(r plan.Run) (int, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, r.Args[0], r.Args[1:]...)
 	cmd.Dir = r.Dir
-	// Tests that measure time ask for OAK_EMULATED, tests of drivers for the names in OAK_CARDS.
-	cmd.Env = []string{"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp", "LC_ALL=C", "OAK_EMULATED=1", "OAK_CARDS=" + cards()}
+	// Tests that measure time ask for OAK_EMULATED, tests of drivers for the names in OAK_CARDS, and who would build oak-net for OAK_NET.
+	cmd.Env = []string{"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp", "LC_ALL=C", "OAK_EMULATED=1", "OAK_CARDS=" + cards(), "OAK_NET=" + plan.OakNet}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	err := cmd.Run()
 	var exit *exec.ExitError

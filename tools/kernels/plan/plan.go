@@ -15,6 +15,9 @@ import (
 // Path is where the guest finds its plan, as JSON.
 const Path = "/plan.json"
 
+// OakNet is where the guest has the program oak-net.
+const OakNet = "/bin/oak-net"
+
 // Plan is all that a guest does: it loads the modules, runs one program after the other, and turns itself off.
 type Plan struct {
 	// Modules are the paths of kernel modules, in the order of loading.
