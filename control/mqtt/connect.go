@@ -113,8 +113,25 @@ func (s *Session) pahoOptions(ctx context.Context, end context.CancelCauseFunc) 
 func (s *Session) open(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if s.opts.TLS == nil {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	dial := s.opts.Open
+	if dial == nil {
+		dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		}
 	}
-	return (&tls.Dialer{Config: s.opts.TLS}).DialContext(ctx, "tcp", addr)
+	conn, err := dial(ctx, addr)
+	if err != nil || s.opts.TLS == nil {
+		return conn, err
+	}
+	conf := s.opts.TLS
+	if conf.ServerName == "" {
+		conf = conf.Clone()
+		conf.ServerName, _, _ = net.SplitHostPort(addr) // checked by Dial
+	}
+	secure := tls.Client(conn, conf)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secure, nil
 }

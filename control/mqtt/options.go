@@ -53,6 +53,8 @@ type Options struct {
 	ClientID string
 	// TLS is nil for a plain connection.
 	TLS *tls.Config
+	// Open, if not nil, opens the TCP connection to HOST:PORT in place of a plain dial, such as by who wants to cut it.
+	Open func(ctx context.Context, addr string) (net.Conn, error)
 	// Will is what the broker publishes if the session ends without [Session.Close]. Its payload must not be empty: brokers
 	// refuse that.
 	Will *Message
