@@ -67,8 +67,10 @@ type Cluster struct {
 	applied   wire.Stamp // of root's desired state, in this process's life
 	problem   string     // why root's desired state is not taken over
 	cancelAsk context.CancelCauseFunc
-	free      int // leased subnets that no worker has, as last counted
-	behind    writeBehind
+	// unfed are services of which the overlay does not know the latest.
+	unfed  map[string]struct{}
+	free   int // leased subnets that no worker has, as last counted
+	behind writeBehind
 
 	// Each of these holds at most one wake-up.
 	wakeDecider, wakeReporter, wakeWriter chan struct{}
@@ -96,15 +98,14 @@ func (c *Cluster) load(ctx context.Context, epoch uint64, link records.Link) err
 	c.link = link
 	c.ledger = ledger.New(ledger.Options{Start: c.start, Grace: ledger.DefaultGrace, Silent: ledger.DefaultSilent, LostAfter: c.opts.LostAfter})
 	core := overlay.NewCore(epoch, c.start.Add(ledger.DefaultGrace))
-	c.plane = overlay.NewPlane(core, c.publishNet)
+	c.plane = overlay.NewPlane(core, c.publishNet, c.feedPending)
 	for _, w := range stored.Workers {
 		c.ledger.PutWorker(w.ID, w.Name, w.Subnets, false)
 		core.SetWorker(w.ID, w.Subnets)
 	}
 	affected := c.ledger.Load(stored.Instances, stored.Copies, stored.Removals)
-	for _, s := range affected.Services {
-		c.feedService(s)
-	}
+	c.feedSoon(affected.Services)
+	c.feedPending()
 	for _, o := range stored.Overlays {
 		if o.Endpoints != nil {
 			core.SetEndpoints(o.WorkerID, *o.Endpoints, false)

@@ -120,9 +120,7 @@ func (c *Cluster) commit(ctx context.Context, compute func(*ledger.Ledger) ledge
 	for _, w := range affected.Workers {
 		c.publishDesired(w)
 	}
-	for _, s := range affected.Services {
-		c.feedService(s)
-	}
+	c.feedSoon(affected.Services)
 	wake(c.wakeReporter)
 	return nil
 }

@@ -100,9 +100,7 @@ func (c *Cluster) onInstances(worker string, m wire.Instances) {
 		c.gauges.refused.Add(float64(seen.Refused))
 		c.log.Warn("states refused that are none of an instance", "worker", worker, "count", seen.Refused)
 	}
-	for _, s := range seen.Services {
-		c.feedService(s)
-	}
+	c.feedSoon(seen.Services)
 	if len(seen.Changed) > 0 {
 		wake(c.wakeReporter)
 		wake(c.wakeWriter)
@@ -150,6 +148,7 @@ func (c *Cluster) onEndpoints(worker string, m wire.NetEndpoints) {
 
 func (c *Cluster) onInterest(worker string, m wire.NetInterest) {
 	var changed bool
+	c.feedPending() // lest a service be called unknown that is merely new
 	c.plane.Do(func(core *overlay.Core) (out []overlay.Message) {
 		out, changed = core.SetInterest(worker, m, time.Now())
 		return out

@@ -4,7 +4,6 @@ package cluster
 
 import (
 	"encoding/json"
-	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
@@ -66,35 +65,6 @@ func (c *Cluster) publish(worker, name string, payload any, retain bool) (bytes 
 	}
 	c.gauges.published.Inc()
 	return len(b)
-}
-
-// feedService hands what is known of a service to the overlay.
-func (c *Cluster) feedService(id string) {
-	c.feed.Lock()
-	defer c.feed.Unlock()
-	c.mu.Lock()
-	copies, spec, wanted, ok := c.ledger.CopiesOf(id)
-	loads := make([]*float64, len(copies))
-	for i, x := range copies {
-		if load, known := c.ledger.LoadOf(ledger.CopyID{InstanceKey: x.InstanceKey, Generation: x.Generation}, time.Now()); known {
-			loads[i] = &load
-		}
-	}
-	c.mu.Unlock()
-	s := overlay.Service{ID: id, JobName: spec.JobName, Organization: spec.Organization,
-		Addresses: spec.Addresses, Ports: spec.Ports, Wanted: wanted}
-	for i, x := range copies {
-		s.Copies = append(s.Copies, overlay.Copy{Number: x.Number, Generation: x.Generation, Worker: x.Worker, State: routeState(&x),
-			InstanceIP: x.Spec.InstanceIP, InstanceIPv6: x.Spec.InstanceIPv6, Load: loads[i], Stopping: x.Stop})
-	}
-	c.plane.Do(func(core *overlay.Core) []overlay.Message {
-		if ok {
-			core.SetService(s)
-		} else {
-			core.RemoveService(id)
-		}
-		return nil
-	})
 }
 
 // routeState is the state of a copy as routes tell it. One whose readiness probe fails is told as created: every NetManager keeps its

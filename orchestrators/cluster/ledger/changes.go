@@ -48,6 +48,7 @@ func (l *Ledger) Apply(c Changes) Affected {
 	workers, services := map[string]struct{}{}, map[string]struct{}{}
 	for key := range c.DropInstances {
 		delete(l.instances, key)
+		l.forgetService(key)
 		services[key.ServiceID] = struct{}{}
 	}
 	for key, i := range c.Instances {
@@ -55,6 +56,7 @@ func (l *Ledger) Apply(c Changes) Affected {
 			i.status, i.refusals = have.status, have.refusals
 		}
 		l.instances[key] = &i
+		l.noteService(key)
 		services[key.ServiceID] = struct{}{}
 	}
 	for id := range c.DropCopies {
@@ -83,17 +85,28 @@ func (l *Ledger) putCopy(c Copy) {
 		if have.Worker != c.Worker {
 			have.Report, have.elsewhere, have.gone = c.Report, false, false
 		}
+		before := have.Worker
 		have.Worker, have.Spec, have.Stop = c.Worker, c.Spec, c.Stop
+		l.noteWorker(c.Worker, c.InstanceKey)
+		l.forgetWorker(before, c.InstanceKey)
 		return
 	}
 	list := slices.Concat(l.copies[c.InstanceKey], []*Copy{&c})
 	slices.SortFunc(list, func(a, b *Copy) int { return a.Generation.Compare(b.Generation) })
 	l.copies[c.InstanceKey] = list
+	l.noteWorker(c.Worker, c.InstanceKey)
+	l.noteService(c.InstanceKey)
 }
 
 func (l *Ledger) dropCopy(id CopyID) {
+	had := l.find(id.InstanceKey, id.Generation)
+	if had == nil {
+		return
+	}
 	list := slices.DeleteFunc(l.copies[id.InstanceKey], func(c *Copy) bool { return c.Generation == id.Generation })
 	if l.copies[id.InstanceKey] = list; len(list) == 0 {
 		delete(l.copies, id.InstanceKey)
 	}
+	l.forgetWorker(had.Worker, id.InstanceKey)
+	l.forgetService(id.InstanceKey)
 }

@@ -100,7 +100,7 @@ func (l *Ledger) lastMove(key wire.InstanceKey, placement uint32) (move uint32) 
 // DesiredOf returns what a worker is to run and to stop. The caller stamps it.
 func (l *Ledger) DesiredOf(worker string) wire.Desired {
 	d := wire.Desired{Instances: []wire.DesiredInstance{}, Tombstones: []wire.Tombstone{}}
-	for _, key := range l.keys() {
+	for _, key := range l.keysOn(worker) {
 		for _, c := range l.copies[key] {
 			switch {
 			case c.Worker != worker:

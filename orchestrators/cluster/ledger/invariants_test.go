@@ -49,6 +49,7 @@ func TestInvariants(t *testing.T) {
 				b.Apply(b.TakeDesired(&wire.ClusterDesired{Full: rapid.Bool().Draw(t, "full")}))
 			}
 			b.settle()
+			b.checkIndex(t)
 			candidates, _ := b.candidates(b.now)
 			for _, c := range candidates {
 				if !scheduler.Fits(wire.Slot{}, c.Free) {

@@ -58,6 +58,7 @@ type Ledger struct {
 	copies    map[wire.InstanceKey][]*Copy // by rising generation
 	removals  map[wire.InstanceKey]*Removal
 	workers   map[string]*Worker
+	index     index
 
 	options Options
 }
@@ -85,7 +86,7 @@ const (
 func New(o Options) *Ledger {
 	return &Ledger{
 		instances: map[wire.InstanceKey]*Instance{}, copies: map[wire.InstanceKey][]*Copy{},
-		removals: map[wire.InstanceKey]*Removal{}, workers: map[string]*Worker{}, options: o,
+		removals: map[wire.InstanceKey]*Removal{}, workers: map[string]*Worker{}, index: newIndex(), options: o,
 	}
 }
 

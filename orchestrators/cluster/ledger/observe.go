@@ -101,8 +101,8 @@ func (l *Ledger) settleAbsent(w *Worker, applied wire.Stamp, told map[CopyID]str
 	if w.desired.IsZero() || applied.Compare(w.desired) < 0 {
 		return false
 	}
-	for _, list := range l.copies {
-		for _, c := range list {
+	for key := range l.index.byWorker[w.ID] {
+		for _, c := range l.copies[key] {
 			if _, ok := told[CopyID{c.InstanceKey, c.Generation}]; !ok && c.Worker == w.ID && c.Stop && !c.gone {
 				c.gone, settled = true, true
 			}
@@ -116,8 +116,8 @@ func (l *Ledger) settleAbsent(w *Worker, applied wire.Stamp, told map[CopyID]str
 func (l *Ledger) Adopt(worker string, unclaimed []wire.WorkerInstance) (ch Changes, held []wire.InstanceReport) {
 	ch = newChanges()
 	room := maxCopies
-	for _, list := range l.copies {
-		for _, c := range list {
+	for key := range l.index.byWorker[worker] {
+		for _, c := range l.copies[key] {
 			if c.Worker == worker {
 				room--
 			}

@@ -15,17 +15,16 @@ func (l *Ledger) CopiesOf(service string) (copies []Copy, spec wire.InstanceSpec
 		}
 		ok = true
 	}
-	for key, i := range l.instances {
-		if key.ServiceID == service {
+	keys := l.keysOf(service)
+	for _, key := range keys {
+		if i := l.instances[key]; i != nil {
 			take(&i.Spec, wire.Generation{Placement: i.Placement, Move: i.LastMove}, i.Wanted)
 		}
 	}
-	for _, key := range l.keys() {
-		if key.ServiceID == service {
-			for _, c := range l.copies[key] {
-				copies = append(copies, *c)
-				take(&c.Spec, c.Generation, false)
-			}
+	for _, key := range keys {
+		for _, c := range l.copies[key] {
+			copies = append(copies, *c)
+			take(&c.Spec, c.Generation, false)
 		}
 	}
 	return copies, spec, wanted, ok

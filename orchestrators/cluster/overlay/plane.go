@@ -22,13 +22,22 @@ type Plane struct {
 	mu      sync.Mutex
 	core    *Core
 	publish func(Message) (bytes int)
+	refresh func()
 	wake    chan struct{}
 }
 
 // NewPlane returns a plane over core. publish is called with a lock held, one message after another: it must not block, nor
-// call back.
-func NewPlane(core *Core, publish func(Message) (bytes int)) *Plane {
-	return &Plane{core: core, publish: publish, wake: make(chan struct{}, 1)}
+// call back. refresh is called, without it, before facts are looked at because of [Plane.Wake]: it may bring them up to date by [Plane.Do].
+func NewPlane(core *Core, publish func(Message) (bytes int), refresh func()) *Plane {
+	return &Plane{core: core, publish: publish, refresh: refresh, wake: make(chan struct{}, 1)}
+}
+
+// Wake has facts refreshed, and what they changed by published, soon. It never blocks.
+func (p *Plane) Wake() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Do runs f on the core. The messages that f returns are published at once; what facts changed by follows spaced.
@@ -39,10 +48,7 @@ func (p *Plane) Do(f func(*Core) []Message) {
 		p.publish(m)
 	}
 	if p.core.Dirty() {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
+		p.Wake()
 	}
 }
 
@@ -64,6 +70,7 @@ func (p *Plane) Run(ctx context.Context) {
 		if !pause(ctx, gather) {
 			return
 		}
+		p.refresh()
 		if !pause(ctx, max(minSpacing-gather, time.Duration(p.flush())*time.Second/maxRate)) {
 			return
 		}
