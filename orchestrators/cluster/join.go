@@ -37,7 +37,7 @@ func (c *Cluster) joinWorker(brokers []string) echo.HandlerFunc {
 	return func(ec echo.Context) error {
 		ctx := ec.Request().Context()
 		var req wire.WorkerJoinRequest
-		if err := httpapi.Decode(ec, &req); err != nil {
+		if err := httpapi.DecodeLoose(ec, &req); err != nil {
 			return err
 		}
 		key, err := checkJoin(&req)

@@ -96,7 +96,7 @@ func (r *scriptedRoot) join(c echo.Context) error {
 		return httpapi.NewProblem(http.StatusUnauthorized, "token_refused", "%v", err)
 	}
 	var req wire.ClusterJoinRequest
-	if err := httpapi.Decode(c, &req); err != nil {
+	if err := httpapi.DecodeLoose(c, &req); err != nil {
 		return err
 	}
 	cert, err := r.ca.SignClient([]byte(req.CSR), clusterID, "", time.Hour)
@@ -155,7 +155,7 @@ func (r *scriptedRoot) report(c echo.Context) error {
 		return err
 	}
 	var m wire.ClusterReport
-	if err := httpapi.Decode(c, &m); err != nil {
+	if err := httpapi.DecodeLoose(c, &m); err != nil {
 		return err
 	}
 	r.mu.Lock()

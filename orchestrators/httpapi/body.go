@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/oakestra/oakestra-ebpf/control/strictjson"
 )
 
 // maxDrain bounds how much of a body that is too large is read and thrown away. A client that still sends while the
@@ -54,13 +57,44 @@ func Body(c echo.Context) ([]byte, error) {
 	return body, nil
 }
 
-// Decode reads a request's JSON body into v. Broken JSON is a 400, JSON of another shape a 422 with the path.
+// Decode reads a request's JSON body into v and takes it at its word: a field that v lacks, or that is there twice, is refused, as is
+// nesting without end. Broken JSON is a 400, JSON of another shape a 422 with the path.
 func Decode(c echo.Context, v any) error {
 	body, err := Body(c)
 	if err != nil {
 		return err
 	}
+	if err := decode(body, v); err != nil {
+		return err
+	}
+	if err := strictjson.Check(body); err != nil {
+		return FaultProblem(err)
+	}
+	return FaultProblem(strictjson.Fields(body, reflect.TypeOf(v)))
+}
+
+// DecodeLoose is [Decode] for what another version of this program may send: fields that v lacks are passed over.
+func DecodeLoose(c echo.Context, v any) error {
+	body, err := Body(c)
+	if err != nil {
+		return err
+	}
 	return decode(body, v)
+}
+
+// FaultProblem tells a client of a [*strictjson.Fault]; other errors, and none, are returned as they are.
+func FaultProblem(err error) error {
+	var fault *strictjson.Fault
+	if !errors.As(err, &fault) {
+		return err
+	}
+	switch fault.Kind {
+	case strictjson.TooDeep:
+		return NewProblem(http.StatusBadRequest, "too_deep", "%s", fault.Reason).At(fault.Path)
+	case strictjson.Duplicate:
+		return NewProblem(http.StatusBadRequest, "duplicate_field", "%s", fault.Reason).At(fault.Path)
+	}
+	return NewProblem(http.StatusUnprocessableEntity, "unknown_field", "%s", fault.Reason).At(fault.Path)
 }
 
 func decode(body []byte, v any) error {
@@ -71,10 +105,33 @@ func decode(body []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &shape):
-		return NewProblem(http.StatusUnprocessableEntity, "wrong_type", "want %s, got %s", shape.Type, shape.Value).At("$." + shape.Field)
+		path := "$"
+		if shape.Field != "" {
+			path += "." + shape.Field
+		}
+		return NewProblem(http.StatusUnprocessableEntity, "wrong_type", "want %s, got %s", jsonName(shape.Type), shape.Value).At(path)
 	case errors.As(err, &syntax):
 		return NewProblem(http.StatusBadRequest, "broken_json", "the body is not JSON: %v at byte %d", syntax, syntax.Offset)
 	}
 	// A type's own UnmarshalJSON refused its part.
 	return NewProblem(http.StatusUnprocessableEntity, "wrong_value", "%s", fmt.Sprint(err))
+}
+
+// jsonName is what users call a type: they know JSON's, not this program's.
+func jsonName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return jsonName(t.Elem())
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	}
+	return "a whole number that fits"
 }

@@ -30,6 +30,7 @@ type settings struct {
 	mayMeasure func(echo.Context) bool
 	bodyLimits map[string]int64
 	timeLimits map[string]time.Duration
+	peers      *Limiter
 }
 
 // Option changes what [New] makes.
@@ -56,10 +57,13 @@ func TimeLimit(route string, limit time.Duration) Option {
 	return func(s *settings) { s.timeLimits[route] = limit }
 }
 
+// PeerLimit bounds the requests of each address. The default is no bound.
+func PeerLimit(l *Limiter) Option { return func(s *settings) { s.peers = l } }
+
 // New returns an Echo instance with recovery, request ids, body limits, measuring, errors as [Problem], and the routes
 // /healthz, /readyz and /metrics. A trailing slash of a path is ignored: register routes without.
 func New(log *slog.Logger, opts ...Option) *echo.Echo {
-	s := &settings{bodyLimits: map[string]int64{}, timeLimits: map[string]time.Duration{}}
+	s := &settings{bodyLimits: map[string]int64{}, timeLimits: map[string]time.Duration{}, peers: NewLimiter(0)}
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -72,7 +76,7 @@ func New(log *slog.Logger, opts ...Option) *echo.Echo {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.HTTPErrorHandler = errorHandler(log)
 	e.Pre(middleware.RemoveTrailingSlash())
-	e.Use(requestID, measure(s.registry), recovery(log), limitTime(s.timeLimits), limitBody(s.bodyLimits))
+	e.Use(requestID, measure(s.registry), recovery(log), limitPeers(s.peers), limitTime(s.timeLimits), limitBody(s.bodyLimits))
 	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
 	e.GET("/readyz", func(c echo.Context) error {
 		if s.ready != nil {

@@ -3,11 +3,14 @@
 package root
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
@@ -17,8 +20,9 @@ import (
 type loginBody struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
-	// Organization is root if empty.
+	// Organization is root if empty. Clients know it by either name.
 	Organization string `json:"organization_name"`
+	AlsoCalled   string `json:"organization,omitempty"`
 }
 
 // tokensJSON answers a login with both, and a refresh with the first.
@@ -32,6 +36,7 @@ func (r *Root) login(c echo.Context) error {
 	if err := httpapi.Decode(c, &body); err != nil {
 		return err
 	}
+	body.Organization = cmp.Or(body.Organization, body.AlsoCalled)
 	right, wait := r.guesses.attempt(c.RealIP(), body.Organization+"\x00"+body.Username, time.Now())
 	if wait > 0 {
 		return tooManyGuesses(c, wait)
@@ -85,6 +90,8 @@ type registerBody struct {
 	Email        string   `json:"email"`
 	Roles        []string `json:"roles"`
 	Organization string   `json:"organization_name"`
+	// CreatedAt is what clients say; the account is as old as it is.
+	CreatedAt json.RawMessage `json:"created_at,omitempty"`
 }
 
 func (r *Root) register(c echo.Context) error {
@@ -109,7 +116,8 @@ func (r *Root) register(c echo.Context) error {
 		body.Organization = p.Organization
 	}
 	a, err := r.users.Create(c.Request().Context(),
-		users.Account{Name: body.Name, Email: body.Email, Roles: body.Roles, Organization: body.Organization}, body.Password)
+		users.Account{Name: body.Name, Email: body.Email, Roles: body.Roles, Organization: body.Organization}, body.Password,
+		func(tx pgx.Tx, a users.Account) error { return r.keepAnswer(c, tx, showUser(a)) })
 	if err != nil {
 		return userProblem(err)
 	}
@@ -121,19 +129,19 @@ type rolesJSON struct {
 }
 
 func (r *Root) permission(c echo.Context) error {
-	return r.oneUser(c, func(a users.Account) any { return rolesJSON{a.Roles} })
-}
-
-func (r *Root) getUser(c echo.Context) error {
-	return r.oneUser(c, func(a users.Account) any { return showUser(a) })
-}
-
-func (r *Root) oneUser(c echo.Context, show func(users.Account) any) error {
 	a, err := r.subject(c)
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, show(a))
+	return c.JSON(http.StatusOK, rolesJSON{a.Roles})
+}
+
+func (r *Root) getUser(c echo.Context) error {
+	a, err := r.subject(c)
+	if err != nil {
+		return err
+	}
+	return httpapi.Tagged(c, showUser(a))
 }
 
 // subject returns the user that the path names, if he is the asking one's to see: himself first, since others of that name may be in other

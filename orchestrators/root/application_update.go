@@ -26,6 +26,7 @@ type applicationChange struct {
 	Namespace   *string   `json:"application_namespace"`
 	Description *string   `json:"application_desc"`
 	Services    *[]string `json:"microservices"`
+	sentBack
 }
 
 // updateApplication changes what the body names of an application: its description, and while it has no services, whose names are made of
@@ -53,6 +54,13 @@ func (r *Root) updateApplication(c echo.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+		if now, err := queryApplications(ctx, tx, principal(c), httpapi.Page{}, `a.id = $5`, id); err != nil {
+			return err
+		} else if len(now) == 1 {
+			if err := httpapi.IfMatch(c, now[0]); err != nil {
+				return err
+			}
 		}
 		rows, err := tx.Query(ctx, `SELECT id FROM service WHERE application_id = $1 AND deleted_at IS NULL`, id)
 		if err != nil {

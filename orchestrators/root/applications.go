@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
@@ -27,6 +28,8 @@ type applicationJSON struct {
 	UserID         string   `json:"userId"`
 	OrganizationID string   `json:"organization_id"`
 	Microservices  []string `json:"microservices"`
+
+	created time.Time
 }
 
 // readDescriptor parses a request's body as a descriptor.
@@ -50,20 +53,24 @@ func (r *Root) createApplications(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	err = store.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	var list []applicationJSON
+	err = store.InTx(ctx, r.pool, func(tx pgx.Tx) (err error) {
 		for i := range d.Applications {
 			path := fmt.Sprintf("$.applications[%d]", i)
 			if err := r.insertApplication(ctx, tx, p, &d.Applications[i], path); err != nil {
 				return err
 			}
 		}
-		return nil
+		if list, err = queryApplications(ctx, tx, p, httpapi.Page{}, `a.owner_id = $5`, p.ID); err != nil {
+			return err
+		}
+		return r.keepAnswer(c, tx, list)
 	})
 	if err != nil {
 		return err
 	}
 	r.wakeRollouts()
-	return r.applications(c, `a.owner_id = $5`, p.ID)
+	return c.JSON(http.StatusOK, list)
 }
 
 func (r *Root) insertApplication(ctx context.Context, tx pgx.Tx, p users.Principal, a *sla.Application, path string) error {
@@ -82,14 +89,14 @@ func (r *Root) insertApplication(ctx context.Context, tx pgx.Tx, p users.Princip
 }
 
 func (r *Root) getApplication(c echo.Context) error {
-	list, err := r.queryApplications(c.Request().Context(), principal(c), `a.id = $5`, named(c, keyApp))
+	list, err := queryApplications(c.Request().Context(), r.pool, principal(c), httpapi.Page{}, `a.id = $5`, named(c, keyApp))
 	if err != nil {
 		return err
 	}
 	if len(list) == 0 {
 		return notFound("application", c.Param("application"))
 	}
-	return c.JSON(http.StatusOK, list[0])
+	return httpapi.Tagged(c, list[0])
 }
 
 // listApplications lists all that the user may see.
@@ -104,22 +111,34 @@ func (r *Root) listApplicationsOf(c echo.Context) error {
 }
 
 func (r *Root) applications(c echo.Context, where string, args ...any) error {
-	list, err := r.queryApplications(c.Request().Context(), principal(c), where, args...)
+	page, err := timedPage(httpapi.PageOf(c, 2))
 	if err != nil {
 		return err
 	}
+	list, err := queryApplications(c.Request().Context(), r.pool, principal(c), page, where, args...)
+	if err != nil {
+		return err
+	}
+	list = httpapi.Cut(c, page, list, func(a applicationJSON) []string { return []string{a.created.UTC().Format(sortableTime), a.ID} })
 	return c.JSON(http.StatusOK, list)
 }
 
-// queryApplications reads applications that a user may see; where is one of this file's own conditions, never a user's.
-func (r *Root) queryApplications(ctx context.Context, p users.Principal, where string, args ...any) ([]applicationJSON, error) {
-	rows, err := r.pool.Query(ctx, `SELECT a.id, a.id, a.name, a.namespace, a.description, a.owner_name, a.organization_id,
-		ARRAY(SELECT s.id FROM service s WHERE s.application_id = a.id AND s.deleted_at IS NULL ORDER BY s.created_at, s.id)
-		FROM application a WHERE a.deleted_at IS NULL AND `+visible+` AND `+where+` ORDER BY a.created_at, a.id`, scope(p, args...)...)
+// queryApplications reads applications that a user may see, on a page one more than it holds; where is one of this file's own conditions,
+// never a user's.
+func queryApplications(ctx context.Context, q querier, p users.Principal, page httpapi.Page, where string, args ...any) ([]applicationJSON, error) {
+	args = scope(p, args...)
+	paged, args := onPage(page, "a.created_at", "a.id", args)
+	rows, err := q.Query(ctx, `SELECT a.id, a.name, a.namespace, a.description, a.owner_name, a.organization_id,
+		ARRAY(SELECT s.id FROM service s WHERE s.application_id = a.id AND s.deleted_at IS NULL ORDER BY s.created_at, s.id), a.created_at
+		FROM application a WHERE a.deleted_at IS NULL AND `+visible+` AND `+where+paged, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list applications: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[applicationJSON])
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a applicationJSON, err error) {
+		err = row.Scan(&a.ID, &a.Name, &a.Namespace, &a.Description, &a.UserID, &a.OrganizationID, &a.Microservices, &a.created)
+		a.OID = oid(a.ID)
+		return a, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list applications: %w", err)
 	}

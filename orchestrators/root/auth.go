@@ -78,6 +78,9 @@ func (r *Root) authorizeUser(c echo.Context, a access) error {
 		return err
 	}
 	c.Set(keyPrincipal, p)
+	if err := r.perUser.Take(c, p.ID); err != nil {
+		return err
+	}
 	if a == admin && !p.IsAdmin() || a == organizationAdmin && !p.IsOrganizationAdmin() {
 		return httpapi.NewProblem(http.StatusForbidden, "not_allowed", "this is for administrators")
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 )
 
@@ -64,6 +65,9 @@ func (r *Root) listClusters(c echo.Context) error {
 	if list == nil {
 		list = []clusterJSON{}
 	}
+	if list, err = httpapi.Select(c, list, func(k clusterJSON) string { return k.Name }); err != nil {
+		return err
+	}
 	return c.JSON(http.StatusOK, list)
 }
 
@@ -71,6 +75,9 @@ func (r *Root) listClusters(c echo.Context) error {
 func (r *Root) listClustersLegacy(c echo.Context) error {
 	list, err := r.queryClusters(c.Request().Context(), strings.HasSuffix(c.Path(), "/active"))
 	if err != nil {
+		return err
+	}
+	if list, err = httpapi.Select(c, list, func(k clusterJSON) string { return k.Name }); err != nil {
 		return err
 	}
 	out := make([]map[string]any, 0, len(list))

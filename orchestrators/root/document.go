@@ -89,6 +89,7 @@ type forceQuery struct {
 
 type instancesQuery struct {
 	Service string `query:"service" description:"the id of the only service to show"`
+	httpapi.PageQuery
 }
 
 type waitQuery struct {
@@ -134,7 +135,7 @@ func tagOf(path string) string {
 			continue
 		case "permission", "users":
 			return "user"
-		case "applications", "services", "clusters", "instances":
+		case "applications", "services", "clusters", "instances", "tokens", "workers":
 			return strings.TrimSuffix(word, "s")
 		}
 		return word

@@ -31,10 +31,13 @@ type eventJSON struct {
 	ClusterName string `json:"cluster_name"`
 	Placement   int64  `json:"placement"`
 	Move        int64  `json:"move"`
+
+	id int64
 }
 
 type eventsQuery struct {
 	Instance string `query:"instance" description:"the number of the only instance to tell of"`
+	httpapi.PageQuery
 }
 
 // listEvents tells what became of a service's instances, oldest first: those that are there, and for a week those that are gone.
@@ -47,20 +50,48 @@ func (r *Root) listEvents(c echo.Context) error {
 		}
 		number = n
 	}
-	rows, err := r.pool.Query(c.Request().Context(), `SELECT number, at, state, detail, deleting, cluster_id, cluster_name, placement, move FROM (
-		SELECT e.id, e.number, e.at, e.state, e.detail, e.deleting, coalesce(e.cluster_id, '') AS cluster_id, coalesce(c.name, '') AS cluster_name,
-			e.placement, e.move
-		FROM instance_event e LEFT JOIN cluster c ON c.id = e.cluster_id
-		WHERE e.service_id = $1 AND $2 IN (-1, e.number) ORDER BY e.id DESC LIMIT $3) latest ORDER BY id`, named(c, keyService), number, maxEvents)
+	page, after, err := numberedPage(httpapi.PageOf(c, 1))
+	if err != nil {
+		return err
+	}
+	if page.Limit > 0 {
+		return r.pageOfEvents(c, page, after, number)
+	}
+	rows, err := r.pool.Query(c.Request().Context(), `SELECT * FROM (`+selectEvents+`ORDER BY e.id DESC LIMIT $3) latest ORDER BY id`, named(c, keyService), number, maxEvents)
 	if err != nil {
 		return fmt.Errorf("list events: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[eventJSON])
+	list, err := collectEvents(rows)
 	if err != nil {
-		return fmt.Errorf("list events: %w", err)
-	}
-	if list == nil {
-		list = []eventJSON{}
+		return err
 	}
 	return c.JSON(http.StatusOK, list)
+}
+
+const selectEvents = `SELECT e.id, e.number, e.at, e.state, e.detail, e.deleting, coalesce(e.cluster_id, '') AS cluster_id,
+	coalesce(c.name, '') AS cluster_name, e.placement, e.move
+	FROM instance_event e LEFT JOIN cluster c ON c.id = e.cluster_id WHERE e.service_id = $1 AND $2 IN (-1, e.number) `
+
+// pageOfEvents tells the oldest events after one.
+func (r *Root) pageOfEvents(c echo.Context, page httpapi.Page, after int64, number int) error {
+	rows, err := r.pool.Query(c.Request().Context(), selectEvents+`AND e.id > $3 ORDER BY e.id LIMIT $4`, named(c, keyService), number, after, page.Limit+1)
+	if err != nil {
+		return fmt.Errorf("list events: %w", err)
+	}
+	list, err := collectEvents(rows)
+	if err != nil {
+		return err
+	}
+	list = httpapi.Cut(c, page, list, func(e eventJSON) []string { return []string{strconv.FormatInt(e.id, 10)} })
+	return c.JSON(http.StatusOK, list)
+}
+
+func collectEvents(rows pgx.Rows) ([]eventJSON, error) {
+	list := []eventJSON{}
+	var e eventJSON
+	into := []any{&e.id, &e.Number, &e.At, &e.Status, &e.Detail, &e.Deleting, &e.ClusterID, &e.ClusterName, &e.Placement, &e.Move}
+	if _, err := pgx.ForEachRow(rows, into, func() error { list = append(list, e); return nil }); err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	return list, nil
 }

@@ -39,8 +39,7 @@ type createdInstance struct {
 // instance exists all the same, says why, and gets its place as soon as there is one.
 func (r *Root) createInstance(c echo.Context) error {
 	ctx, id := c.Request().Context(), named(c, keyService)
-	var key wire.InstanceKey
-	var result instanceRow
+	var result createdInstance
 	err := r.placing(ctx, func(tx pgx.Tx) error {
 		number, err := r.insertInstance(ctx, tx, id)
 		if err != nil {
@@ -49,8 +48,7 @@ func (r *Root) createInstance(c echo.Context) error {
 		if err := shiftReplicas(ctx, tx, id, 1); err != nil {
 			return err
 		}
-		key = wire.InstanceKey{ServiceID: id, Number: number}
-		inst, err := loadInstance(ctx, tx, key)
+		inst, err := loadInstance(ctx, tx, wire.InstanceKey{ServiceID: id, Number: number})
 		if err != nil {
 			return err
 		}
@@ -61,13 +59,13 @@ func (r *Root) createInstance(c echo.Context) error {
 		if err := r.place(ctx, tx, inst, view); err != nil {
 			return err
 		}
-		result = *inst
-		return nil
+		result = createdInstance{"ok", number, inst.state, inst.detail}
+		return r.keepAnswer(c, tx, result)
 	})
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, createdInstance{"ok", key.Number, result.state, result.detail})
+	return c.JSON(http.StatusOK, result)
 }
 
 // insertInstance stores a new instance with its addresses and returns its number, which no other instance of the service

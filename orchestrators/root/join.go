@@ -36,7 +36,7 @@ func (r *Root) joinCluster(c echo.Context) error {
 		return err
 	}
 	var in wire.ClusterJoinRequest
-	if err := httpapi.Decode(c, &in); err != nil {
+	if err := httpapi.DecodeLoose(c, &in); err != nil {
 		return err
 	}
 	csr, err := checkJoin(&in)

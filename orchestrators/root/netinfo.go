@@ -41,7 +41,11 @@ func (r *Root) netInfoOfAddress(c echo.Context) error {
 }
 
 func (r *Root) showNetInfo(c echo.Context, id string) error {
-	list, err := r.queryServices(c.Request().Context(), `s.id = $1`, id)
+	rows, err := r.queryServices(c.Request().Context(), httpapi.Page{}, `s.id = $1`, id)
+	if err != nil {
+		return err
+	}
+	list, err := r.showServices(c.Request().Context(), rows)
 	if err != nil {
 		return err
 	}

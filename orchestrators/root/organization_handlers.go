@@ -3,9 +3,12 @@
 package root
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
@@ -40,6 +43,8 @@ func showOrganization(o users.Organization) organizationJSON {
 type organizationBody struct {
 	Name    *string       `json:"name"`
 	Members *[]memberJSON `json:"member"`
+	// OID is sent back by clients as they got it, and passed over.
+	OID json.RawMessage `json:"_id,omitempty"`
 }
 
 func readOrganization(c echo.Context) (name *string, members *[]users.Member, err error) {
@@ -77,7 +82,22 @@ func (r *Root) listOrganizations(c echo.Context) error {
 	for _, o := range list {
 		out = append(out, showOrganization(o))
 	}
+	if out, err = httpapi.Select(c, out, func(o organizationJSON) string { return strings.ToLower(o.Name) }); err != nil {
+		return err
+	}
 	return c.JSON(http.StatusOK, out)
+}
+
+// getOrganization shows one organisation, with the entity tag that a change of it can be made to depend on.
+func (r *Root) getOrganization(c echo.Context) error {
+	list, err := r.users.Organizations(c.Request().Context(), c.Param("organization"))
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return userProblem(users.ErrOrganization)
+	}
+	return httpapi.Tagged(c, showOrganization(list[0]))
 }
 
 func (r *Root) createOrganization(c echo.Context) error {
@@ -92,10 +112,11 @@ func (r *Root) createOrganization(c echo.Context) error {
 	if members != nil {
 		o.Members = *members
 	}
-	if o, err = r.users.CreateOrganization(c.Request().Context(), o); err != nil {
+	o, err = r.users.CreateOrganization(c.Request().Context(), o, func(tx pgx.Tx, o users.Organization) error { return r.keepAnswer(c, tx, showOrganization(o)) })
+	if err != nil {
 		return userProblem(err)
 	}
-	return c.JSON(http.StatusOK, showOrganization(o))
+	return httpapi.Tagged(c, showOrganization(o))
 }
 
 func (r *Root) updateOrganization(c echo.Context) error {
@@ -103,11 +124,12 @@ func (r *Root) updateOrganization(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	o, err := r.users.UpdateOrganization(c.Request().Context(), c.Param("organization"), name, members)
+	o, err := r.users.UpdateOrganization(c.Request().Context(), c.Param("organization"),
+		func(old users.Organization) error { return httpapi.IfMatch(c, showOrganization(old)) }, name, members)
 	if err != nil {
 		return userProblem(err)
 	}
-	return c.JSON(http.StatusOK, showOrganization(o))
+	return httpapi.Tagged(c, showOrganization(o))
 }
 
 func (r *Root) deleteOrganization(c echo.Context) error {

@@ -22,7 +22,7 @@ import (
 func (r *Root) report(c echo.Context) error {
 	ctx, id := c.Request().Context(), c.Param("id")
 	var in wire.ClusterReport
-	if err := httpapi.Decode(c, &in); err != nil {
+	if err := httpapi.DecodeLoose(c, &in); err != nil {
 		return err
 	}
 	if err := in.Check(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
@@ -26,6 +27,8 @@ type Config struct {
 	// Ranges are the overlay's address ranges; see addresses.Fix.
 	Ranges wire.Ranges
 	Log    *slog.Logger
+	// UserRate and PeerRate bound the requests of a user, and of an address, in a second, and six times as many at once; 0 is no bound.
+	UserRate, PeerRate float64
 	// Version is the program's, for the description of the API.
 	Version string
 }
@@ -39,6 +42,8 @@ type Root struct {
 	log     *slog.Logger
 	hub     *hub
 	guesses *guesses
+	perUser *httpapi.Limiter
+	perPeer *httpapi.Limiter
 	wake    chan struct{} // asks for a pass over the instances that have no place
 	// wakeRollout asks for a look at what services are to become.
 	wakeRollout chan struct{}
@@ -47,8 +52,9 @@ type Root struct {
 
 // New prepares a root orchestrator on a database that store.Open has opened with schema.Files, and raises its epoch.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
-	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), guesses: newGuesses(), wake: make(chan struct{}, 1),
-		wakeRollout: make(chan struct{}, 1)}
+	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), guesses: newGuesses(),
+		perUser: httpapi.NewLimiter(cfg.UserRate), perPeer: httpapi.NewLimiter(cfg.PeerRate),
+		wake: make(chan struct{}, 1), wakeRollout: make(chan struct{}, 1)}
 	err := store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.Fix(ctx, tx, cfg.Ranges) })
 	if err != nil {
 		return nil, err

@@ -42,6 +42,9 @@ func (r *Root) updateService(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := httpapi.IfMatch(c, serviceTag{id, now.revision, now.replicas}); err != nil {
+			return err
+		}
 		m, at, err := r.readMicroservice(body, now)
 		if err != nil {
 			return err
@@ -79,6 +82,9 @@ func (r *Root) rollbackService(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := httpapi.IfMatch(c, serviceTag{id, now.revision, now.replicas}); err != nil {
+			return err
+		}
 		to := in.Revision
 		switch {
 		case to < 0 || to == now.revision:
@@ -102,6 +108,13 @@ func (r *Root) rollbackService(c echo.Context) error {
 	}
 	r.wakeRollouts()
 	return c.JSON(http.StatusOK, answer)
+}
+
+// serviceTag is what the entity tag of a service is made of: what its users change of it. What runs changes by itself.
+type serviceTag struct {
+	ID       string
+	Revision int
+	Replicas *int
 }
 
 // present is a service as it is before a change.

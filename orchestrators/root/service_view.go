@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 )
 
 // serviceIP is an address of a service as clients know it.
@@ -107,14 +109,16 @@ type serviceRow struct {
 	NextNumber, Revision                                      int
 	Replicas                                                  *int
 	Descriptor                                                map[string]any
+	Created                                                   time.Time
 }
 
-// queryServices returns the documents of services; where is one of this package's own conditions, never a user's. A document
-// is the microservice as it was posted, and beside it what root knows.
-func (r *Root) queryServices(ctx context.Context, where string, args ...any) ([]map[string]any, error) {
-	rows, err := r.pool.Query(ctx, `SELECT s.id, a.id, a.name, a.namespace, s.name, s.namespace, s.job_name, s.next_number, s.revision, s.replicas, s.descriptor
+// queryServices returns rows of services, of a page one more than it holds; where is one of this package's own conditions, never a user's.
+func (r *Root) queryServices(ctx context.Context, page httpapi.Page, where string, args ...any) ([]serviceRow, error) {
+	paged, args := onPage(page, "s.created_at", "s.id", args)
+	rows, err := r.pool.Query(ctx, `SELECT s.id, a.id, a.name, a.namespace, s.name, s.namespace, s.job_name, s.next_number, s.revision, s.replicas, s.descriptor,
+		s.created_at
 		FROM service s JOIN application a ON a.id = s.application_id
-		WHERE s.deleted_at IS NULL AND `+where+` ORDER BY s.created_at, s.id`, args...)
+		WHERE s.deleted_at IS NULL AND `+where+paged, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
@@ -122,6 +126,11 @@ func (r *Root) queryServices(ctx context.Context, where string, args ...any) ([]
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
+	return list, nil
+}
+
+// showServices returns the documents of services. A document is the microservice as it was posted, and beside it what root knows.
+func (r *Root) showServices(ctx context.Context, list []serviceRow) ([]map[string]any, error) {
 	ids := make([]string, 0, len(list))
 	for _, s := range list {
 		ids = append(ids, s.ID)
@@ -203,14 +212,22 @@ func overall(instances []instanceJSON) (status wire.State, detail string) {
 }
 
 func (r *Root) getService(c echo.Context) error {
-	list, err := r.queryServices(c.Request().Context(), `s.id = $1`, named(c, keyService))
+	ctx := c.Request().Context()
+	list, err := r.queryServices(ctx, httpapi.Page{}, `s.id = $1`, named(c, keyService))
 	if err != nil {
 		return err
 	}
 	if len(list) == 0 {
 		return notFound("service", c.Param("service"))
 	}
-	return c.JSON(http.StatusOK, list[0])
+	if err := httpapi.SetTag(c, serviceTag{list[0].ID, list[0].Revision, list[0].Replicas}); err != nil {
+		return err
+	}
+	shown, err := r.showServices(ctx, list)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, shown[0])
 }
 
 // listServices lists all that the user may see.
@@ -223,17 +240,42 @@ func (r *Root) listServicesOf(c echo.Context) error {
 }
 
 func (r *Root) services(c echo.Context, where string, args ...any) error {
-	list, err := r.queryServices(c.Request().Context(), where, args...)
+	ctx := c.Request().Context()
+	page, err := timedPage(httpapi.PageOf(c, 2))
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, list)
+	list, err := r.queryServices(ctx, page, where, args...)
+	if err != nil {
+		return err
+	}
+	list = httpapi.Cut(c, page, list, func(s serviceRow) []string { return []string{s.Created.UTC().Format(sortableTime), s.ID} })
+	shown, err := r.showServices(ctx, list)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, shown)
 }
+
+// maxListed bounds a list of instances that no page was asked of; it ends with a link to the next.
+const maxListed = 10_000
 
 // listInstances answers ?service=ID with the instances of that service, and without it with those of all the user's.
 func (r *Root) listInstances(c echo.Context) error {
+	page, number, err := numberedPage(httpapi.PageOf(c, 2))
+	if err != nil {
+		return err
+	}
+	if page.Limit == 0 {
+		page.Limit = maxListed
+	}
+	after := ""
+	if page.After != nil {
+		after = page.After[0]
+	}
 	rows, err := r.pool.Query(c.Request().Context(), selectInstances+`JOIN service s ON s.id = i.service_id JOIN application a ON a.id = s.application_id
-		WHERE `+visible+` AND $5 IN ('', s.id) ORDER BY i.service_id, i.number LIMIT 10000`, scope(principal(c), c.QueryParam("service"))...)
+		WHERE `+visible+` AND $5 IN ('', s.id) AND ($6 = '' OR (i.service_id, i.number) > ($6, $7)) ORDER BY i.service_id, i.number LIMIT $8`,
+		scope(principal(c), c.QueryParam("service"), after, number, page.Limit+1)...)
 	if err != nil {
 		return fmt.Errorf("list instances: %w", err)
 	}
@@ -244,5 +286,6 @@ func (r *Root) listInstances(c echo.Context) error {
 	if list == nil {
 		list = []instanceJSON{}
 	}
+	list = httpapi.Cut(c, page, list, func(i instanceJSON) []string { return []string{i.ServiceID, strconv.Itoa(i.Number)} })
 	return c.JSON(http.StatusOK, list)
 }

@@ -154,7 +154,10 @@ func (r *Root) createServices(c echo.Context) error {
 			return fmt.Errorf("look up application: %w", err)
 		}
 		ids, err = r.insertServices(ctx, tx, app, a.Microservices, p.Name, "$.applications[0]")
-		return err
+		if err != nil {
+			return err
+		}
+		return r.keepAnswer(c, tx, createdServices{ids[0], ids, []string{}})
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@
 package root
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -71,6 +72,17 @@ type userChange struct {
 	Email    *string   `json:"email"`
 	Roles    *[]string `json:"roles"`
 	Password *string   `json:"password"`
+	sentBack
+}
+
+// sentBack are fields that clients send back as they got them. They say what a thing is, not what is to become of it, and are passed over.
+type sentBack struct {
+	OID            json.RawMessage `json:"_id,omitempty"`
+	ID             json.RawMessage `json:"applicationID,omitempty"`
+	UserID         json.RawMessage `json:"userId,omitempty"`
+	CreatedAt      json.RawMessage `json:"created_at,omitempty"`
+	Organization   json.RawMessage `json:"organization,omitempty"`
+	OrganizationID json.RawMessage `json:"organization_id,omitempty"`
 }
 
 // updateUser changes what the body names of a user. A new password ends his logins.
@@ -91,11 +103,12 @@ func (r *Root) updateUser(c echo.Context) error {
 			return err
 		}
 	}
-	a, err = r.users.Update(c.Request().Context(), a.ID, users.Change{Name: body.Name, Email: body.Email, Roles: body.Roles, Password: body.Password})
+	a, err = r.users.Update(c.Request().Context(), a.ID, users.Change{Name: body.Name, Email: body.Email, Roles: body.Roles, Password: body.Password,
+		Expect: func(old users.Account) error { return httpapi.IfMatch(c, showUser(old)) }})
 	if err != nil {
 		return userProblem(err)
 	}
-	return c.JSON(http.StatusOK, showUser(a))
+	return httpapi.Tagged(c, showUser(a))
 }
 
 // administered returns the user that the path names, if the asking one administrates him. Guests are administrated where they are at home.
@@ -144,6 +157,9 @@ func (r *Root) listUsers(c echo.Context) error {
 	out := make([]userJSON, 0, len(list))
 	for _, a := range list {
 		out = append(out, showUser(a))
+	}
+	if out, err = httpapi.Select(c, out, func(u userJSON) string { return strings.ToLower(u.Name) + "\n" + string(u.ID) }); err != nil {
+		return err
 	}
 	return c.JSON(http.StatusOK, out)
 }

@@ -26,6 +26,8 @@ type options struct {
 	allowPlain    bool
 	adminPassword string
 	names         []string
+	userRate      float64
+	peerRate      float64
 	log           cmdline.Log
 	ranges        map[string]*string
 }
@@ -56,6 +58,9 @@ func newCommand() *cobra.Command {
 	own.StringVar(&o.adminPassword, "admin-password-file", "", "file with the password for the account Admin, read when the account is created; "+
 		"without it a random one is logged once")
 	own.StringSliceVar(&o.names, "name", nil, "DNS name or IP address by which users reach this root, for its TLS certificate; repeatable")
+	own.Float64Var(&o.userRate, "rate-limit-user", 500, "requests a second that one user may make, and six times as many at once; 0 for no limit")
+	own.Float64Var(&o.peerRate, "rate-limit-address", 1000, "requests a second that may come from one address, and six times as many at once; 0 for no limit. "+
+		"Clusters, which show their certificate, are not limited")
 	r := semantic.DefaultRanges()
 	for _, f := range []struct{ key, value, what string }{
 		{addresses.KeyWorkersV4, r.WorkersV4.String(), "IPv4 range of the workers' subnets"},

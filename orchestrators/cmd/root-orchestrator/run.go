@@ -17,18 +17,26 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
 )
 
+// maxRate bounds the limits of requests a second.
+const maxRate = 1_000_000
+
 // run serves until ctx ends.
 func (o *options) run(ctx context.Context, log *slog.Logger) error {
 	ranges, err := o.overlay()
 	if err != nil {
 		return err
 	}
+	for flag, value := range map[string]float64{"rate-limit-user": o.userRate, "rate-limit-address": o.peerRate} {
+		if !(value >= 0 && value <= maxRate) {
+			return cmdline.Usagef("flag --%s: must be from 0 to %d", flag, maxRate)
+		}
+	}
 	pool, err := o.database.Open(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Log: log, Version: cmdline.Version(version)})
+	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Log: log, UserRate: o.userRate, PeerRate: o.peerRate, Version: cmdline.Version(version)})
 	if err != nil {
 		return fmt.Errorf("start root orchestrator: %w", err)
 	}

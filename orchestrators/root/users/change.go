@@ -17,6 +17,8 @@ type Change struct {
 	Email    *string
 	Roles    *[]string // in the account's own organisation
 	Password *string   // ends all logins
+	// Expect, if not nil, is asked first, with what the account is until then; its error is returned.
+	Expect func(Account) error
 }
 
 // Update changes the account with this id. It fails with [ErrNotFound], [ErrExists], [ErrWeak] or [ErrLastAdmin], and changes nothing
@@ -35,6 +37,18 @@ func (s *Store) Update(ctx context.Context, id string, c Change) (Account, error
 	}
 	var a Account
 	err := store.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if c.Expect != nil {
+			if _, err := tx.Exec(ctx, `SELECT FROM account WHERE id = $1 FOR UPDATE`, id); err != nil {
+				return err
+			}
+			old, err := find(ctx, tx, "", id)
+			if err == nil {
+				err = c.Expect(old)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		_, err := tx.Exec(ctx, `UPDATE account SET name = coalesce($2, name), email = coalesce($3, email), password = coalesce($4, password)
 			WHERE id = $1`, id, c.Name, c.Email, hash)
 		if err != nil {

@@ -70,11 +70,11 @@ func organizations(ctx context.Context, q querier, id string) ([]Organization, e
 	return list, nil
 }
 
-// CreateOrganization stores a new organisation with members, who keep their own. It fails with [ErrOrganizationExists] or a
+// CreateOrganization stores a new organisation with members, who keep their own. What is also to be done is done in the same transaction. It fails with [ErrOrganizationExists] or a
 // [NoMemberError].
-func (s *Store) CreateOrganization(ctx context.Context, o Organization) (Organization, error) {
+func (s *Store) CreateOrganization(ctx context.Context, o Organization, also ...func(pgx.Tx, Organization) error) (Organization, error) {
 	o.ID = pki.NewID()
-	return s.changeOrganization(ctx, o.ID, func(tx pgx.Tx) error {
+	return s.changeOrganization(ctx, o.ID, also, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO organization (id, name) VALUES ($1, $2)`, o.ID, o.Name); err != nil {
 			return err
 		}
@@ -85,13 +85,23 @@ func (s *Store) CreateOrganization(ctx context.Context, o Organization) (Organiz
 // UpdateOrganization changes an organisation's name and all its members, where not nil. The users whose own it is stay members; those not
 // named lose their roles in it. It fails with [ErrOrganization], [ErrOrganizationExists], [ErrRootOrganization], [ErrLastAdmin] or a
 // [NoMemberError], and changes nothing then.
-func (s *Store) UpdateOrganization(ctx context.Context, id string, name *string, members *[]Member) (Organization, error) {
-	return s.changeOrganization(ctx, id, func(tx pgx.Tx) error {
+//
+// expect is asked first, with what the organisation is until then; its error is returned.
+func (s *Store) UpdateOrganization(ctx context.Context, id string, expect func(Organization) error, name *string, members *[]Member) (Organization, error) {
+	return s.changeOrganization(ctx, id, nil, func(tx pgx.Tx) error {
 		var old string
 		err := tx.QueryRow(ctx, `SELECT name FROM organization WHERE id = $1 FOR UPDATE`, id).Scan(&old)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return ErrOrganization
+		case err != nil:
+			return err
+		}
+		list, err := organizations(ctx, tx, id)
+		if err == nil && len(list) == 1 {
+			err = expect(list[0])
+		}
+		switch {
 		case err != nil:
 			return err
 		case name != nil && old == RootOrganization && *name != old:
@@ -171,7 +181,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
 	return nil
 }
 
-func (s *Store) changeOrganization(ctx context.Context, id string, change func(pgx.Tx) error) (o Organization, err error) {
+func (s *Store) changeOrganization(ctx context.Context, id string, also []func(pgx.Tx, Organization) error, change func(pgx.Tx) error) (o Organization, err error) {
 	err = store.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := change(tx); err != nil {
 			return err
@@ -179,6 +189,11 @@ func (s *Store) changeOrganization(ctx context.Context, id string, change func(p
 		list, err := organizations(ctx, tx, id)
 		if err == nil && len(list) == 1 {
 			o = list[0]
+		}
+		for _, f := range also {
+			if err == nil {
+				err = f(tx, o)
+			}
 		}
 		return err
 	})

@@ -100,8 +100,9 @@ func (s *Store) EnsureAdmin(ctx context.Context, password string) (created bool,
 	return err == nil, err
 }
 
-// Create stores a new account in the organisation that a names (root if none), which is created if need be.
-func (s *Store) Create(ctx context.Context, a Account, password string) (Account, error) {
+// Create stores a new account in the organisation that a names (root if none), which is created if need be. What is also to be done is
+// done in the same transaction.
+func (s *Store) Create(ctx context.Context, a Account, password string, also ...func(pgx.Tx, Account) error) (Account, error) {
 	if len(password) < MinPassword || len(password) > MaxPassword {
 		return Account{}, ErrWeak
 	}
@@ -132,6 +133,11 @@ func (s *Store) Create(ctx context.Context, a Account, password string) (Account
 			return err
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO membership (organization_id, account_id, roles) VALUES ($1, $2, $3)`, a.OrganizationID, a.ID, a.Roles)
+		for _, f := range also {
+			if err == nil {
+				err = f(tx, a)
+			}
+		}
 		return err
 	})
 	if store.IsUniqueViolation(err, "account_name") {
