@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/dataplane/device"
 )
 
@@ -15,10 +16,24 @@ import (
 // stale route reaches no new owner.
 const quarantine = 10 * time.Minute
 
-// freed is an address that an endpoint has given back.
+// freed is an address that an endpoint has given back, and what that was: if the same copy of the instance comes again, as after a
+// reboot, it gets address and tag again, so that the routes of other workers lead to it though the cluster is away.
 type freed struct {
-	Address netip.Addr `json:"address"`
-	At      time.Time  `json:"at"`
+	Address    netip.Addr        `json:"address"`
+	At         time.Time         `json:"at"`
+	Instance   *wire.InstanceKey `json:"instance,omitempty"`
+	Generation wire.Generation   `json:"generation,omitzero"`
+	Tag        uint32            `json:"tag,omitempty"`
+}
+
+// restingOf finds the address of a family, and the tag, that the very same copy of an instance has given back.
+func restingOf(resting []freed, key wire.InstanceKey, g wire.Generation, f family) (a netip.Addr, tag uint32, ok bool) {
+	for _, r := range resting {
+		if r.Instance != nil && *r.Instance == key && r.Generation == g && r.Tag != 0 && r.Address.Is4() == (f == v4) {
+			a, tag, ok = r.Address, r.Tag, true // the last one counts
+		}
+	}
+	return a, tag, ok
 }
 
 // allocate returns the lowest free address of those subnets that are of the family, if it does not rest, or else the one that has

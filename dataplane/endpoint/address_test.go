@@ -49,14 +49,14 @@ func TestFreedAddressesRest(t *testing.T) {
 	p := []netip.Prefix{netip.MustParsePrefix("10.18.0.0/29")} // .2 to .6
 	addr := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 18, 0, i}) }
 	none := func(netip.Addr) bool { return false }
-	resting := []freed{{addr(2), now.Add(-time.Minute)}, {addr(3), now.Add(-2 * quarantine)}}
+	resting := []freed{{Address: addr(2), At: now.Add(-time.Minute)}, {Address: addr(3), At: now.Add(-2 * quarantine)}}
 	a, err := allocate(p, v4, none, resting, now)
 	require.NoError(t, err)
 	require.Equal(t, addr(3), a, "it has rested long enough")
 
 	resting = nil
 	for i := byte(2); i < 7; i++ {
-		resting = append(resting, freed{addr(i), now.Add(-time.Duration(i) * time.Minute)})
+		resting = append(resting, freed{Address: addr(i), At: now.Add(-time.Duration(i) * time.Minute)})
 	}
 	a, err = allocate(p, v4, none, resting, now)
 	require.NoError(t, err)

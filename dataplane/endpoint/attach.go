@@ -99,7 +99,7 @@ func (s *Set) replace(old, e *entry, ns namespace) error {
 			s.log.Warn("cannot take the older copy of an endpoint down", "instance", old.InstanceKey, "generation", old.Generation, "error", err)
 		}
 		kept := e.addresses()
-		s.rest(slices.DeleteFunc(old.addresses(), func(a netip.Addr) bool { return slices.Contains(kept, a) })...)
+		s.rest(old, slices.DeleteFunc(old.addresses(), func(a netip.Addr) bool { return slices.Contains(kept, a) })...)
 	}
 	s.log.Info("attached an instance", "instance", e.InstanceKey, "generation", e.Generation, "job", e.JobName,
 		"namespace_ip", e.NamespaceIP, "namespace_ipv6", e.NamespaceIPv6, "instance_ip", e.InstanceIP, "interface", e.Interface)
@@ -124,17 +124,36 @@ func (s *Set) plan(old *entry, want wire.LocalAttach, ns namespace) (*entry, err
 	case len(s.all())+1 >= int(s.cfg.Maps.Endpoints.Map().MaxEntries()): // the host is one too
 		return nil, fmt.Errorf("%w: this worker has %d endpoints, which is all that its programs can hold", ErrFull, len(s.all()))
 	}
+	e.Interface = interfaceName(want.InstanceKey, want.Generation)
+	var again bool
+	if e.NamespaceIP, e.Tag, again = s.resting(e, v4); again {
+		return e, s.giveIPv6(e)
+	}
 	ip, err := allocate(s.network.Subnets, v4, s.taken, s.freed, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	e.NamespaceIP, e.Interface, e.Tag = ip, interfaceName(want.InstanceKey, want.Generation), newTag()
+	e.NamespaceIP, e.Tag = ip, newTag()
 	return e, s.giveIPv6(e)
+}
+
+// resting returns what the same copy of an instance had before, if nobody has got it and it is still this worker's to give.
+func (s *Set) resting(e *entry, f family) (a netip.Addr, tag uint32, ok bool) {
+	a, tag, ok = restingOf(s.freed, e.InstanceKey, e.Generation, f)
+	ours := slices.ContainsFunc(s.network.Subnets, func(p netip.Prefix) bool { return p.Contains(a) })
+	if !ok || !ours || s.taken(a) {
+		return netip.Addr{}, 0, false
+	}
+	return a, tag, true
 }
 
 // giveIPv6 gives an endpoint its IPv6 address, if it has none and the worker has a subnet for it.
 func (s *Set) giveIPv6(e *entry) error {
 	if e.NamespaceIPv6.IsValid() || !s.network.GatewayIPv6.IsValid() {
+		return nil
+	}
+	if a, tag, ok := s.resting(e, v6); ok && tag == e.Tag {
+		e.NamespaceIPv6 = a
 		return nil
 	}
 	ip, err := allocate(s.network.Subnets, v6, s.taken, s.freed, time.Now())
@@ -155,9 +174,11 @@ func (s *Set) taken(a netip.Addr) bool {
 }
 
 // rest has addresses that an endpoint has given back rest.
-func (s *Set) rest(addrs ...netip.Addr) {
+func (s *Set) rest(e *entry, addrs ...netip.Addr) {
+	key := e.InstanceKey
 	for _, a := range addrs {
-		s.freed = append(s.freed, freed{a, time.Now()})
+		s.freed = slices.DeleteFunc(s.freed, func(f freed) bool { return f.Address == a })
+		s.freed = append(s.freed, freed{a, time.Now(), &key, e.Generation, e.Tag})
 	}
 }
 

@@ -40,7 +40,7 @@ func (s *Set) drop(e *entry) error {
 		return err
 	}
 	s.remove(e)
-	s.rest(e.addresses()...)
+	s.rest(e, e.addresses()...)
 	return s.save()
 }
 

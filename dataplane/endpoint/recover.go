@@ -55,7 +55,7 @@ func (s *Set) recover(e *entry) error {
 	}
 	if host == nil {
 		s.log.Warn("dropped an endpoint whose namespace is gone", "instance", e.InstanceKey, "generation", e.Generation, "namespace_ip", e.NamespaceIP)
-		s.rest(e.addresses()...)
+		s.rest(e, e.addresses()...)
 		return nil
 	}
 	e.ifindex = host.Attrs().Index

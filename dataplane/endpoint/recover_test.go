@@ -169,3 +169,33 @@ func TestNewMTUReachesEndpoints(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1300, inner.Attrs().MTU)
 }
+
+// The routes of other workers lead to an instance after a reboot of its own, though no cluster tells them anything: the same copy gets the
+// same addresses and tag, and others do not get them meanwhile. Another copy gets others.
+func TestTheSameCopyGetsItsAddressesAgainAfterAReboot(t *testing.T) {
+	w := newWorker(t)
+	path := netnstest.NewBound(t, "a")
+	before, err := w.Attach(context.Background(), request(0, 1, path))
+	require.NoError(t, err)
+	host, err := netlink.LinkByName(before.Interface)
+	require.NoError(t, err)
+	require.NoError(t, netlink.LinkDel(host))
+	w.restart(t)
+	require.Empty(t, w.List())
+
+	other, err := w.Attach(context.Background(), request(1, 1, netnstest.NewBound(t, "b")))
+	require.NoError(t, err)
+	require.NotEqual(t, before.NamespaceIP, other.NamespaceIP)
+	w.restart(t) // once more, before it is attached
+	again, err := w.Attach(context.Background(), request(0, 1, netnstest.NewBound(t, "c")))
+	require.NoError(t, err)
+	require.Equal(t, before.NamespaceIP, again.NamespaceIP)
+	require.Equal(t, before.NamespaceIPv6, again.NamespaceIPv6)
+	require.Equal(t, before.Tag, again.Tag)
+
+	require.NoError(t, w.Detach(context.Background(), again.InstanceKey, again.Generation))
+	next, err := w.Attach(context.Background(), request(0, 2, netnstest.NewBound(t, "d")))
+	require.NoError(t, err)
+	require.NotEqual(t, again.NamespaceIP, next.NamespaceIP)
+	require.NotEqual(t, again.Tag, next.Tag)
+}

@@ -10,9 +10,13 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
-// distrustedFor is how long a route that a peer has called stale is not used at most. Newer routes, which are asked for at once, end it
-// much sooner; but if they say the same again, one of the two is wrong, and that should not last.
-const distrustedFor = 30 * time.Second
+// A route that a peer has called stale is not used for distrustedLeast, and for twice as long each time that it says so again, up to
+// distrustedMost. Newer routes, which are asked for at once, end it sooner; but if they say the same again, or the cluster is away, one of
+// the two is wrong, and that should not last: a worker that starts says so of instances that it has not started yet.
+const (
+	distrustedLeast = 2 * time.Second
+	distrustedMost  = 30 * time.Second
+)
 
 // distrust is what is held against a route: the copy of the instance that its worker does not have, or not at that address any more.
 type distrust struct {
@@ -20,6 +24,9 @@ type distrust struct {
 	ns    [2]netip.Addr
 	tag   uint32
 	until time.Time
+	wait  time.Duration
+	// lapsed says that the route is used again; what was held against it is only remembered.
+	lapsed bool
 }
 
 // Distrust takes a worker's word that packets which were sent to a namespace address with a tag find nobody there. No new flow is given
@@ -39,12 +46,14 @@ func (t *Table) Distrust(workerID string, ns netip.Addr, tag uint32) {
 				continue
 			}
 			at := backendKey{i.Number, i.Generation}
-			_, known := s.distrusted[at]
+			had, known := s.distrusted[at]
+			known = known && !had.lapsed
 			if s.distrusted == nil {
 				s.distrusted = map[backendKey]distrust{}
 			}
-			s.distrusted[at] = distrust{i.Peer, [2]netip.Addr{i.NamespaceIP, i.NamespaceIPv6}, tag, t.now().Add(distrustedFor)}
 			if !known {
+				wait := min(max(2*had.wait, distrustedLeast), distrustedMost)
+				s.distrusted[at] = distrust{i.Peer, [2]netip.Addr{i.NamespaceIP, i.NamespaceIPv6}, tag, t.now().Add(wait), wait, false}
 				if index, ok := s.backends[at]; ok {
 					t.kernel.gone = append(t.kernel.gone, bpf.Owner{Backend: index, Slot: t.kernel.owners[index]})
 				}
@@ -64,7 +73,7 @@ func (t *Table) Distrust(workerID string, ns netip.Addr, tag uint32) {
 // distrusts reports whether a route is not to be used.
 func (s *service) distrusts(i wire.RouteInstance) bool {
 	d, ok := s.distrusted[backendKey{i.Number, i.Generation}]
-	return ok && d.holds(i)
+	return ok && !d.lapsed && d.holds(i)
 }
 
 // holds reports whether the route still says what was called stale.
@@ -90,9 +99,14 @@ func (t *Table) expireDistrust(now time.Time) {
 	for _, s := range t.services {
 		again := false
 		for at, d := range s.distrusted {
-			if !now.Before(d.until) {
-				delete(s.distrusted, at)
+			switch {
+			case now.Before(d.until):
+			case !d.lapsed:
+				d.lapsed = true
+				s.distrusted[at] = d
 				again = true
+			case now.Sub(d.until) > distrustedMost:
+				delete(s.distrusted, at)
 			}
 		}
 		if again {

@@ -67,13 +67,21 @@ func TestAStaleRouteThatMovesIsUsedAgain(t *testing.T) {
 func TestDistrustEnds(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.Apply(three(w, 1)))
-	stale(w)
-	w.clock = w.clock.Add(distrustedFor - time.Second)
+	// Longer each time that it is called stale again.
+	for wait := distrustedLeast; wait < 4*distrustedMost; wait *= 2 {
+		stale(w)
+		w.clock = w.clock.Add(min(wait, distrustedMost) - time.Second)
+		stale(w) // a packet of before
+		require.NoError(t, w.Expire(w.clock))
+		w.holds(withoutOne)
+		w.clock = w.clock.Add(time.Second)
+		require.NoError(t, w.Expire(w.clock))
+		w.holds(threeInstances)
+	}
+	// What is long ago is forgotten.
+	w.clock = w.clock.Add(distrustedMost + time.Second)
 	require.NoError(t, w.Expire(w.clock))
-	w.holds(withoutOne)
-	w.clock = w.clock.Add(time.Second)
-	require.NoError(t, w.Expire(w.clock))
-	w.holds(threeInstances)
+	require.Empty(t, w.services[hello].distrusted)
 }
 
 // TestAWrongWordIsNotBelieved: a worker can speak for its own instances only, and for what it was really sent.
