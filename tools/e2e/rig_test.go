@@ -29,6 +29,12 @@ func raise(t *testing.T, workers int) *scene.Scene {
 // raiseOver does so on an underlay of that family.
 func raiseOver(t *testing.T, workers int, under family) *scene.Scene {
 	t.Helper()
+	return raiseWith(t, workers, under, func(*testbed.Options) {})
+}
+
+// raiseWith does so with other options.
+func raiseWith(t *testing.T, workers int, under family, change func(*testbed.Options)) *scene.Scene {
+	t.Helper()
 	dir, err := bin()
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +47,7 @@ func raiseOver(t *testing.T, workers int, under family) *scene.Scene {
 		Dir: testbed.DefaultDir, Bin: dir, Self: filepath.Join(dir, "oak-testbed"),
 		Clusters: 1, Workers: workers, Fsync: true, Owner: &self, IPv6: under.name == ipv6.name,
 	}
+	change(&o)
 	t.Cleanup(func() {
 		if t.Failed() {
 			keepLogs(t, o.Dir)

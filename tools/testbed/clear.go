@@ -76,9 +76,9 @@ func unescape(s string) string {
 }
 
 // removeShimSockets removes the sockets of containerd's shims, which are outside any folder that can be configured; the
-// folders of the containers say where they are.
-func removeShimSockets() error {
-	files, err := filepath.Glob(filepath.Join(runDir, "hosts", "*", progContainerd, "io.containerd.runtime.v2.task", "*", "*", "address"))
+// folders of the containers say where they are. host may be "*".
+func removeShimSockets(host string) error {
+	files, err := filepath.Glob(filepath.Join(runDir, "hosts", host, progContainerd, "io.containerd.runtime.v2.task", "*", "*", "address"))
 	if err != nil {
 		return err // the pattern is constant
 	}

@@ -48,7 +48,7 @@ func sweep(ctx context.Context, dir string, killOwner bool) error {
 	for _, d := range append([]string{runDir}, dirs...) {
 		errs = append(errs, unmountUnder(d))
 	}
-	errs = append(errs, underlay.Delete(), removeCgroups(groups), removeShimSockets())
+	errs = append(errs, underlay.Delete(), removeCgroups(groups), removeShimSockets("*"))
 	if err := errors.Join(errs...); err != nil {
 		return err // records stay, for the next try
 	}

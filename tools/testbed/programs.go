@@ -31,6 +31,7 @@ const (
 	progPostgres   = "postgres"
 	progRegistry   = "registry"
 	progRelay      = "relay"
+	progMosquitto  = "mosquitto"
 )
 
 // programs lists what has to be in the folder of programs.
@@ -89,6 +90,12 @@ func (t *Testbed) cluster(h Host, root Host) Component {
 		"--join-token-file", t.layout().disk(h.Name, "join-token"),
 		"--name", h.Name, "--location", "48.26,11.67,1000",
 		"--state-dir", t.layout().disk(h.Name, progCluster), "--allow-plain")
+	if t.state.Broker == BrokerMosquitto {
+		c.Spec.Args = append(c.Spec.Args, "--broker", net.JoinHostPort(h.Address, mqttPort), "--advertise-broker", ":"+mqttPort)
+	}
+	if t.state.LostAfter > 0 {
+		c.Spec.Args = append(c.Spec.Args, "--lost-after", t.state.LostAfter.String())
+	}
 	c.Ready = Probe{URL: "http://" + net.JoinHostPort(h.Address, clusterPort) + "/readyz"}
 	c.Socket = net.JoinHostPort(h.Address, clusterPort)
 	return c

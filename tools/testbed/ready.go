@@ -27,6 +27,8 @@ type Probe struct {
 	True string `json:"true,omitempty"`
 	// Socket is a Unix socket that has to accept a connection.
 	Socket string `json:"socket,omitempty"`
+	// Address is a HOST:PORT that has to accept a TCP connection.
+	Address string `json:"address,omitempty"`
 	// Database is a Postgres URL that has to accept a session.
 	Database string `json:"database,omitempty"`
 }
@@ -44,6 +46,12 @@ func (p Probe) once(ctx context.Context) error {
 		return c.Close(ctx)
 	case p.URL != "":
 		return p.get(ctx)
+	case p.Address != "":
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", p.Address)
+		if err != nil {
+			return err
+		}
+		return c.Close()
 	case p.Socket != "":
 		c, err := new(net.Dialer).DialContext(ctx, "unix", p.Socket)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/statefile"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
@@ -28,11 +29,14 @@ type state struct {
 	// Ready is false from the first change that "up" makes until it has succeeded.
 	Ready bool `json:"ready"`
 	// Owner is the process that the testbed goes with: once it is dead, what runs is left-overs. Empty if it stays.
-	Owner    *proc.ID `json:"owner,omitempty"`
-	Fsync    bool     `json:"fsync"`
-	Hosts    []Host   `json:"hosts"`
-	API      API      `json:"api"`
-	Registry string   `json:"registry"`
+	Owner *proc.ID `json:"owner,omitempty"`
+	Fsync bool     `json:"fsync"`
+	// Broker is [BrokerBuiltin], or empty for it, or [BrokerMosquitto]. LostAfter is the clusters', zero for their default.
+	Broker    string        `json:"broker,omitempty"`
+	LostAfter time.Duration `json:"lost_after,omitempty"`
+	Hosts     []Host        `json:"hosts"`
+	API       API           `json:"api"`
+	Registry  string        `json:"registry"`
 	// Self is the oak-testbed program that started all, which relays too.
 	Self   string           `json:"self"`
 	Cuts   []underlay.Cut   `json:"cuts,omitempty"`

@@ -27,6 +27,10 @@ type Options struct {
 	IPv6 bool
 	// Fsync makes Postgres durable, and slower.
 	Fsync bool
+	// Broker is what brokers clusters have: [BrokerBuiltin], which is the default, or [BrokerMosquitto].
+	Broker string
+	// LostAfter, if set, is how long a worker has to be gone before its instances go to others.
+	LostAfter time.Duration
 	// Owner, if set, is the process that the testbed goes with: when it is dead, the next start clears the testbed away.
 	Owner *proc.ID
 	// Progress, if set, is told of each step that has ended and how long it took.

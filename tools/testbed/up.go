@@ -28,12 +28,16 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.checkBroker(); err != nil {
+		return nil, err
+	}
 	for _, p := range programs(hosts) {
 		if _, err := os.Stat(filepath.Join(o.Bin, p)); err != nil {
 			return nil, fmt.Errorf("find program %s: %w: build it with \"make build\", or name its folder with --bin", p, err)
 		}
 	}
-	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Self: o.Self, Owner: o.Owner, Fsync: o.Fsync, Hosts: hosts, Registry: registryAddress(o.family())}}
+	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Self: o.Self, Owner: o.Owner, Fsync: o.Fsync, Broker: o.Broker, LostAfter: o.LostAfter,
+		Hosts: hosts, Registry: registryAddress(o.family())}}
 	if err := t.step("clear left-overs away", func() error { return sweep(ctx, o.Dir, false) }); err != nil {
 		return nil, err
 	}
@@ -176,7 +180,18 @@ func (t *Testbed) startOrchestrators(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, c := range clusters {
-		g.Go(func() error { return t.launch(ctx, t.cluster(c, root)) })
+		g.Go(func() error {
+			if t.state.Broker == BrokerMosquitto {
+				b, err := t.mosquitto(ctx, c)
+				if err != nil {
+					return err
+				}
+				if err := t.launch(ctx, b); err != nil {
+					return err
+				}
+			}
+			return t.launch(ctx, t.cluster(c, root))
+		})
 	}
 	return g.Wait()
 }

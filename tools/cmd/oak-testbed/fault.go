@@ -50,6 +50,18 @@ func faultCommand() *cobra.Command {
 		})
 	}
 	link("cut", "lose all packets between two hosts, or between one and everything", (*testbed.Testbed).AddCut)
+	cmd.AddCommand(&cobra.Command{
+		Use:   "reboot HOST",
+		Short: "kill all in a host, drop its links, pins and /run, keep its disk, start it again",
+		Args:  cmdline.Args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := testbed.Open()
+			if err != nil {
+				return err
+			}
+			return t.Reboot(cmd.Context(), args[0])
+		},
+	})
 	link("heal", "undo all faults between two hosts, or all of a host", (*testbed.Testbed).Heal)
 	cmd.AddCommand(oneWayCommand(), delayCommand())
 	cmdline.Group(cmd)

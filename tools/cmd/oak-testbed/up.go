@@ -40,6 +40,8 @@ func upCommand() *cobra.Command {
 	cmd.Flags().IntVar(&o.Workers, "workers", 2, "number of workers in each cluster")
 	cmd.Flags().BoolVar(&o.IPv6, "ipv6", false, "give hosts addresses of IPv6 alone, not of IPv4 alone")
 	cmd.Flags().BoolVar(&o.Fsync, "fsync", false, "make Postgres durable, at the price of speed")
+	cmd.Flags().StringVar(&o.Broker, "broker", testbed.BrokerBuiltin, "the clusters' MQTT broker: "+testbed.BrokerBuiltin+" or "+testbed.BrokerMosquitto)
+	cmd.Flags().DurationVar(&o.LostAfter, "lost-after", 0, "how long a worker has to be gone before its instances go to others (default: the clusters' own)")
 	return cmd
 }
 

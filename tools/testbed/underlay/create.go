@@ -64,6 +64,9 @@ func connectMachine(f Family) error {
 	return In(hub, func() error { return plug(machinePort) })
 }
 
+// Add makes one host more, or one that was removed again.
+func Add(f Family, h Host) error { return connect(f, h) }
+
 // connect makes host and joins it to the bridge.
 func connect(f Family, h Host) error {
 	if len(h.Name) > maxName || h.Name == hub || h.Name == machinePort {

@@ -42,6 +42,14 @@ func Delete() error {
 	return errors.Join(errs...)
 }
 
+// Remove takes one host's link and namespace away; those of others stay.
+func Remove(host string) error {
+	if err := In(hub, func() error { return unplug(host) }); err != nil {
+		return fmt.Errorf("remove the link of host %s: %w", host, err)
+	}
+	return deleteNS(Path(host))
+}
+
 // unplug deletes a host's link, so that the address is free before the kernel gets round to the namespace.
 func unplug(host string) error {
 	link, err := netlink.LinkByName(host)
