@@ -96,7 +96,8 @@ func (c *Cluster) load(ctx context.Context, epoch uint64, link records.Link) err
 	}
 	c.epoch.Store(epoch)
 	c.link = link
-	c.ledger = ledger.New(ledger.Options{Start: c.start, Grace: ledger.DefaultGrace, Silent: ledger.DefaultSilent, LostAfter: c.opts.LostAfter})
+	c.ledger = ledger.New(ledger.Options{Start: c.start, Grace: ledger.DefaultGrace, Silent: ledger.DefaultSilent, LostAfter: c.opts.LostAfter,
+		Drain: ledger.DefaultDrain})
 	core := overlay.NewCore(epoch, c.start.Add(ledger.DefaultGrace))
 	c.plane = overlay.NewPlane(core, c.publishNet, c.feedPending)
 	for _, w := range stored.Workers {

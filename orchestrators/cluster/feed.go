@@ -63,7 +63,7 @@ func (c *Cluster) viewOf(id string, now time.Time) (s overlay.Service, ok bool) 
 		Addresses: spec.Addresses, Ports: spec.Ports, Wanted: wanted, Copies: make([]overlay.Copy, 0, len(copies))}
 	for i := range copies {
 		x := &copies[i]
-		view := overlay.Copy{Number: x.Number, Generation: x.Generation, Worker: x.Worker, State: routeState(x),
+		view := overlay.Copy{Number: x.Number, Generation: x.Generation, Worker: x.Worker, State: routeState(x, c.ledger.Draining(x)),
 			InstanceIP: x.Spec.InstanceIP, InstanceIPv6: x.Spec.InstanceIPv6, Stopping: x.Stop}
 		if load, known := c.ledger.LoadOf(ledger.CopyID{InstanceKey: x.InstanceKey, Generation: x.Generation}, now); known {
 			view.Load = &load

@@ -67,10 +67,10 @@ func (c *Cluster) publish(worker, name string, payload any, retain bool) (bytes 
 	return len(b)
 }
 
-// routeState is the state of a copy as routes tell it. One whose readiness probe fails is told as created: every NetManager keeps its
-// flows, gives it no new one, and lets those in who name that very instance.
-func routeState(c *ledger.Copy) wire.State {
-	if ready := c.Report.Ready; c.Report.State == wire.StateRunning && ready != nil && !*ready {
+// routeState is the state of a copy as routes tell it. One whose readiness probe fails, or that is about to be replaced, is told as created:
+// every NetManager keeps its flows, gives it no new one, and lets those in who name that very instance.
+func routeState(c *ledger.Copy, draining bool) wire.State {
+	if ready := c.Report.Ready; c.Report.State == wire.StateRunning && (draining || ready != nil && !*ready) {
 		return wire.StateCreated
 	}
 	return c.Report.State

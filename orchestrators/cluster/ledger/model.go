@@ -24,6 +24,8 @@ type Instance struct {
 	status wire.InstanceReport
 	// refusals are the workers that could not take it. They are not stored.
 	refusals map[string]refusal
+	// draining is since when the copy of an older placement gets no new flows; zero unless it is to be replaced. It is not stored.
+	draining time.Time
 }
 
 // Copy is one generation of an instance on one worker. Its existence is the reservation of what it needs.
@@ -73,6 +75,8 @@ type Options struct {
 	Silent time.Duration
 	// LostAfter is how long a worker has to be gone before its instances are given to others.
 	LostAfter time.Duration
+	// Drain is how long a copy gets no new flows before it is stopped for its successor; 0 for not at all.
+	Drain time.Duration
 }
 
 // Times by which workers are judged unless configured.

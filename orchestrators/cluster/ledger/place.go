@@ -28,12 +28,16 @@ func (l *Ledger) place(now time.Time, ch *Changes) {
 		}
 		req := scheduler.FromSpec(&i.Spec)
 		req.Exclude = i.refused(now)
-		p, why := scheduler.Place(req, candidates, scheduler.Spread)
+		old := l.replaced(i, now)
+		p, why := l.choose(i, old, req, candidates)
 		if !p.Found() {
+			l.undrain(i, ch)
 			l.explain(i, why, now)
 			continue
 		}
-		candidates[p.Index].Reserve(req)
+		if old != nil && !l.drain(i, old, now, ch) {
+			continue
+		}
 		count(onWorker, p.ID, i.ServiceID)
 		placed := *i
 		placed.LastMove++
@@ -99,12 +103,12 @@ func (l *Ledger) candidates(now time.Time) (all []scheduler.Candidate, onWorker 
 	}
 	onWorker = map[string]map[string]int{}
 	for _, list := range l.copies {
-		for _, c := range list {
+		for at, c := range list {
 			n, ok := index[c.Worker]
 			if !ok || !c.reserves() {
 				continue
 			}
-			all[n].Reserve(scheduler.FromSpec(&c.Spec))
+			all[n].Reserve(holds(list, at))
 			if !c.Stop {
 				count(onWorker, c.Worker, c.ServiceID)
 			}

@@ -44,7 +44,7 @@ func (l *Ledger) leftOf(r *Removal, now time.Time) bool {
 	})
 }
 
-// stopOlder gives a tombstone to every copy that a higher generation replaces: once that runs on a worker that is there, and
+// stopOlder gives a tombstone to every copy that a higher generation replaces: once that runs, is ready, and its worker is there, and
 // the older one's worker is there too to hear of it. One that its worker could not take is not waited for: it does not run.
 func (l *Ledger) stopOlder(list []*Copy, now time.Time, ch *Changes) {
 	here := func(id string) bool {
@@ -59,7 +59,7 @@ func (l *Ledger) stopOlder(list []*Copy, now time.Time, ch *Changes) {
 	if top.Stop {
 		return
 	}
-	runs := top.Report.State == wire.StateRunning && here(top.Worker)
+	runs := top.serves() && here(top.Worker)
 	for _, c := range list[:len(list)-1] {
 		if !c.Stop && (runs || c.elsewhere) && here(c.Worker) {
 			stopped := *c

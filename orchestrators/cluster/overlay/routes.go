@@ -18,7 +18,7 @@ import (
 const maxRoutes = 64
 
 // routable returns the one copy of each instance that may be a route: the highest generation that runs and whose endpoint is
-// known, and none below one that was a route before.
+// known, and none below one that was a route before. One that is only created or not ready gives way to an older one that serves.
 func (c *Core) routable(s *service) map[int]*Copy {
 	best := map[int]*Copy{}
 	for i := range s.Copies {
@@ -29,7 +29,14 @@ func (c *Core) routable(s *service) map[int]*Copy {
 		if _, ok := c.endpointOf(s.ID, x); !ok || !c.owns(s.ID, x.InstanceIP) || !c.owns(s.ID, x.InstanceIPv6) {
 			continue
 		}
-		if have := best[x.Number]; have == nil || x.Generation.Compare(have.Generation) > 0 {
+		have := best[x.Number]
+		if have != nil && (have.State == wire.StateRunning) != (x.State == wire.StateRunning) {
+			if x.State == wire.StateRunning {
+				best[x.Number] = x
+			}
+			continue
+		}
+		if have == nil || x.Generation.Compare(have.Generation) > 0 {
 			best[x.Number] = x
 		}
 	}
