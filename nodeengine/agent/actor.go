@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/nodeengine/probe"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 )
 
@@ -26,6 +27,7 @@ type actor struct {
 	log  *slog.Logger
 	wake chan struct{}
 	ends chan ended
+	told chan judged
 
 	mu       sync.Mutex
 	cancelOp context.CancelFunc // cuts the bringing up that is under way short
@@ -47,7 +49,15 @@ type actor struct {
 	fails   int              // failed steps in a row
 	// elsewhere is set while this worker cannot give the copy what it needs, such as a host port.
 	elsewhere bool
+	// exhausted is set while the copy fails here so often, or for so long, that another worker should be tried.
+	exhausted bool
+	began     time.Time // since when it is tried to bring the copy up
 	due       time.Time // nothing is tried before
+
+	ready *bool  // the verdict of its readiness probe; nil without one
+	doubt string // why it is not ready
+	sick  string // why its liveness probe has it ended; "" while it lives
+	last  string // how it ended the last time
 }
 
 // ended says that the copy with this id ended, or is gone.
@@ -58,9 +68,10 @@ type ended struct {
 }
 
 func newActor(a *Agent, key wire.InstanceKey, found []runtime.Copy) *actor {
-	c := &actor{a: a, key: key, log: a.opts.Log.With("instance", key.String()), wake: make(chan struct{}, 1), ends: make(chan ended, 1)}
+	c := &actor{a: a, key: key, log: a.opts.Log.With("instance", key.String()), wake: make(chan struct{}, 1), ends: make(chan ended, 1), told: make(chan judged)}
 	if len(found) > 0 {
 		in := found[0].Instance
+		c.began = time.Now()
 		c.have, c.phase, c.exit, c.started, c.older = &in, found[0].Phase, found[0].Exit, found[0].StartedAt, found[1:]
 		c.reattach = c.phase == runtime.PhaseRunning
 		// At once, so that the first full report holds it.
@@ -119,7 +130,7 @@ func (c *actor) takeHurried() bool {
 // run works until ctx ends or there is nothing left to do for the instance.
 func (c *actor) run(ctx context.Context) {
 	if c.have != nil && c.phase == runtime.PhaseRunning {
-		c.watch(ctx)
+		c.watch(ctx, probe.Unknown, probe.Unknown)
 	}
 	c.report(c.adoptedState())
 	for ctx.Err() == nil {
@@ -133,6 +144,8 @@ func (c *actor) run(ctx context.Context) {
 		case <-c.wake:
 		case e := <-c.ends:
 			c.onEnd(e)
+		case j := <-c.told:
+			c.onVerdict(j)
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -196,9 +209,11 @@ func (c *actor) takeReattach() bool {
 	return r
 }
 
-// watch waits for the end of the running copy in the background; unwatch ends it.
-func (c *actor) watch(ctx context.Context) {
+// watch waits for the end of the running copy in the background, and probes it; unwatch ends it. ready and alive are what it is taken for
+// before it was asked.
+func (c *actor) watch(ctx context.Context, ready, alive probe.Start) {
 	ctx, c.unwatch = context.WithCancel(ctx)
+	c.startProbes(ctx, ready, alive)
 	id, rt := c.have.ID(), c.a.opts.Runtimes[c.have.Spec.Runtime]
 	c.a.wg.Go(func() {
 		for fails := 1; ctx.Err() == nil; fails++ {

@@ -41,6 +41,9 @@ func (c *actor) advance(ctx context.Context, g goal) (bool, error) {
 	case phaseNone, runtime.PhaseIncomplete:
 		return true, c.bringUpUnlessOverruled(ctx)
 	case runtime.PhaseRunning:
+		if c.sick != "" {
+			return true, c.endSick(ctx)
+		}
 		if c.takeReattach() {
 			if _, err := c.attach(ctx); err != nil {
 				c.log.Warn("running instance is not attached again yet", "error", err)
@@ -61,7 +64,8 @@ func (c *actor) advance(ctx context.Context, g goal) (bool, error) {
 
 func (c *actor) adoptGoal(in runtime.Instance) {
 	c.have, c.phase, c.exit = &in, phaseNone, runtime.Exit{}
-	c.crashes, c.fails, c.elsewhere, c.due = 0, 0, false, time.Time{}
+	c.crashes, c.fails, c.elsewhere, c.exhausted, c.due, c.began = 0, 0, false, false, time.Time{}, time.Now()
+	c.ready, c.doubt, c.sick = nil, "", ""
 	c.report(wire.StateCreating, "")
 }
 

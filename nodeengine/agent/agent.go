@@ -11,6 +11,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/statefile"
@@ -41,6 +42,8 @@ type Agent struct {
 	samples map[string]sample
 	// sweepDue says that NetManager became ready before Run had adopted what runs.
 	sweepDue bool
+	// astray counts states that followed another one that they cannot follow.
+	astray atomic.Int64
 }
 
 // New returns an agent that knows the desired state in its state folder. Run does the work.

@@ -153,22 +153,20 @@ func TestTombstoneDuringPullStopsIt(t *testing.T) {
 func TestCrashRestartsWithBackOffAndSaysWhy(t *testing.T) {
 	w := newWorker(t)
 	w.apply(desired(1, 1, list(want(svcA, gen(1, 1)))))
-	sawFailed := false
-	for n := range crashesUntilFailed + 1 {
+	for n := range defaultAttempts + 1 {
 		w.eventually("runs again", func() bool { r := w.row(svcA, gen(1, 1)); return r.State == wire.StateRunning && r.Restarts == n })
 		w.runtime.end(t, id(svcA, gen(1, 1)), 3)
 		w.eventually("tells", func() bool {
 			r := w.row(svcA, gen(1, 1))
-			sawFailed = sawFailed || r.State == wire.StateFailed
 			return r.State != wire.StateRunning && strings.Contains(r.Detail, "code 3") || r.Restarts == n+1
 		})
 	}
-	w.eventually("restarted", func() bool { return w.row(svcA, gen(1, 1)).Restarts == crashesUntilFailed+1 })
-	if w.net.attaches < crashesUntilFailed {
+	w.eventually("restarted", func() bool { return w.row(svcA, gen(1, 1)).Restarts == defaultAttempts+1 })
+	if w.net.attaches < defaultAttempts {
 		t.Error("not attached before each start")
 	}
 	w.restart()
-	if r := w.awaitState(svcA, gen(1, 1), wire.StateRunning); r.Restarts != crashesUntilFailed+1 {
+	if r := w.awaitState(svcA, gen(1, 1), wire.StateRunning); r.Restarts != defaultAttempts+1 {
 		t.Errorf("restarts are forgotten: %d", r.Restarts)
 	}
 }

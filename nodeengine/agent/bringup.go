@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/nodeengine/probe"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 )
 
@@ -76,10 +77,14 @@ func (c *actor) bringUp(ctx context.Context) error {
 	if err := rt.Start(ctx, c.have.ID()); err != nil {
 		return err
 	}
-	c.phase, c.started = runtime.PhaseRunning, time.Now()
-	c.watch(c.a.runContext())
+	c.phase, c.started, c.exhausted = runtime.PhaseRunning, time.Now(), false
+	if c.have.Spec.Readiness != nil {
+		ready := false
+		c.ready, c.doubt = &ready, "waits for its readiness probe, "+probe.String(c.have.Spec.Readiness)
+	}
+	c.watch(c.a.runContext(), probe.Failing, probe.Healthy)
 	c.log.Info("running", "generation", c.have.Generation.String(), "took", time.Since(began).Round(time.Millisecond), "restarts", c.have.Restarts)
-	c.report(wire.StateRunning, c.restartDetail(""))
+	c.report(wire.StateRunning, c.runningDetail())
 	return nil
 }
 
@@ -113,73 +118,23 @@ func (c *actor) onEnd(e ended) {
 	}
 }
 
-// afterExit decides about a copy that has ended: completed, or to be started again after a pause.
-func (c *actor) afterExit(ctx context.Context) error {
-	rt, err := c.runtime()
-	if err != nil {
-		return err
-	}
-	if c.have.Spec.OneShot && c.exit.Code == 0 {
-		return c.complete(ctx, rt)
-	}
-	if c.exit.At.IsZero() || c.exit.At.Before(c.started) {
-		c.exit.At = time.Now()
-	}
-	ran := c.exit.At.Sub(c.started)
-	if ran >= c.a.opts.Stable {
-		c.crashes = 0
-	}
-	c.crashes++
-	c.have.Restarts++
-	pause := c.a.opts.backOff(c.crashes)
-	c.due, c.phase = time.Now().Add(pause), runtime.PhaseIncomplete
-	detail := fmt.Sprintf("%s after %s: restart %d in %s", exitText(c.exit), ran.Round(time.Millisecond), c.have.Restarts, pause.Round(time.Millisecond))
-	c.log.Warn("instance ended", "generation", c.have.Generation.String(), "detail", detail)
-	state := wire.StateCreating
-	if c.crashes >= crashesUntilFailed {
-		state = wire.StateFailed
-	}
-	c.tell(state, detail, true)
-	return nil
-}
-
-// exitText says how a copy ended, as far as it can be known.
-func exitText(e runtime.Exit) string {
-	switch {
-	case e.OutOfMemory:
-		return fmt.Sprintf("ended with code %d because it used more memory than the descriptor allows: raise memory", e.Code)
-	case e.Code > 128 && e.Code < 160:
-		return fmt.Sprintf("ended with code %d (signal %d)", e.Code, e.Code-128)
-	default:
-		return fmt.Sprintf("ended with code %d", e.Code)
-	}
-}
-
-func (c *actor) complete(ctx context.Context, rt runtime.Runtime) error {
-	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
-	defer cancel()
-	id := c.have.ID()
-	if err := rt.Complete(ctx, id, c.exit); err != nil && !errors.Is(err, runtime.ErrNotFound) {
-		return err
-	}
-	if err := c.a.opts.Namespaces.Remove(id); err != nil {
-		return err
-	}
-	c.phase = runtime.PhaseCompleted
-	c.setDetach(c.have.Generation)
-	c.log.Info("completed", "generation", c.have.Generation.String())
-	c.report(wire.StateCompleted, "ended with code 0")
-	return nil
-}
-
 // restartDetail keeps the reason for a restart in sight while the instance is brought up again.
 func (c *actor) restartDetail(doing string) string {
 	if c.have.Restarts == 0 || c.crashes == 0 {
 		return doing
 	}
-	text := fmt.Sprintf("restart %d: %s before", c.have.Restarts, exitText(c.exit))
+	text := fmt.Sprintf("restart %d: %s before", c.have.Restarts, c.last)
 	if doing != "" {
 		text = doing + "; " + text
 	}
 	return text
+}
+
+// runningDetail is the detail of a copy that runs.
+func (c *actor) runningDetail() string {
+	doing := c.doubt
+	if doing == "" && c.ready != nil && *c.ready {
+		doing = "ready"
+	}
+	return c.restartDetail(doing)
 }

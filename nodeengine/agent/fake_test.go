@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -235,8 +236,9 @@ func (n *network) has(k wire.InstanceKey) bool {
 
 // spaces keeps names only.
 type spaces struct {
-	mu  sync.Mutex
-	ids map[string]bool
+	mu   sync.Mutex
+	ids  map[string]bool
+	dial func(ctx context.Context, id string, port uint16) (net.Conn, error)
 }
 
 func (s *spaces) Create(_ context.Context, id string) (string, error) {
@@ -251,6 +253,16 @@ func (s *spaces) Remove(id string) error {
 	defer s.mu.Unlock()
 	delete(s.ids, id)
 	return nil
+}
+
+func (s *spaces) Dial(ctx context.Context, id string, port uint16) (net.Conn, error) {
+	s.mu.Lock()
+	dial := s.dial
+	s.mu.Unlock()
+	if dial == nil {
+		return nil, errors.New("nobody listens")
+	}
+	return dial(ctx, id, port)
 }
 
 func (s *spaces) List() ([]string, error) {
@@ -272,13 +284,20 @@ type worker struct {
 	spaces  *spaces
 	agent   *Agent
 	stop    func()
+	// failWithin is the option, for the next start.
+	failWithin time.Duration
 }
 
 func newWorker(t *testing.T) *worker {
 	t.Helper()
 	w := &worker{t: t, dir: t.TempDir(), runtime: newFaults(), net: &network{endpoints: map[wire.InstanceKey]wire.LocalAttach{}}, spaces: &spaces{ids: map[string]bool{}}}
 	w.restart()
-	t.Cleanup(func() { w.stop() })
+	t.Cleanup(func() {
+		w.stop()
+		if n := w.agent.astray.Load(); n > 0 {
+			t.Errorf("%d states followed one that they cannot follow", n)
+		}
+	})
 	return w
 }
 
@@ -287,9 +306,12 @@ func (w *worker) restart() {
 	w.t.Helper()
 	if w.stop != nil {
 		w.stop()
+		if n := w.agent.astray.Load(); n > 0 {
+			w.t.Errorf("%d states followed one that they cannot follow", n)
+		}
 	}
 	a, err := New(Options{Runtimes: map[string]runtime.Runtime{"container": w.runtime}, Network: w.net, Namespaces: w.spaces, StateDir: w.dir,
-		FirstBackOff: 2 * time.Millisecond, LastBackOff: 20 * time.Millisecond, Log: slog.New(slog.DiscardHandler)})
+		FirstBackOff: 2 * time.Millisecond, LastBackOff: 20 * time.Millisecond, FailWithin: w.failWithin, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -310,7 +332,7 @@ func (w *worker) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("not in 10 s: %s; rows %+v; events %v", what, w.agent.Instances(), w.runtime.events)
+			w.t.Fatalf("not in 10 s: %s; rows %+v; events %v", what, w.agent.Instances(), w.runtime.events[max(0, len(w.runtime.events)-12):])
 		}
 	}
 }

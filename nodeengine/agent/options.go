@@ -6,8 +6,10 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 )
@@ -26,6 +28,8 @@ type Namespaces interface {
 	Create(ctx context.Context, id string) (path string, err error)
 	Remove(id string) error
 	List() ([]string, error)
+	// Dial connects to a TCP port at the own addresses of the namespace.
+	Dial(ctx context.Context, id string, port uint16) (net.Conn, error)
 }
 
 // Options are what an agent works with.
@@ -40,12 +44,14 @@ type Options struct {
 	FirstBackOff, LastBackOff time.Duration
 	// Stable is how long a workload has to run for its next crash to count as the first; 0 is 30 s.
 	Stable time.Duration
-	Log    *slog.Logger
+	// FailWithin is for how long steps may fail before another worker should be looked for; 0 is [lifecycle.FailWithin].
+	FailWithin time.Duration
+	Log        *slog.Logger
 }
 
-// crashesUntilFailed is how many crashes in a row are still told as an instance being started; after that it is FAILED, so
-// that the tiers above may decide to move it, and is tried on.
-const crashesUntilFailed = 5
+// failsUntilFailed is how many failed steps in a row are still told as an instance being created; after that it is FAILED, and is tried
+// on.
+const failsUntilFailed = 5
 
 // Time-outs of single steps. Pulling has its own, in the runtime.
 const (
@@ -65,17 +71,23 @@ func (o *Options) setDefaults() {
 	if o.Stable == 0 {
 		o.Stable = 30 * time.Second
 	}
+	if o.FailWithin == 0 {
+		o.FailWithin = lifecycle.FailWithin
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
 }
 
-// backOff returns the pause after the n-th failure in a row, n ≥ 1: doubling, bounded, with jitter downward by up to a quarter.
-func (o *Options) backOff(n int) time.Duration {
-	d := o.FirstBackOff
-	for ; n > 1 && d < o.LastBackOff; n-- {
+// backOff returns the pause after the n-th failure in a row, n ≥ 1.
+func (o *Options) backOff(n int) time.Duration { return backOff(o.FirstBackOff, o.LastBackOff, n) }
+
+// backOff doubles from first up to last, with jitter downward by up to a quarter.
+func backOff(first, last time.Duration, n int) time.Duration {
+	d := first
+	for ; n > 1 && d < last; n-- {
 		d *= 2
 	}
-	d = min(d, o.LastBackOff)
+	d = min(d, last)
 	return d - rand.N(d/4+1)
 }

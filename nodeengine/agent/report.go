@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 )
@@ -120,32 +121,45 @@ func (c *actor) tell(state wire.State, detail string, failure bool) {
 	if c.have == nil {
 		return
 	}
+	elsewhere := c.elsewhere || c.exhausted && state != wire.StateRunning
 	c.a.mu.Lock()
 	defer c.a.mu.Unlock()
 	old := c.rows.copy
-	if old != nil && old.Generation == c.have.Generation && old.State == wire.StateFailed && state != wire.StateRunning && state != wire.StateCompleted {
+	if old != nil && old.Generation == c.have.Generation && old.State == wire.StateFailed && (state == wire.StateCreating || state == wire.StateCreated) {
 		state = wire.StateFailed // until an attempt has succeeded
 		if c.fails > 0 && len(old.Detail) > 0 && !failure {
 			return // what went wrong says more than what is tried
 		}
 	}
-	if old != nil && old.Generation == c.have.Generation && c.elsewhere && c.rows.elsewhere && !failure {
+	if old != nil && old.Generation == c.have.Generation && elsewhere && c.rows.elsewhere && !failure {
 		return // likewise
 	}
-	r := wire.InstanceReport{InstanceKey: c.key, Generation: c.have.Generation, State: state, Detail: detail, Restarts: c.have.Restarts, Since: time.Now()}
+	r := wire.InstanceReport{InstanceKey: c.key, Generation: c.have.Generation, State: state, Detail: detail, Restarts: c.have.Restarts, Ready: c.ready, Since: time.Now()}
 	if old != nil && old.Generation == r.Generation && old.State == state {
 		r.Since, r.CPUPercent, r.MemoryBytes = old.Since, old.CPUPercent, old.MemoryBytes
-		if *old == r && c.rows.elsewhere == c.elsewhere {
+		if same(*old, r) && c.rows.elsewhere == elsewhere {
 			return
 		}
+	}
+	if old != nil && old.Generation == r.Generation && !lifecycle.Allowed(old.State, r.State) {
+		c.log.Error("instance goes a way that there is not", "generation", r.Generation.String(), "from", old.State, "to", r.State, "detail", detail)
+		c.a.astray.Add(1)
 	}
 	if old == nil && state == wire.StateRunning && !c.started.IsZero() {
 		r.Since = c.started
 	}
 	spec := c.have.Spec
-	c.rows.copy, c.rows.spec, c.rows.elsewhere = &r, &spec, c.elsewhere
+	c.rows.copy, c.rows.spec, c.rows.elsewhere = &r, &spec, elsewhere
 	c.a.changed[c.key] = struct{}{}
 	c.a.signal()
+}
+
+// same reports whether two reports say the same.
+func same(a, b wire.InstanceReport) bool {
+	if a.Ready != nil && b.Ready != nil && *a.Ready == *b.Ready {
+		b.Ready = a.Ready
+	}
+	return a == b
 }
 
 // clearReport forgets the state of a copy that is not here any more.
@@ -161,7 +175,12 @@ func (c *actor) adoptedState() (wire.State, string) {
 	case runtime.PhaseRunning:
 		return wire.StateRunning, ""
 	case runtime.PhaseCompleted:
-		return wire.StateCompleted, fmt.Sprintf("ended with code %d", c.exit.Code)
+		return finalState(c.exit)
+	case runtime.PhaseExited:
+		if c.a.opts.restartOf(&c.have.Spec).final(c.exit) != "" {
+			return finalState(c.exit)
+		}
+		return wire.StateCreating, ""
 	default:
 		return wire.StateCreating, ""
 	}
@@ -178,10 +197,15 @@ func (c *actor) reportFailure(err error, pause time.Duration) {
 	var network *networkError
 	switch {
 	case errors.As(err, &network):
-	case errors.As(err, &image), c.fails >= crashesUntilFailed:
+	case errors.As(err, &image), c.fails >= failsUntilFailed:
 		state = wire.StateFailed
 	}
-	c.tell(state, fmt.Sprintf("%s; tried again in %s", errorText(err), pause.Round(10*time.Millisecond)), true)
+	detail := fmt.Sprintf("%s; tried again in %s", errorText(err), pause.Round(10*time.Millisecond))
+	if c.fails > 1 && time.Since(c.began) > c.a.opts.FailWithin {
+		c.exhausted = true
+		detail += ", and another worker is looked for"
+	}
+	c.tell(state, detail, true)
 }
 
 func errorText(err error) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -17,6 +18,8 @@ type Instance struct {
 	Spec       wire.InstanceSpec `json:"spec"`
 	// Restarts counts how often this generation was started anew on this worker.
 	Restarts int `json:"restarts"`
+	// Ends are when it ended of late and was started anew, oldest first: as many as its restart policy counts.
+	Ends []time.Time `json:"ends,omitempty"`
 }
 
 // ID returns the id of the instance's copy.

@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -32,14 +34,27 @@ const (
 	extensionType = "types.oakestra.io/instance/v1"
 )
 
+// reserved are the prefixes of labels that mean something to this program or to containerd, so that no descriptor can set them.
+var reserved = [...]string{"io.oakestra.", "containerd.io/", "nerdctl/", "io.cri-containerd."}
+
+// maxLabel is how long containerd lets a label be, key and value together.
+const maxLabel = 4096
+
+// labels are the descriptor's own, and over them ours.
 func (r *Runtime) labels(in runtime.Instance) map[string]string {
-	return map[string]string{
-		labelService:    in.ServiceID,
-		labelNumber:     strconv.Itoa(in.Number),
-		labelGeneration: in.Generation.String(),
-		labelJob:        in.Spec.JobName,
-		labelWorker:     r.opts.WorkerID,
+	labels := make(map[string]string, len(in.Spec.Labels)+5)
+	for key, value := range in.Spec.Labels {
+		own := slices.ContainsFunc(reserved[:], func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+		if !own && len(key)+len(value) <= maxLabel {
+			labels[key] = value
+		}
 	}
+	labels[labelService] = in.ServiceID
+	labels[labelNumber] = strconv.Itoa(in.Number)
+	labels[labelGeneration] = in.Generation.String()
+	labels[labelJob] = in.Spec.JobName
+	labels[labelWorker] = r.opts.WorkerID
+	return labels
 }
 
 func encodeInstance(in runtime.Instance) (*anypb.Any, error) {

@@ -139,6 +139,8 @@ func TestRuntime(t *testing.T) {
 		{"InterruptedCreate", testInterrupted},
 		{"RemoveLeavesNothing", testRemove},
 		{"StubbornIsKilled", testStubborn},
+		{"Execute", testExecute},
+		{"Labels", testLabels},
 		{"Usage", testUsage},
 		{"LogsAreBounded", testLogs},
 		{"ImageErrors", testImageErrors},
