@@ -53,6 +53,7 @@ const (
 	containerProgOakContainer = "oak_container"
 	containerVarOakHasDecapL3 = "oak_has_decap_l3"
 	containerVarOakInterim    = "oak_interim"
+	containerVarOakRing       = "oak_ring"
 )
 
 // loadContainer returns the embedded CollectionSpec for container.
@@ -146,6 +147,7 @@ type containerMapSpecs struct {
 type containerVariableSpecs struct {
 	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
 	OakInterim    *ebpf.VariableSpec `ebpf:"oak_interim"`
+	OakRing       *ebpf.VariableSpec `ebpf:"oak_ring"`
 }
 
 // containerObjects contains all objects after they have been loaded into the kernel.
@@ -249,6 +251,7 @@ func (m *containerMaps) Close() error {
 type containerVariables struct {
 	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
 	OakInterim    *ebpf.Variable `ebpf:"oak_interim"`
+	OakRing       *ebpf.Variable `ebpf:"oak_ring"`
 }
 
 // containerPrograms contains all programs after they have been loaded into the kernel.

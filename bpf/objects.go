@@ -79,6 +79,9 @@ type Kernel struct {
 	// kernels give to tc as if it had no Ethernet header (seen on 6.18); so it gets none.
 	CardGeneric bool
 
+	// Processors is how many the machine may have; 0 to ask it. The more there are, the shorter is the ring of each.
+	Processors int
+
 	interim bool // see LoadInterim
 }
 
@@ -178,6 +181,15 @@ func (k Kernel) tell(spec *ebpf.CollectionSpec) error {
 			return fmt.Errorf("set the constant %s: %w", name, err)
 		}
 	}
+	if v, ok := spec.Variables["oak_ring"]; ok {
+		size, err := k.ring()
+		if err != nil {
+			return err
+		}
+		if err := v.Set(size); err != nil {
+			return fmt.Errorf("set the length of rings: %w", err)
+		}
+	}
 	if v, ok := spec.Variables["oak_path_kept_ns"]; ok && k.PathKept > 0 {
 		if err := v.Set(uint64(k.PathKept)); err != nil {
 			return fmt.Errorf("say how long a way's MTU is believed: %w", err)
@@ -193,6 +205,27 @@ func (k Kernel) tell(spec *ebpf.CollectionSpec) error {
 	}
 	return nil
 }
+
+// ring is how many flows that have not begun, and as many that have ended, each processor remembers: with all of them there is still room for
+// half of the flows that the smaller map of flows holds, so that neither floods nor short connections keep others from being established.
+func (k Kernel) ring() (uint32, error) {
+	const rings, room = 2, mapsOakLimitsOAK_MAX_FLOWS6 / 2 / 2 // entries are two a flow
+	processors := k.Processors
+	if processors <= 0 {
+		var err error
+		if processors, err = ebpf.PossibleCPU(); err != nil {
+			return 0, fmt.Errorf("count the processors: %w", err)
+		}
+	}
+	size := uint32(mapsOakLimitsOAK_RING)
+	for size > leastRing && int(size)*rings*processors > int(room) {
+		size /= 2
+	}
+	return size, nil
+}
+
+// leastRing is what a processor needs for connections that begin in the same moment.
+const leastRing = 64
 
 func newCollection(spec *ebpf.CollectionSpec, pinPath string, maps map[string]*ebpf.Map) (*ebpf.Collection, error) {
 	replacements := make(map[string]*ebpf.Map)

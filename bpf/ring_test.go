@@ -29,6 +29,26 @@ func onOneProcessor(t *testing.T) {
 	})
 }
 
+// TestRingsLeaveRoom: however many processors there are, what has not begun and what has ended takes half of the flows at most.
+func TestRingsLeaveRoom(t *testing.T) {
+	for processors, want := range map[int]uint32{1: 4096, 8: 4096, 9: 2048, 64: 512, 512: 64, 8192: 64} {
+		size, err := Kernel{Processors: processors}.ring()
+		if err != nil || size != want {
+			t.Errorf("%d processors have rings of %d (%v), want %d", processors, size, err, want)
+		}
+	}
+	onOneProcessor(t)
+	has, err := HaveRoom(RoomDecapIPv4 | RoomDecapIPv6)
+	must(t, err)
+	k := newKernelOn(t, pairing{}, Kernel{DecapL3: has, Processors: 512})
+	for port := range uint16(300) {
+		k.redirects("SYN", k.progs.Container, tcp(client, vipRemote, 1+port, 80, flagSYN).frame())
+	}
+	if n := len(entries(t, k.maps.Flows())); n != 2*leastRing {
+		t.Errorf("a flood leaves %d entries, want two each for %d flows", n, leastRing)
+	}
+}
+
 // TestFlowOutlivesTheRingsMemoryOfItsPredecessor: a flow that begins on the key of one that has ended is in the ring twice. It goes when its own
 // turn has come, not that of the other, and not at all once it is established.
 func TestFlowOutlivesTheRingsMemoryOfItsPredecessor(t *testing.T) {

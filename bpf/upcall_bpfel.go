@@ -52,6 +52,7 @@ const (
 	upcallMapVips          = "vips"
 	upcallProgOakReinject  = "oak_reinject"
 	upcallVarOakHasDecapL3 = "oak_has_decap_l3"
+	upcallVarOakRing       = "oak_ring"
 )
 
 // loadUpcall returns the embedded CollectionSpec for upcall.
@@ -144,6 +145,7 @@ type upcallMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type upcallVariableSpecs struct {
 	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
+	OakRing       *ebpf.VariableSpec `ebpf:"oak_ring"`
 }
 
 // upcallObjects contains all objects after they have been loaded into the kernel.
@@ -246,6 +248,7 @@ func (m *upcallMaps) Close() error {
 // It can be passed to loadUpcallObjects or ebpf.CollectionSpec.LoadAndAssign.
 type upcallVariables struct {
 	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
+	OakRing       *ebpf.Variable `ebpf:"oak_ring"`
 }
 
 // upcallPrograms contains all programs after they have been loaded into the kernel.

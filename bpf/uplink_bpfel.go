@@ -58,6 +58,7 @@ const (
 	uplinkVarOakHasDecapL3 = "oak_has_decap_l3"
 	uplinkVarOakInterim    = "oak_interim"
 	uplinkVarOakPathKeptNs = "oak_path_kept_ns"
+	uplinkVarOakRing       = "oak_ring"
 )
 
 // loadUplink returns the embedded CollectionSpec for uplink.
@@ -156,6 +157,7 @@ type uplinkVariableSpecs struct {
 	OakHasDecapL3 *ebpf.VariableSpec `ebpf:"oak_has_decap_l3"`
 	OakInterim    *ebpf.VariableSpec `ebpf:"oak_interim"`
 	OakPathKeptNs *ebpf.VariableSpec `ebpf:"oak_path_kept_ns"`
+	OakRing       *ebpf.VariableSpec `ebpf:"oak_ring"`
 }
 
 // uplinkObjects contains all objects after they have been loaded into the kernel.
@@ -262,6 +264,7 @@ type uplinkVariables struct {
 	OakHasDecapL3 *ebpf.Variable `ebpf:"oak_has_decap_l3"`
 	OakInterim    *ebpf.Variable `ebpf:"oak_interim"`
 	OakPathKeptNs *ebpf.Variable `ebpf:"oak_path_kept_ns"`
+	OakRing       *ebpf.Variable `ebpf:"oak_ring"`
 }
 
 // uplinkPrograms contains all programs after they have been loaded into the kernel.

@@ -91,6 +91,10 @@ __attribute__((noinline)) int oak_ct_forget(void)
 	return 0;
 }
 
+/* How much of its rings a processor uses: a power of two, OAK_RING at most. Each has rings of its own, and all of them together must leave
+ * room for flows that live. */
+volatile const __u32 oak_ring = OAK_RING;
+
 /* oak_ring_enter enters the flow whose opener has the key of s into a ring, with its stamp. What it pushes out is forgotten, if it is still what it
  * was when it entered, and no later flow that has its key and a place of its own. All else that s knows is lost. */
 __attribute__((noinline)) int oak_ring_enter(__u32 ring, __u32 stamp)
@@ -102,7 +106,7 @@ __attribute__((noinline)) int oak_ring_enter(__u32 ring, __u32 stamp)
 
 	if (!s || !at)
 		return 0;
-	slot = ring * OAK_RING + (*at & (OAK_RING - 1));
+	slot = ring * OAK_RING + (*at & (oak_ring - 1) & (OAK_RING - 1));
 	(*at)++;
 	r = bpf_map_lookup_elem(&rings, &slot);
 	if (!r)

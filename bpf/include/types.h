@@ -25,7 +25,7 @@ enum oak_limits {
 	OAK_MAX_FLOWS6 = 262144,
 	OAK_SHARE4 = OAK_MAX_FLOWS4 / 2 / 8, /* established flows of an endpoint, unless configured */
 	OAK_SHARE6 = OAK_MAX_FLOWS6 / 2 / 8,
-	OAK_RING = 4096,            /* flows a processor that have not begun yet, and that have ended: power of two */
+	OAK_RING = 4096,            /* flows a processor, at most, that have not begun yet, and that have ended: power of two */
 	OAK_MAX_EXPOSED = 16384,
 	OAK_MAX_OWN = 256,          /* addresses of the uplink */
 	OAK_MAX_FRAGMENTS = 4096,   /* datagrams under way in pieces; LRU */
