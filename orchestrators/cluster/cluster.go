@@ -68,12 +68,14 @@ type Cluster struct {
 	problem   string     // why root's desired state is not taken over
 	cancelAsk context.CancelCauseFunc
 	// unfed are services of which the overlay does not know the latest.
-	unfed  map[string]struct{}
-	free   int // leased subnets that no worker has, as last counted
-	behind writeBehind
+	unfed map[string]struct{}
+	// abroadEpoch is root's in what it last said of other clusters.
+	abroadEpoch uint64
+	free        int // leased subnets that no worker has, as last counted
+	behind      writeBehind
 
 	// Each of these holds at most one wake-up.
-	wakeDecider, wakeReporter, wakeWriter chan struct{}
+	wakeDecider, wakeReporter, wakeWriter, wakeAbroad, wakeKeeper chan struct{}
 }
 
 // loadTimeout bounds reading everything: some hundred thousand rows.
@@ -103,6 +105,9 @@ func (c *Cluster) load(ctx context.Context, epoch uint64, link records.Link) err
 	for _, w := range stored.Workers {
 		c.ledger.PutWorker(w.ID, w.Name, w.Subnets, false)
 		core.SetWorker(w.ID, w.Subnets)
+	}
+	if err := c.loadAbroad(ctx, core); err != nil {
+		return err
 	}
 	affected := c.ledger.Load(stored.Instances, stored.Copies, stored.Removals)
 	c.feedSoon(affected.Services)

@@ -39,6 +39,7 @@ func Run(ctx context.Context, o Options) error {
 		opts: o, log: o.Log, start: time.Now(), pool: pool, reg: prometheus.NewRegistry(),
 		unclaimed: map[string]map[ledger.CopyID]wire.WorkerInstance{}, overruled: map[string]struct{}{}, looked: time.Now(), revisions: map[string]uint64{}, unfed: map[string]struct{}{}, behind: newWriteBehind(),
 		wakeDecider: make(chan struct{}, 1), wakeReporter: make(chan struct{}, 1), wakeWriter: make(chan struct{}, 1),
+		wakeAbroad: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 	}
 	if err := c.prepare(ctx); err != nil {
 		return err
@@ -133,6 +134,7 @@ func (c *Cluster) serve(ctx context.Context) error {
 	g.Go(func() error { c.runWriter(ctx); return nil })
 	g.Go(func() error { c.runWeights(ctx); return nil })
 	g.Go(func() error { c.runRoot(ctx); return nil })
+	g.Go(func() error { c.runKeeper(ctx); return nil })
 	return g.Wait()
 }
 

@@ -21,7 +21,7 @@ import (
 )
 
 // pollEvery is how often a waiting query looks for itself: hints may be lost.
-const pollEvery = time.Second
+const pollEvery = 5 * time.Second
 
 // desired is the blocking query for a cluster's desired state. It answers at once if the state is another than the one asked
 // about, else as soon as it is, or when the wait is over.
@@ -39,7 +39,7 @@ func (r *Root) desired(c echo.Context) error {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	for over := false; ; {
-		hint := r.hub.wait(id) // before looking, so that no change falls between
+		hint := r.hub.wait(desiredChannel, id) // before looking, so that no change falls between
 		now, err := r.stampOf(ctx, id)
 		if err != nil {
 			return err

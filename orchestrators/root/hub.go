@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/abroad"
 )
 
 // desiredChannel is the Postgres channel on which root processes tell one another that a cluster's desired state changed.
@@ -18,33 +20,48 @@ const desiredChannel = "oakestra_desired"
 // listenTimeout bounds getting a connection that listens.
 const listenTimeout = 10 * time.Second
 
-// hub wakes queries that wait for a cluster's desired state. What it passes on are hints: whoever waits also polls.
+// hub wakes queries that wait for something to change. What it passes on are hints: whoever waits also polls.
 type hub struct {
 	mu      sync.Mutex
-	waiting map[string]chan struct{} // by cluster; closed at the next hint
+	waiting map[topic]chan struct{} // closed at the next hint
 }
 
-func newHub() *hub { return &hub{waiting: map[string]chan struct{}{}} }
+// topic is what a hint is about: the payload of a notice, such as a cluster's id, on a channel of the database's.
+type topic struct{ channel, about string }
 
-// wait returns a channel that is closed at the next hint about the cluster. Entries are bounded by the number of clusters.
-func (h *hub) wait(clusterID string) <-chan struct{} {
+func newHub() *hub { return &hub{waiting: map[topic]chan struct{}{}} }
+
+// wait returns a channel that is closed at the next such hint. Entries are bounded by the number of clusters.
+func (h *hub) wait(channel, about string) <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ch, ok := h.waiting[clusterID]
+	t := topic{channel, about}
+	ch, ok := h.waiting[t]
 	if !ok {
 		ch = make(chan struct{})
-		h.waiting[clusterID] = ch
+		h.waiting[t] = ch
 	}
 	return ch
 }
 
-func (h *hub) hint(clusterID string) {
+func (h *hub) hint(channel, about string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if ch, ok := h.waiting[clusterID]; ok {
+	t := topic{channel, about}
+	if ch, ok := h.waiting[t]; ok {
 		close(ch)
-		delete(h.waiting, clusterID)
+		delete(h.waiting, t)
 	}
+}
+
+// hintAll wakes everybody: what was told while nobody listened is not known.
+func (h *hub) hintAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, ch := range h.waiting {
+		close(ch)
+	}
+	clear(h.waiting)
 }
 
 // listen passes on hints from the database until ctx ends, connecting again after each loss.
@@ -77,14 +94,17 @@ func (h *hub) listenOnce(ctx context.Context, pool *pgxpool.Pool) error {
 		defer cancel()
 		_ = raw.Close(ctx)
 	}()
-	if _, err := raw.Exec(acquire, "LISTEN "+desiredChannel); err != nil {
-		return err
+	for _, channel := range []string{desiredChannel, abroad.Channel} {
+		if _, err := raw.Exec(acquire, "LISTEN "+channel); err != nil {
+			return err
+		}
 	}
+	h.hintAll()
 	for {
 		n, err := raw.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		h.hint(n.Payload)
+		h.hint(n.Channel, n.Payload)
 	}
 }

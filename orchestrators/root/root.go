@@ -17,6 +17,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/abroad"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
@@ -41,6 +42,7 @@ type Root struct {
 	ranges  wire.Ranges
 	log     *slog.Logger
 	hub     *hub
+	held    *abroad.Held
 	guesses *guesses
 	perUser *httpapi.Limiter
 	perPeer *httpapi.Limiter
@@ -52,7 +54,7 @@ type Root struct {
 
 // New prepares a root orchestrator on a database that store.Open has opened with schema.Files, and raises its epoch.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
-	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), guesses: newGuesses(),
+	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), guesses: newGuesses(),
 		perUser: httpapi.NewLimiter(cfg.UserRate), perPeer: httpapi.NewLimiter(cfg.PeerRate),
 		wake: make(chan struct{}, 1), wakeRollout: make(chan struct{}, 1)}
 	err := store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.Fix(ctx, tx, cfg.Ranges) })

@@ -97,6 +97,8 @@ func (r *Root) table() []route {
 		{post, httpapi.Route(wire.PathClusterJoin), anyoneSecure, r.joinCluster, about{summary: "Take a cluster in, by a join token sent as the bearer token", body: wire.ClusterJoinRequest{}, answer: wire.JoinResponse{}}},
 		{get, httpapi.Route(wire.PathClusterDesired), cluster, r.desired, about{summary: "Wait for what a cluster is to run", answer: wire.ClusterDesired{}, query: waitQuery{}}},
 		{post, httpapi.Route(wire.PathClusterReport), cluster, r.report, about{summary: "Report what a cluster runs, and has room for", body: wire.ClusterReport{}, answer: wire.ClusterReportAck{}}},
+		{post, httpapi.Route(wire.PathClusterOverlay), cluster, r.reportOverlay, about{summary: "Report what workers of a cluster want of others, and what it offers them", body: wire.ClusterOverlay{}, answer: wire.ClusterOverlayAck{}}},
+		{get, httpapi.Route(wire.PathClusterAbroad), cluster, r.abroad, about{summary: "Wait for what a cluster has to know of others", answer: wire.ClusterAbroad{}, query: abroadQuery{}}},
 	}
 }
 
@@ -107,7 +109,9 @@ func (r *Root) routes(registry *prometheus.Registry, document []byte) *echo.Echo
 		httpapi.PeerLimit(r.perPeer),
 		httpapi.LargeBody(pathUploads, maxUpload+maxUploadForm),
 		httpapi.LargeBody(httpapi.Route(wire.PathClusterReport), maxReport),
+		httpapi.LargeBody(httpapi.Route(wire.PathClusterOverlay), maxReport),
 		httpapi.TimeLimit(httpapi.Route(wire.PathClusterDesired), wire.MaxWait+httpapi.RequestTimeout),
+		httpapi.TimeLimit(httpapi.Route(wire.PathClusterAbroad), wire.MaxWait+httpapi.RequestTimeout),
 		httpapi.MetricsAuth(func(c echo.Context) bool {
 			p, err := r.authenticate(c)
 			return err == nil && p.IsAdmin()

@@ -38,6 +38,8 @@ type Core struct {
 	named  map[wire.NameKey]set
 	askers map[subject]set
 
+	abroad abroad
+
 	dirtyPeers    set
 	dirtyServices set
 	// dirtyAnswers are workers that want an address or a name which may stand for something else now.
@@ -55,7 +57,11 @@ func (s set) has(k string) bool {
 
 // worker is what is known of, and what was told to, one worker.
 type worker struct {
-	id      string
+	id string
+	// abroad workers are other clusters', of which root tells; they are told nothing. sources are what root says of them.
+	abroad  bool
+	sources []wire.NetSource
+
 	subnets []netip.Prefix
 	at      *wire.Location // nil: unknown
 	// settled is true once the worker has told its endpoints in this process's life.
@@ -82,7 +88,12 @@ type sent struct {
 }
 
 type service struct {
+	// Service is what follows from home, which is what this cluster has of it, and abroad, which is what others have. One of the two is
+	// not nil.
 	Service
+	home   *Service
+	abroad *wire.AbroadService
+
 	name       wire.NameKey // none if its job name is none
 	interested set
 	// floor is the highest generation of each instance that ever was a route: no lower one becomes one again.
@@ -99,6 +110,7 @@ func NewCore(epoch uint64, graceEnd time.Time) *Core {
 		workers: map[string]*worker{}, services: map[string]*service{},
 		addresses: map[netip.Addr]string{}, claims: map[netip.Addr]set{}, wanted: map[netip.Addr]set{},
 		named: map[wire.NameKey]set{}, askers: map[subject]set{},
+		abroad:     abroad{alone: true, addresses: map[netip.Addr]string{}, names: map[wire.NameKey]string{}},
 		dirtyPeers: set{}, dirtyServices: set{}, dirtyAnswers: set{},
 	}
 }
@@ -106,7 +118,7 @@ func NewCore(epoch uint64, graceEnd time.Time) *Core {
 // SetWorker makes a worker known, or changes its subnets.
 func (c *Core) SetWorker(id string, subnets []netip.Prefix) {
 	w := c.workers[id]
-	if w == nil {
+	if w == nil || w.abroad {
 		w = &worker{id: id, endpoints: map[wire.InstanceKey]wire.NetEndpoint{}, wants: set{},
 			routesSent: map[string]sent{}, answers: map[netip.Addr]wire.ResolvedAddress{}}
 		c.workers[id] = w

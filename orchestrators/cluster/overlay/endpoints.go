@@ -21,7 +21,7 @@ const (
 // An endpoint of a generation that is not placed there is kept, but becomes neither route nor source until it is.
 func (c *Core) SetEndpoints(id string, m wire.NetEndpoints, live bool) (changed bool, refused []string) {
 	w := c.workers[id]
-	if w == nil {
+	if w == nil || w.abroad {
 		return false, []string{"the worker is unknown"}
 	}
 	if m.Compare(w.heardEndpoints) < 0 {
@@ -67,9 +67,9 @@ func (c *Core) SetEndpoints(id string, m wire.NetEndpoints, live bool) (changed 
 	return true, refused
 }
 
-// PublicKey returns the key of a worker's NetManager, nil while it is unknown.
+// PublicKey returns the key of the NetManager of a worker of this cluster, nil while it is unknown.
 func (c *Core) PublicKey(id string) []byte {
-	if w := c.workers[id]; w != nil {
+	if w := c.workers[id]; w != nil && !w.abroad {
 		return w.publicKey
 	}
 	return nil

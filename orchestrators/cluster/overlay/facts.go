@@ -34,6 +34,10 @@ type Copy struct {
 	Load *float64
 	// Stopping copies have a tombstone: they are still sources, but no longer routes.
 	Stopping bool
+
+	// abroad copies are other clusters'; at is where those are.
+	abroad bool
+	at     *wire.Location
 }
 
 // Message is to be published for one worker.

@@ -16,7 +16,7 @@ import (
 // Names it is told as far as it does not hold the answer. It reports whether the set of addresses changed.
 func (c *Core) SetInterest(id string, m wire.NetInterest, now time.Time) (out []Message, changed bool) {
 	w := c.workers[id]
-	if w == nil || m.Compare(w.heardInterest) < 0 {
+	if w == nil || w.abroad || m.Compare(w.heardInterest) < 0 {
 		return nil, false
 	}
 	w.heardInterest = m.Stamp
@@ -49,7 +49,7 @@ func (c *Core) SetInterest(id string, m wire.NetInterest, now time.Time) (out []
 
 // RestoreInterest takes in what a worker wanted when it was last heard of, without answering.
 func (c *Core) RestoreInterest(id string, addresses []wire.InterestAddress) {
-	if w := c.workers[id]; w != nil {
+	if w := c.workers[id]; w != nil && !w.abroad {
 		c.want(w, addresses[:min(len(addresses), MaxInterest)])
 	}
 }

@@ -42,6 +42,9 @@ func (l level) next(load float64) level {
 
 // told is the load as routes tell it; nil if it is not known.
 func (s *service) told(x *Copy) *float64 {
+	if x.abroad {
+		return x.Load
+	}
 	l, ok := s.levels[CopyKey{wire.InstanceKey{ServiceID: s.ID, Number: x.Number}, x.Generation}]
 	if !ok {
 		return nil
@@ -55,6 +58,9 @@ func (s *service) told(x *Copy) *float64 {
 func (c *Core) SetLoads(now map[CopyKey]float64) {
 	for _, s := range c.services {
 		for i := range s.Copies {
+			if s.Copies[i].abroad {
+				continue
+			}
 			key := CopyKey{wire.InstanceKey{ServiceID: s.ID, Number: s.Copies[i].Number}, s.Copies[i].Generation}
 			load, known := now[key]
 			old, had := s.levels[key]
@@ -81,6 +87,9 @@ func (s *service) relevel() {
 	was := s.levels
 	s.levels = make(map[CopyKey]level, len(s.Copies))
 	for _, x := range s.Copies {
+		if x.abroad {
+			continue
+		}
 		key := CopyKey{wire.InstanceKey{ServiceID: s.ID, Number: x.Number}, x.Generation}
 		if l, ok := was[key]; ok {
 			s.levels[key] = l
@@ -93,7 +102,7 @@ func (s *service) relevel() {
 // Locate says where a worker is; nil if that is not known. It reports whether that is news.
 func (c *Core) Locate(id string, at *wire.Location) bool {
 	w := c.workers[id]
-	if w == nil || w.at == at || w.at != nil && at != nil && *w.at == *at {
+	if w == nil || w.abroad || w.at == at || w.at != nil && at != nil && *w.at == *at {
 		return false
 	}
 	w.at = at

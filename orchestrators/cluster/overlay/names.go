@@ -116,6 +116,12 @@ func (c *Core) answerNames(w *worker, stamp func() wire.Stamp, now time.Time) []
 	unsure := c.unsure(now)
 	for k, n := range w.names {
 		a := c.resolveName(k, n)
+		if a.Resolution == wire.ResolvedNone && !c.nobody(n.subject) {
+			if c.asked(n.subject) {
+				continue
+			}
+			a.Resolution = wire.ResolvedUnavailable
+		}
 		if a.Resolution == wire.ResolvedNone && unsure {
 			a.Resolution = wire.ResolvedUnavailable
 		}
@@ -127,6 +133,24 @@ func (c *Core) answerNames(w *worker, stamp func() wire.Stamp, now time.Time) []
 	}
 	slices.SortFunc(out, func(a, b wire.ResolvedName) int { return a.Compare(b.NameKey) })
 	return out
+}
+
+// nobody reports whether no other cluster has the subject of a name either.
+func (c *Core) nobody(s subject) bool {
+	owner, told := c.abroad.names[s.service]
+	if s.address.IsValid() {
+		owner, told = c.abroad.addresses[s.address]
+	}
+	return c.abroad.alone || told && owner == "" || told && c.services[owner] != nil
+}
+
+// asked reports whether root may still say who has the subject of a name.
+func (c *Core) asked(s subject) bool {
+	_, told := c.abroad.names[s.service]
+	if s.address.IsValid() {
+		_, told = c.abroad.addresses[s.address]
+	}
+	return c.abroad.asking && !told
 }
 
 // unsure reports whether there may be services that this process does not know of yet: a worker that may run one has not been

@@ -51,6 +51,9 @@ func (c *Core) peers(w *worker) wire.NetPeers {
 
 // sources returns the Instance IPs that live on a worker.
 func (c *Core) sources(w *worker) []wire.NetSource {
+	if w.abroad {
+		return w.sources
+	}
 	all := []wire.NetSource{}
 	for _, e := range w.endpoints {
 		if x := c.copyOf(w, &e); x != nil && c.owns(e.ServiceID, x.InstanceIP) && c.owns(e.ServiceID, x.InstanceIPv6) {

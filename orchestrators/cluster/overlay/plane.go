@@ -24,12 +24,15 @@ type Plane struct {
 	publish func(Message) (bytes int)
 	refresh func()
 	wake    chan struct{}
+	// exported holds a token whenever [Core.Export] may have become another.
+	exported chan struct{}
 }
 
 // NewPlane returns a plane over core. publish is called with a lock held, one message after another: it must not block, nor
 // call back. refresh is called, without it, before facts are looked at because of [Plane.Wake]: it may bring them up to date by [Plane.Do].
 func NewPlane(core *Core, publish func(Message) (bytes int), refresh func()) *Plane {
-	return &Plane{core: core, publish: publish, refresh: refresh, wake: make(chan struct{}, 1)}
+	return &Plane{core: core, publish: publish, refresh: refresh, wake: make(chan struct{}, 1),
+		exported: make(chan struct{}, 1)}
 }
 
 // Wake has facts refreshed, and what they changed by published, soon. It never blocks.
@@ -38,6 +41,16 @@ func (p *Plane) Wake() {
 	case p.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Exported returns a channel that is sent to when what [Core.Export] returns may have changed.
+func (p *Plane) Exported() <-chan struct{} { return p.exported }
+
+// Export is [Core.Export].
+func (p *Plane) Export(now time.Time) Export {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.core.Export(now)
 }
 
 // Do runs f on the core. The messages that f returns are published at once; what facts changed by follows spaced.
@@ -49,6 +62,10 @@ func (p *Plane) Do(f func(*Core) []Message) {
 	}
 	if p.core.Dirty() {
 		p.Wake()
+	}
+	select {
+	case p.exported <- struct{}{}:
+	default:
 	}
 }
 

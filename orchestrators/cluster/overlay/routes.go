@@ -65,18 +65,27 @@ func (c *Core) routes(w *worker, s *service) wire.NetRoutes {
 	m := wire.NetRoutes{ServiceID: s.ID, JobName: s.JobName, Addresses: own, Ports: s.Ports, Instances: []wire.RouteInstance{}}
 	best := c.routable(s)
 	for _, x := range best {
-		e, _ := c.endpointOf(s.ID, x)
-		m.Instances = append(m.Instances, wire.RouteInstance{
-			Number: x.Number, Generation: x.Generation, InstanceIP: x.InstanceIP, InstanceIPv6: x.InstanceIPv6,
-			Peer: x.Worker, NamespaceIP: e.NamespaceIP, NamespaceIPv6: e.NamespaceIPv6, Tag: e.Tag, State: x.State,
-			Load: s.told(x), Location: c.workers[x.Worker].at,
-		})
+		m.Instances = append(m.Instances, c.route(s, x))
 	}
 	if len(m.Instances) > maxRoutes {
 		m.Instances = c.choose(w, m.Instances)
 	}
 	slices.SortFunc(m.Instances, func(a, b wire.RouteInstance) int { return cmp.Compare(a.Number, b.Number) })
 	return m
+}
+
+// route returns what is told of a copy that may be a route.
+func (c *Core) route(s *service, x *Copy) wire.RouteInstance {
+	e, _ := c.endpointOf(s.ID, x)
+	at := x.at
+	if !x.abroad {
+		at = c.workers[x.Worker].at
+	}
+	return wire.RouteInstance{
+		Number: x.Number, Generation: x.Generation, InstanceIP: x.InstanceIP, InstanceIPv6: x.InstanceIPv6,
+		Peer: x.Worker, NamespaceIP: e.NamespaceIP, NamespaceIPv6: e.NamespaceIPv6, Tag: e.Tag, State: x.State,
+		Load: s.told(x), Location: at,
+	}
 }
 
 // choose keeps the routes that w is told when there are too many. The choice of the rest depends on the worker and the

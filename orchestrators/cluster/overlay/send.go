@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -60,7 +61,7 @@ func (c *Core) sendPeers(w *worker, force bool) []Message {
 // sendRoutes tells w the routes of a service likewise, unless they are held back.
 func (c *Core) sendRoutes(w *worker, id string, force bool, now time.Time) []Message {
 	s := c.services[id]
-	if w == nil || w.silent() || c.held(s, now) {
+	if w == nil || w.silent() || c.held(s, now) || c.awaited(s) {
 		return nil
 	}
 	m := c.routes(w, s)
@@ -97,13 +98,8 @@ func (c *Core) sendAnswers(w *worker, now time.Time) []Message {
 	}
 	var entries []wire.ResolvedAddress
 	for _, a := range w.interest {
-		answer := wire.ResolvedAddress{Address: a, Resolution: wire.ResolvedNone}
-		if id, ok := c.addresses[a]; ok {
-			if answer.Resolution, answer.ServiceID = wire.ResolvedService, id; c.held(c.services[id], now) {
-				answer.Resolution, answer.ServiceID = wire.ResolvedUnavailable, ""
-			}
-		}
-		if w.answers[a] != answer {
+		answer, ok := c.answer(a, now)
+		if ok && w.answers[a] != answer {
 			w.answers[a] = answer
 			entries = append(entries, answer)
 		}
@@ -123,9 +119,29 @@ func (c *Core) sendAnswers(w *worker, now time.Time) []Message {
 	return []Message{{Worker: w.id, Name: wire.TopicNetResolved, Payload: m}}
 }
 
+// answer says whose an address is; nothing while root may still say.
+func (c *Core) answer(a netip.Addr, now time.Time) (r wire.ResolvedAddress, ok bool) {
+	r = wire.ResolvedAddress{Address: a, Resolution: wire.ResolvedUnavailable}
+	id, known := c.addresses[a]
+	owner, told := c.abroad.addresses[a]
+	switch {
+	case known && c.held(c.services[id], now):
+		return r, true
+	case known && c.awaited(c.services[id]):
+		return r, !c.abroad.asking
+	case known:
+		r.Resolution, r.ServiceID = wire.ResolvedService, id
+		return r, true
+	case c.abroad.alone, told && owner == "":
+		r.Resolution = wire.ResolvedNone
+		return r, true
+	}
+	return r, told || !c.abroad.asking
+}
+
 // silent reports whether the worker's NetManager has not been heard of yet. It then need not be told anything: it asks for
-// everything when it connects.
-func (w *worker) silent() bool { return w.heardInterest.IsZero() && !w.settled }
+// everything when it connects. Another cluster's is told things by its own.
+func (w *worker) silent() bool { return w.abroad || w.heardInterest.IsZero() && !w.settled }
 
 // fingerprint tells two messages without stamps apart.
 func fingerprint(m any) string {

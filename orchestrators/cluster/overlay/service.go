@@ -8,38 +8,51 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
-// SetService makes a service known or replaces what is known of it.
+// SetService makes a service known or replaces what is known of it in this cluster.
 func (c *Core) SetService(s Service) {
-	old := c.services[s.ID]
-	if old == nil {
-		old = &service{interested: set{}, floor: map[int]wire.Generation{}}
-		c.services[s.ID] = old
-	} else {
-		c.touchService(old)
-	}
-	before := addressesOf(&old.Service)
-	old.Service = s
-	old.relevel()
-	c.claim(s.ID, before, addressesOf(&s))
-	c.claimName(old)
-	c.reinterest(old)
-	c.touchService(old)
+	c.put(s.ID, func(have *service) { have.home = &s })
 }
 
-// RemoveService says that a service exists no more. Those who want it are told so at the next flush.
+// RemoveService says that this cluster has nothing of a service any more. If no other has either, those who want it are told so at the next
+// flush.
 func (c *Core) RemoveService(id string) {
+	if c.services[id] != nil {
+		c.put(id, func(have *service) { have.home = nil })
+	}
+}
+
+// put changes what is known of a service, and with it whose addresses and name are what.
+func (c *Core) put(id string, change func(*service)) {
 	s := c.services[id]
 	if s == nil {
+		s = &service{interested: set{}, floor: map[int]wire.Generation{}}
+		s.ID = id
+		c.services[id] = s
+	} else {
+		c.touchService(s)
+	}
+	change(s)
+	if s.home == nil && s.abroad == nil {
+		c.drop(s)
 		return
 	}
+	before := addressesOf(&s.Service)
+	s.Service = s.join()
+	s.relevel()
+	c.claim(id, before, addressesOf(&s.Service))
+	c.claimName(s)
+	c.reinterest(s)
 	c.touchService(s)
-	delete(c.services, id)
+}
+
+func (c *Core) drop(s *service) {
+	delete(c.services, s.ID)
 	c.disclaimName(s)
-	c.claim(id, addressesOf(&s.Service), nil)
+	c.claim(s.ID, addressesOf(&s.Service), nil)
 	for w := range s.interested {
-		delete(c.workers[w].wants, id)
+		delete(c.workers[w].wants, s.ID)
 	}
-	c.dirtyServices.add(id)
+	c.dirtyServices.add(s.ID)
 }
 
 // reinterest recomputes who wants the service: its addresses may have changed, or have been asked for before it existed.
@@ -55,6 +68,15 @@ func (c *Core) reinterest(s *service) {
 		for w := range c.wanted[a] {
 			s.interested.add(w)
 			c.workers[w].wants.add(s.ID)
+		}
+	}
+	if s.abroad == nil {
+		return
+	}
+	for _, id := range s.abroad.Callers {
+		if w := c.workers[id]; w != nil && w.abroad {
+			s.interested.add(id)
+			w.wants.add(s.ID)
 		}
 	}
 }
