@@ -4,6 +4,7 @@ package root
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 )
 
 // open are the routes that check by themselves what they are given.
@@ -20,6 +22,11 @@ var open = map[string]bool{
 	"POST /api/auth/login": true, "POST /api/auth/refresh": true, "POST /api/v1/clusters/join": true,
 	"POST /api/user": true, "PUT /api/user": true, "GET /healthz": true, "GET /readyz": true, "GET /metrics": true,
 	"GET /api/docs": true, "GET /docs/openapi.json": true,
+}
+
+// clusterRoutes are for clusters alone.
+var clusterRoutes = []string{
+	httpapi.Route(wire.PathClusterDesired), httpapi.Route(wire.PathClusterReport), httpapi.Route(wire.PathClusterOverlay), httpapi.Route(wire.PathClusterAbroad),
 }
 
 // TestEveryRouteRefusesStrangers walks all routes that are registered, also ones that a later change adds.
@@ -46,7 +53,7 @@ func TestEveryRouteRefusesStrangers(t *testing.T) {
 			status, body := s.call(token, rt.Method, path, nil)
 			require.Equal(t, 401, status, "%s as %s: %v", name, who, body)
 		}
-		clusterRoute := strings.HasSuffix(rt.Path, "/desired") || strings.HasSuffix(rt.Path, "/report")
+		clusterRoute := slices.Contains(clusterRoutes, rt.Path)
 		if clusterRoute {
 			status, _ := s.call(s.admin, rt.Method, path, nil)
 			require.Equal(t, 401, status, "%s with an administrator's token", name)

@@ -51,6 +51,7 @@ func (c *Core) decideOwner(a netip.Addr) {
 			c.touchService(s)
 			c.reinterest(s)
 			c.touchService(s)
+			c.touchName(subject{service: s.name}) // of which it is an answer, or no more
 		}
 	}
 	for w := range c.wanted[a] {
