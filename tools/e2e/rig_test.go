@@ -61,7 +61,7 @@ func raiseWith(t *testing.T, workers int, under family, change func(*testbed.Opt
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("testbed with %d workers over %s is up after %s", workers, under.name, time.Since(start).Round(time.Millisecond))
+	t.Logf("testbed of %d clusters with %d workers each is up after %s", o.Clusters, o.Workers, time.Since(start).Round(time.Millisecond))
 	s, err := scene.New(t.Context(), tb, dir, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
