@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hollow
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// outer is where hellos would find a hollow worker: an address of documentation, since nobody is there.
+var outer = netip.MustParseAddrPort("192.0.2.1:50103")
+
+// runNet sends what NetManager sends: always all of it, the first change at once.
+func (w *Worker) runNet(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.say:
+		}
+		if !w.net.session.Connected() {
+			continue // the connect brings everything
+		}
+		if err := w.speak(ctx); err != nil && ctx.Err() == nil {
+			w.log.Debug("the overlay's state is not sent", "worker", w.opts.Name, "error", err)
+			if !sleep(ctx, sendRetry) {
+				return
+			}
+			w.sayAll()
+			continue
+		}
+		if !sleep(ctx, coalesce) {
+			return
+		}
+	}
+}
+
+// sayAll has everything told, as upon a connect.
+func (w *Worker) sayAll() {
+	w.mu.Lock()
+	w.over.endpoints, w.over.interest = true, true
+	w.mu.Unlock()
+	signal(w.say)
+}
+
+func (w *Worker) speak(ctx context.Context) error {
+	w.mu.Lock()
+	endpoints, interest := w.over.endpoints, w.over.interest
+	w.over.endpoints, w.over.interest = false, false
+	var e wire.NetEndpoints
+	if endpoints {
+		e = wire.NetEndpoints{PublicKey: w.key, Outer: []netip.AddrPort{outer}, Endpoints: []wire.NetEndpoint{}}
+		for _, c := range w.box.containers {
+			if c.endpoint != nil {
+				e.Endpoints = append(e.Endpoints, *c.endpoint)
+			}
+		}
+	}
+	var i wire.NetInterest
+	if interest {
+		i = w.over.declaration()
+	}
+	w.mu.Unlock()
+	if endpoints {
+		e.Header = w.header()
+		if err := w.send(ctx, &w.net, wire.TopicNetEndpoints, e); err != nil {
+			return err
+		}
+	}
+	if interest {
+		i.Header = w.header()
+		return w.send(ctx, &w.net, wire.TopicNetInterest, i)
+	}
+	return nil
+}
+
+func (w *Worker) onNode(_ string, payload []byte) {
+	var m wire.NetNode
+	if len(payload) == 0 || json.Unmarshal(payload, &m) != nil || m.Check() != nil {
+		return
+	}
+	w.mu.Lock()
+	if m.After(w.over.node.Stamp) {
+		w.over.node = m
+		w.over.ready.Store(len(m.Subnets) > 0)
+	}
+	w.mu.Unlock()
+}
+
+// onPeers notes which list the worker holds; who is in it concerns nobody here.
+func (w *Worker) onPeers(_ string, payload []byte) {
+	var m wire.Header
+	if json.Unmarshal(payload, &m) != nil {
+		return
+	}
+	w.mu.Lock()
+	if m.After(w.over.peers) {
+		w.over.peers = m.Stamp
+	}
+	w.mu.Unlock()
+}
+
+// routesHeard is what matters here of [wire.NetRoutes].
+type routesHeard struct {
+	wire.Header
+	ServiceID string                `json:"service_id"`
+	Addresses []wire.ServiceAddress `json:"addresses"`
+	Instances []struct {
+		Number     int             `json:"instance_number"`
+		Generation wire.Generation `json:"generation"`
+		InstanceIP netip.Addr      `json:"instance_ip"`
+		State      wire.State      `json:"state"`
+	} `json:"instances"`
+	Gone bool `json:"gone"`
+}
+
+func (w *Worker) onRoutes(_ string, payload []byte) {
+	now := time.Now()
+	var m routesHeard
+	if json.Unmarshal(payload, &m) != nil {
+		return
+	}
+	up := make(map[int]wire.Generation, len(m.Instances))
+	addresses := m.Addresses
+	for _, i := range m.Instances {
+		if i.State == wire.StateRunning {
+			up[i.Number] = i.Generation
+		}
+		addresses = append(addresses, wire.ServiceAddress{Policy: wire.PolicyInstance, Address: i.InstanceIP})
+	}
+	w.mu.Lock()
+	old := w.over.routes[m.ServiceID]
+	if old != nil && !m.After(old.stamp) {
+		w.mu.Unlock()
+		return
+	}
+	w.over.routes[m.ServiceID] = &heard{m.Stamp, up}
+	if m.Gone {
+		delete(w.over.routes, m.ServiceID)
+	}
+	since := w.over.sinceOf(m.ServiceID, addresses)
+	w.mu.Unlock()
+	if old == nil {
+		old = &heard{}
+		if !since.IsZero() {
+			w.opts.Watch.Resolved(w.id.id, m.ServiceID, since, now)
+		}
+	}
+	copyOf := func(n int, g wire.Generation) Copy {
+		return Copy{wire.InstanceKey{ServiceID: m.ServiceID, Number: n}, g}
+	}
+	for n, g := range up {
+		if old.up[n] != g {
+			w.opts.Watch.Routed(w.id.id, copyOf(n, g), since, now)
+		}
+	}
+	for n, g := range old.up {
+		if up[n] != g {
+			w.opts.Watch.Unrouted(w.id.id, copyOf(n, g), now)
+		}
+	}
+}
+
+func (w *Worker) onResolved(_ string, payload []byte) {
+	var m wire.NetResolved
+	if json.Unmarshal(payload, &m) != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range m.Entries {
+		if a := w.over.wanted[e.Address]; a != nil && e.Resolution == wire.ResolvedService {
+			a.service = e.ServiceID
+		}
+	}
+}
+
+// RoutesOf returns the instances of a service that the worker has routes to.
+func (w *Worker) RoutesOf(service string) map[int]wire.Generation {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[int]wire.Generation{}
+	if h := w.over.routes[service]; h != nil {
+		for n, g := range h.up {
+			out[n] = g
+		}
+	}
+	return out
+}
