@@ -22,7 +22,7 @@ const (
 // Times after which a tier stops waiting.
 const (
 	// AnswerWithin is how long root waits for a cluster that was given an instance to say anything of it.
-	AnswerWithin = 30 * time.Second
+	AnswerWithin = 60 * time.Second
 	// TakeWithin is how long a cluster waits for a worker that is there to begin with what it was given.
 	TakeWithin = 30 * time.Second
 	// FailWithin is how long a worker tries what fails, short of the workload itself, before it has the cluster look for another one.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/control/sla"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
@@ -80,6 +81,9 @@ func (r *Root) place(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clust
 	req.Nodes, req.Ports = nil, nil // are about workers, which the cluster knows
 	if i.cluster != "" {
 		req.Exclude = map[string]string{i.cluster: "could not place it on any of its workers"}
+		if i.state == wire.StateClusterScheduled {
+			req.Exclude[i.cluster] = fmt.Sprintf("has not said anything of it within %s", lifecycle.AnswerWithin)
+		}
 	}
 	candidates, index := view.candidates(req, demand, sameService)
 	placement, why := scheduler.Place(req, candidates, scheduler.Spread)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
@@ -24,8 +25,9 @@ func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, i
 	var cluster string
 	var placement, move int64
 	var deleted bool
-	err := tx.QueryRow(ctx, `SELECT coalesce(cluster_id, ''), placement, move, deleted_at IS NOT NULL FROM instance
-		WHERE service_id = $1 AND number = $2`, in.ServiceID, in.Number).Scan(&cluster, &placement, &move, &deleted)
+	var state wire.State
+	err := tx.QueryRow(ctx, `SELECT coalesce(cluster_id, ''), placement, move, deleted_at IS NOT NULL, state FROM instance
+		WHERE service_id = $1 AND number = $2`, in.ServiceID, in.Number).Scan(&cluster, &placement, &move, &deleted, &state)
 	if errors.Is(err, pgx.ErrNoRows) {
 		// Not a reason to stop it: the database may have been restored, and only a tombstone stops anything.
 		r.log.Warn("cluster reports an instance that root does not know", "cluster", clusterID, "instance", in.InstanceKey.String(), "state", in.State)
@@ -46,6 +48,10 @@ func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, i
 		// It was given to another cluster since: this copy has to stop.
 		return ensureBuried(ctx, tx, clusterID, in.InstanceKey, reported)
 	case cluster != clusterID, reported != placement, int64(in.Generation.Move) < move:
+		return nil
+	case int64(in.Generation.Move) == move && !lifecycle.Possible(state, in.State):
+		r.log.Warn("cluster tells of an instance what cannot be; it is not believed", "cluster", clusterID, "instance", in.InstanceKey.String(),
+			"from", state, "to", in.State)
 		return nil
 	}
 	return storeInstance(ctx, tx, in)

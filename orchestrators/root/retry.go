@@ -5,11 +5,13 @@ package root
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
@@ -57,8 +59,11 @@ func (r *Root) retryUnplaced(ctx context.Context) error {
 	}
 }
 
-// due selects the instances to look for a place for, as of $2; $1 are the states in which a cluster gives one back.
-const due = `FROM instance WHERE deleted_at IS NULL AND NOT held AND next_attempt <= $2 AND (cluster_id IS NULL OR state = ANY($1))`
+// due selects the instances to look for a place for, as of $2; $1 are the states in which a cluster gives one back. One of which its
+// cluster has never said anything is taken from it once its time is up.
+var due = fmt.Sprintf(`FROM instance WHERE deleted_at IS NULL AND NOT held AND next_attempt <= $2 AND (cluster_id IS NULL OR state = ANY($1)
+	OR state = '%s' AND placed_at < $2 - interval '%d seconds' AND (reported_at IS NULL OR reported_at < placed_at))`,
+	wire.StateClusterScheduled, lifecycle.AnswerWithin/time.Second)
 
 // givenBack returns the states by which a cluster says that it cannot place an instance.
 func givenBack() []wire.State {

@@ -5,11 +5,13 @@ package root
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/semantic"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -128,6 +130,51 @@ func TestWhatAClusterCannotPlaceGoesToTheNext(t *testing.T) {
 	b.say(key, 2, 1, wire.StateRunning)
 	a.say(key, 1, 0, wire.StateUndeployed)
 	require.Empty(t, a.desired(wire.Stamp{}, 0).Removed)
+	require.Equal(t, wire.StateRunning, s.instances(service)[0].Status)
+}
+
+func TestClusterThatSaysNothingIsNotWaitedFor(t *testing.T) {
+	s := start(t)
+	a := s.joinWith("a", 4)
+	service := s.register(s.admin, "app", map[string]any{})
+	s.deploy(service)
+	s.deploy(service)
+	a.say(wire.InstanceKey{ServiceID: service, Number: 1}, 1, 0, wire.StateClusterScheduled) // of this one it does
+	b := s.joinWith("b", 4)
+	given := func() (clusters []string) {
+		for _, i := range s.instances(service) {
+			clusters = append(clusters, i.ClusterName)
+		}
+		return clusters
+	}
+	age := func(by time.Duration) {
+		_, err := s.pool.Exec(t.Context(), `UPDATE instance SET next_attempt = now(), placed_at = placed_at - $1::interval, reported_at = reported_at - $1::interval`, by)
+		require.NoError(t, err)
+		b.report(b.full(4)) // has root look
+	}
+	age(lifecycle.AnswerWithin / 2)
+	require.Never(t, func() bool { return slices.Contains(given(), "b") }, 500*time.Millisecond, 50*time.Millisecond)
+	age(lifecycle.AnswerWithin / 2)
+	require.Eventually(t, func() bool { return slices.Equal(given(), []string{"b", "a"}) }, 10*time.Second, 20*time.Millisecond)
+	require.Len(t, a.desired(wire.Stamp{}, 0).Removed, 1, "and it does not come back with it")
+	events, _ := s.told(service, "?instance=0")
+	require.Equal(t, "CLUSTER_SCHEDULED b", events[len(events)-1])
+}
+
+func TestWhatIsOverIsNotBelievedToGoOn(t *testing.T) {
+	s := start(t)
+	c := s.joinWith("c", 4)
+	service := s.register(s.admin, "app", map[string]any{})
+	s.deploy(service)
+	key := wire.InstanceKey{ServiceID: service}
+	for _, over := range []wire.State{wire.StateCompleted, wire.StateDead} {
+		move := uint32(s.instances(service)[0].Move) + 1
+		c.say(key, 1, move, wire.StateRunning)
+		c.say(key, 1, move, over)
+		c.say(key, 1, move, wire.StateRunning)
+		require.Equal(t, over, s.instances(service)[0].Status)
+	}
+	c.say(key, 1, 9, wire.StateRunning) // another copy
 	require.Equal(t, wire.StateRunning, s.instances(service)[0].Status)
 }
 

@@ -83,7 +83,7 @@ func (l *Ledger) Apply(c Changes) Affected {
 func (l *Ledger) putCopy(c Copy) {
 	if have := l.find(c.InstanceKey, c.Generation); have != nil {
 		if have.Worker != c.Worker {
-			have.Report, have.elsewhere, have.gone = c.Report, false, false
+			have.Report, have.elsewhere, have.gone, have.entered = c.Report, false, false, c.entered
 		}
 		before := have.Worker
 		have.Worker, have.Spec, have.Stop = c.Worker, c.Spec, c.Stop

@@ -42,6 +42,8 @@ type Copy struct {
 	// elsewhere is set while the worker says that it cannot take the copy: another worker is looked for. It is not stored; every
 	// worker says it again when it connects.
 	elsewhere bool
+	// entered is when this process saw the copy enter its state; zero if it was in it before.
+	entered time.Time
 	// gone is set once the worker has nothing of it any more. Only a copy with a tombstone goes.
 	gone bool
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
@@ -20,7 +21,7 @@ type Seen struct {
 	// Settled says that a copy with a tombstone is gone, that a worker cannot take one, or that all of a worker is known now, so
 	// that there is something to decide.
 	Settled bool
-	// Refused counts what was no state of an instance.
+	// Refused counts what was no state of an instance, or none that may follow the one before.
 	Refused int
 	// Unclaimed are instances that run there although no copy is placed there.
 	Unclaimed []wire.WorkerInstance
@@ -34,7 +35,7 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 		return seen
 	}
 	w.instances = m.Stamp
-	w.hear(now)
+	w.hear(now, l.options)
 	services := map[string]struct{}{}
 	told := map[CopyID]struct{}{}
 	unknown := false
@@ -54,6 +55,13 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 				seen.Unclaimed = append(seen.Unclaimed, wi)
 			}
 			continue
+		}
+		if !lifecycle.Possible(c.Report.State, wi.State) {
+			seen.Refused++
+			continue
+		}
+		if c.Report.State != wi.State {
+			c.entered = now
 		}
 		cid := CopyID{wi.InstanceKey, wi.Generation}
 		told[cid] = struct{}{}

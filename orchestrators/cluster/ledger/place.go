@@ -32,6 +32,10 @@ func (l *Ledger) place(now time.Time, ch *Changes) {
 		p, why := l.choose(i, old, req, candidates)
 		if !p.Found() {
 			l.undrain(i, ch)
+			if l.triesOn(i, now) {
+				i.status = wire.InstanceReport{} // its worker's words are the better ones
+				continue
+			}
 			l.explain(i, why, now)
 			continue
 		}
@@ -43,7 +47,7 @@ func (l *Ledger) place(now time.Time, ch *Changes) {
 		placed.LastMove++
 		g := wire.Generation{Placement: i.Placement, Move: placed.LastMove}
 		ch.Instances[i.InstanceKey] = placed
-		ch.Copies[CopyID{i.InstanceKey, g}] = Copy{InstanceKey: i.InstanceKey, Generation: g, Worker: p.ID, Spec: i.Spec,
+		ch.Copies[CopyID{i.InstanceKey, g}] = Copy{InstanceKey: i.InstanceKey, Generation: g, Worker: p.ID, Spec: i.Spec, entered: now,
 			Report: wire.InstanceReport{InstanceKey: i.InstanceKey, Generation: g, State: wire.StateNodeScheduled,
 				Detail: "given to worker " + l.workers[p.ID].Name, Since: now}}
 		for _, c := range l.copies[i.InstanceKey] {
@@ -117,9 +121,19 @@ func (l *Ledger) candidates(now time.Time) (all []scheduler.Candidate, onWorker 
 	return all, onWorker
 }
 
-// reserves reports whether the copy holds what it needs: until it is gone, or has completed for good.
+// triesOn reports whether an instance that fails, and that no other worker can take, is tried on by the worker that has it.
+func (l *Ledger) triesOn(i *Instance, now time.Time) bool {
+	c := l.current(i.InstanceKey)
+	if c == nil || c.Generation.Placement != i.Placement || c.Report.State != wire.StateFailed {
+		return false
+	}
+	w := l.workers[c.Worker]
+	return w != nil && !w.lost(now, l.options)
+}
+
+// reserves reports whether the copy holds what it needs: until it is gone, or has ended for good.
 func (c *Copy) reserves() bool {
-	return !c.gone && c.Report.State != wire.StateCompleted
+	return !c.gone && !c.over()
 }
 
 func count(m map[string]map[string]int, worker, service string) {

@@ -31,6 +31,7 @@ func (l *Ledger) Reconcile(now time.Time) Changes {
 	for _, list := range l.copies {
 		l.stopOlder(list, now, &ch)
 	}
+	l.giveUpOnStuck(now)
 	l.place(now, &ch)
 	return ch
 }
@@ -79,7 +80,7 @@ func (l *Ledger) needsPlace(i *Instance, now time.Time) bool {
 		return true
 	}
 	w := l.workers[c.Worker]
-	return c.Report.State != wire.StateCompleted && (c.elsewhere || w == nil || w.lost(now, l.options))
+	return !c.over() && (c.elsewhere || w == nil || w.lost(now, l.options))
 }
 
 // waiting returns the instances that need a place, in order.

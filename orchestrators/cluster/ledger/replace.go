@@ -23,7 +23,7 @@ func (c *Copy) serves() bool {
 // replaced returns the copy that root wants replaced by one of a higher placement: it runs, and its worker is there. Nil if there is none.
 func (l *Ledger) replaced(i *Instance, now time.Time) *Copy {
 	c := l.current(i.InstanceKey)
-	if c == nil || c.Generation.Placement >= i.Placement || c.gone || c.elsewhere || c.Report.State == wire.StateCompleted {
+	if c == nil || c.Generation.Placement >= i.Placement || c.gone || c.elsewhere || c.over() {
 		return nil
 	}
 	if w := l.workers[c.Worker]; w == nil || w.unavailable(now, l.options) != "" {

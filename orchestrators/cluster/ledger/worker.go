@@ -23,6 +23,8 @@ type Worker struct {
 	lastSeen    time.Time // of NodeEngine
 	goneSince   time.Time // zero while NodeEngine is present
 	heardEngine bool
+	// here is since when it was there without a break.
+	here time.Time
 	// instances and desired are the stamps of its last report and of its desired state as last published.
 	instances, desired wire.Stamp
 	// settled is true once all that runs there is known since this process started.
@@ -34,7 +36,7 @@ type Worker struct {
 func (l *Ledger) PutWorker(id, name string, subnets []netip.Prefix, fresh bool) {
 	w := l.workers[id]
 	if w == nil {
-		w = &Worker{ID: id, lastSeen: l.options.Start, settled: fresh}
+		w = &Worker{ID: id, lastSeen: l.options.Start, here: l.options.Start, settled: fresh}
 		l.workers[id] = w
 	}
 	w.Name, w.Subnets = name, subnets
@@ -63,7 +65,7 @@ func (l *Ledger) SeeInformation(id string, m wire.Information, now time.Time) (s
 	significant = significant || w.Info.Capacity != m.Capacity || w.Info.Overlay != m.Overlay || w.Info.Architecture != m.Architecture ||
 		fmt.Sprint(w.Info.Runtimes) != fmt.Sprint(m.Runtimes)
 	w.Info = m
-	w.hear(now)
+	w.hear(now, l.options)
 	return significant
 }
 
@@ -74,9 +76,12 @@ func (l *Ledger) SeeEngine(id string, m wire.Alive, now time.Time) (news bool) {
 		return false // of an older session, or a present that its own gone has overtaken
 	}
 	news = !w.heardEngine || m.Present != w.Engine.Present
+	if m.Present && (!w.heardEngine || m.Session != w.Engine.Session) {
+		w.here = now // another life, or the same after a break
+	}
 	w.Engine, w.heardEngine = m, true
 	if m.Present {
-		w.hear(now)
+		w.hear(now, l.options)
 		w.goneSince = time.Time{}
 	} else if w.goneSince.IsZero() {
 		w.goneSince = now
@@ -108,7 +113,10 @@ func (l *Ledger) SeeNet(id string, m wire.Alive) {
 	}
 }
 
-func (w *Worker) hear(now time.Time) {
+func (w *Worker) hear(now time.Time, o Options) {
+	if _, gone := w.goneAt(now, o); gone {
+		w.here = now
+	}
 	w.lastSeen = now
 	if !w.Engine.Present && w.heardEngine {
 		return // its will has been read: only a new session revives it
