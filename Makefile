@@ -13,8 +13,9 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 PROGRAMS := $(patsubst %/main.go,%,$(wildcard */cmd/*/main.go))
 SAMPLES  := tools/images/hello-server tools/images/hello-client
 
-# How often test-chaos does it all.
-ROUNDS ?= 20
+# What test-chaos does: which faults, and how many.
+SEED ?= 1
+FAULTS ?= 200
 
 # How long fuzz goes on.
 FUZZTIME ?= 60s
@@ -23,7 +24,7 @@ FUZZTIME ?= 60s
 PACKETS ?= 1000000
 
 # Packages whose tests share what the machine has once: network namespaces, BPF, cgroups. They run one after the other.
-ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/bench/lab ./tools/bench/trial ./tools/e2e/...
+ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/bench/lab ./tools/bench/trial ./tools/e2e/... ./tools/chaos/...
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -60,7 +61,7 @@ test: test-unit test-root ## run all tests; needs root
 
 .PHONY: test-unit
 test-unit: deps ## run the tests of pure logic, of stores on a real Postgres, of tiers with a real broker
-	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/oaknet|tools/e2e|tools/bench/lab|tools/bench/trial)(/|$$)')
+	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/oaknet|tools/e2e|tools/chaos|tools/bench/lab|tools/bench/trial)(/|$$)')
 
 .PHONY: test-root
 test-root: deps build ## run the tests of BPF programs, datapath, containers, and end to end on the testbed
@@ -79,14 +80,10 @@ hostile: deps ## throw PACKETS mutated packets at a worker while a connection go
 	OAK_HOSTILE=$(PACKETS) go test -count=1 -run '^TestHostileFlood$$' -v ./dataplane/datapath
 
 .PHONY: test-chaos
-test-chaos: deps build ## kill parts under load, ROUNDS times over; goes on where it broke off
-	@mkdir -p dist; n=$$(cat dist/chaos-rounds 2>/dev/null || echo 0); \
-	while [ $$n -lt $(ROUNDS) ]; do \
-		n=$$((n + 1)); echo "round $$n of $(ROUNDS)"; \
-		go test -count=1 -timeout 15m -run '^TestRestarts$$' ./tools/e2e; \
-		go test -count=1 -timeout 5m -run '^TestTenThousandFlowsOutliveAKill$$' ./dataplane/agent; \
-		echo $$n >dist/chaos-rounds; \
-	done; rm -f dist/chaos-rounds
+test-chaos: deps build ## do FAULTS random faults, those of SEED, to two clusters that serve, then kill parts under load; WITHIN=30m ends it earlier; goes on where it broke off
+	OAK_CHAOS_WITHIN=$(WITHIN) OAK_CHAOS_SEED=$(SEED) OAK_CHAOS_FAULTS=$(FAULTS) go test -count=1 -timeout 12h -run '^TestLongRun$$' -v ./tools/chaos
+	go test -count=1 -timeout 15m -run '^TestRestarts$$' ./tools/e2e
+	go test -count=1 -timeout 5m -run '^TestTenThousandFlowsOutliveAKill$$' ./dataplane/agent
 
 .PHONY: test-kernels
 test-kernels: ## run the tests of BPF programs and datapath on Debian's kernels, amd64 and arm64, under qemu; KERNELS=6.1 runs one
@@ -97,7 +94,7 @@ bench-dataplane: deps build ## measure the dataplane beside its alternatives, up
 ifdef QUICK
 	@$(BIN)/oak-bench quick
 else
-	@$(BIN)/oak-bench run $(if $(ONLY),--only $(ONLY)) $(if $(filter-out file,$(origin ROUNDS)),--rounds $(ROUNDS)) \
+	@$(BIN)/oak-bench run $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(GROWTH_ROUNDS),--growth-rounds $(GROWTH_ROUNDS)) $(if $(PUBLISH),--publish tools/bench)
 endif
 

@@ -48,6 +48,12 @@ func (t *Testbed) Tasks(ctx context.Context, worker string) (map[string]int, err
 	return tasks, nil
 }
 
+// AllContainers returns the ids of all containers on a worker, whether or not a task of theirs runs.
+func (t *Testbed) AllContainers(ctx context.Context, worker string) ([]string, error) {
+	out, err := t.ctr(ctx, worker, "containers", "ls", "-q")
+	return strings.Fields(string(out)), err
+}
+
 // ExecIn runs a command in a container of a worker and returns its output.
 func (t *Testbed) ExecIn(ctx context.Context, worker, container string, argv ...string) ([]byte, error) {
 	return t.ctr(ctx, worker, append([]string{"tasks", "exec", "--exec-id", t.execs.next(), container}, argv...)...)

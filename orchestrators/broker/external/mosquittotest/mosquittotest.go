@@ -55,7 +55,8 @@ func Start(t *testing.T, ca *identity.CA) *Server {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	addr := ln.Addr().(*net.TCPAddr) //nolint:forcetypeassert // of a TCP listener
+	addr, ok := ln.Addr().(*net.TCPAddr)
+	require.True(t, ok)
 	require.NoError(t, ln.Close())
 	s := &Server{t: t, path: path, dir: filepath.Join(dir, "broker"), Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))}
 	s.conf, err = external.Prepare(ca, external.Setup{Dir: s.dir, User: account, Port: uint16(addr.Port), TTL: time.Hour})

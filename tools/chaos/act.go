@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/oakestra/oakestra-ebpf/tools/testbed"
+	"github.com/oakestra/oakestra-ebpf/tools/testbed/proc"
+)
+
+// endTimeout bounds how long Postgres may take to end at once.
+const endTimeout = 20 * time.Second
+
+// Do does the faults of a step and undoes them. It returns when all is mended, which says nothing of what follows from it.
+func (s Step) Do(ctx context.Context, t *testbed.Testbed) error {
+	errs := make([]error, len(s.Faults))
+	var wg sync.WaitGroup
+	for i, f := range s.Faults {
+		wg.Go(func() {
+			pause(ctx, s.Lag*time.Duration(i))
+			if err := f.do(ctx, t); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", f, err)
+			}
+		})
+	}
+	wg.Wait()
+	// Of two that befall the same, one may have undone what the other had just begun.
+	return errors.Join(append(errs, mend(ctx, t, s.Faults))...)
+}
+
+func (f Fault) do(ctx context.Context, t *testbed.Testbed) error {
+	var err error
+	switch f.Kind {
+	case Reboot:
+		return t.Reboot(ctx, f.Target)
+	case CutHost, CutPair:
+		err = t.AddCut(ctx, f.Target, f.Other)
+	case OneWay:
+		err = t.AddOneWay(ctx, f.Target, f.Other)
+	case DelayPair:
+		err = t.AddDelay(ctx, f.Target, f.Other, f.Milliseconds)
+	case StopEngine, StopNet, StopCluster, StopRoot, StopBroker:
+		err = testbed.Stop(ctx, f.Target)
+	case EndPostgres:
+		err = EndAtOnce(ctx)
+	default:
+		err = testbed.Kill(ctx, f.Target)
+	}
+	if err != nil && !errors.Is(err, proc.ErrGone) {
+		return err
+	}
+	pause(ctx, f.Hold)
+	switch f.Kind {
+	case CutHost, CutPair, OneWay, DelayPair:
+		return t.Heal(ctx, f.Target, f.Other)
+	case StopEngine, StopNet, StopCluster, StopRoot, StopBroker:
+		if err := testbed.Cont(ctx, f.Target); err != nil && !errors.Is(err, proc.ErrGone) {
+			return err
+		}
+		return nil
+	}
+	return testbed.Restart(ctx, f.Target)
+}
+
+// mend makes sure that everything that the faults have befallen runs, and that the network is whole.
+func mend(ctx context.Context, t *testbed.Testbed, faults []Fault) error {
+	if len(faults) < 2 {
+		return nil
+	}
+	var errs []error
+	for _, f := range faults {
+		if f.Kind == CutHost || f.Kind == CutPair || f.Kind == OneWay || f.Kind == DelayPair {
+			errs = append(errs, t.Heal(ctx, f.Target, f.Other))
+		}
+	}
+	all, err := testbed.Components()
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		switch c.Process.State() {
+		case proc.Dead:
+			errs = append(errs, testbed.Restart(ctx, c.String()))
+		case proc.Stopped:
+			errs = append(errs, testbed.Cont(ctx, c.String()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// EndAtOnce ends Postgres as pg_ctl stop -m immediate does: without a checkpoint or a word to its clients.
+func EndAtOnce(ctx context.Context) error {
+	all, err := testbed.Components()
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(c testbed.Component) bool { return c.Name == "postgres" })
+	if i < 0 {
+		return errors.New("end Postgres: the testbed has none")
+	}
+	if err := all[i].Process.Signal(syscall.SIGQUIT); err != nil {
+		return fmt.Errorf("end Postgres at once: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	return all[i].Process.Wait(ctx)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
