@@ -55,6 +55,8 @@ type ClusterDesired struct {
 	Subnets []SubnetBlock `json:"subnets"`
 	// Ranges are the overlay's address ranges.
 	Ranges Ranges `json:"ranges"`
+	// Streams are all that users wait for at present. They may be told several times.
+	Streams []StreamRequest `json:"streams,omitempty"`
 }
 
 // ClusterInstance is an instance that root has given to a cluster.

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/oakestra/oakestra-ebpf/nodeengine/logs"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 )
 
@@ -49,6 +50,7 @@ type Runtime struct {
 	client      *client.Client
 	snapshotter string
 	pulls       singleflight.Group
+	logs        *logs.Folder
 }
 
 var _ runtime.Runtime = (*Runtime)(nil)
@@ -72,10 +74,13 @@ func Connect(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, fmt.Errorf("connect to containerd on %s: %w", o.Socket, err)
 	}
 	r := &Runtime{opts: o, client: c}
-	for _, dir := range []string{r.logDir(), r.filesDir(""), r.runcRoot()} {
+	for _, dir := range []string{r.filesDir(""), r.runcRoot(), r.execDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, errors.Join(fmt.Errorf("start container runtime: %w", err), c.Close())
 		}
+	}
+	if r.logs, err = logs.Open(r.logDir(), o.MaxLogBytes, o.Log); err != nil {
+		return nil, errors.Join(fmt.Errorf("start container runtime: %w", err), c.Close())
 	}
 	if err := r.awaitSnapshotter(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())

@@ -15,6 +15,7 @@ import (
 
 	"github.com/containerd/cgroups/v3"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/nodeengine/logs"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/netspace"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime/containerd/containerdtest"
@@ -143,6 +144,8 @@ func TestRuntime(t *testing.T) {
 		{"Labels", testLabels},
 		{"Usage", testUsage},
 		{"LogsAreBounded", testLogs},
+		{"Attend", testAttend},
+		{"AttendEnds", testAttendEnds},
 		{"ImageErrors", testImageErrors},
 		{"LocalImageNeedsNoRegistry", testLocalImage},
 		{"PrivilegedIsRefused", testPrivileged},
@@ -379,20 +382,34 @@ func testUsage(t *testing.T, g *rig) {
 }
 
 func testLogs(t *testing.T, g *rig) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go g.BoundLogs(ctx)
 	id := g.start(g.instance(12, "talk", "200"))
-	g.log(id, "ready")
-	if err := g.rotate(); err != nil {
-		t.Fatal(err)
+	var text text
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		text = nil
+		if err := g.Logs(ctx, id, logs.Options{From: -1, Tail: -1}, &text); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(g.logPath(id))
+		if err == nil && st.Size() <= g.opts.MaxLogBytes && strings.HasSuffix(string(text), "ready\n") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("log is not bounded: %v, %v", st, err)
+		}
 	}
-	st, err := os.Stat(g.logPath(id))
-	if err != nil || st.Size() > g.opts.MaxLogBytes {
-		t.Errorf("log has %d bytes, %v", st.Size(), err)
-	}
-	old, err := os.ReadFile(g.logPath(id) + oldSuffix)
-	if err != nil || int64(len(old)) != g.opts.MaxLogBytes || !strings.HasSuffix(string(old), "ready\n") {
-		t.Errorf("rotated log has %d bytes, %v", len(old), err)
+	if most := int(3 * g.opts.MaxLogBytes); len(text) < 64<<10 || len(text) > most {
+		t.Errorf("%d bytes are kept", len(text))
 	}
 }
+
+// text takes a log.
+type text []byte
+
+func (t *text) Write(p []byte, _ int64) error { *t = append(*t, p...); return nil }
+func (t *text) Gap(int64) error               { return nil }
 
 func testImageErrors(t *testing.T, g *rig) {
 	foreign := containerdtest.PushForeign(t, g.registry)

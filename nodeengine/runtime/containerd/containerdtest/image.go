@@ -29,11 +29,14 @@ const probe = `package main
 
 import (
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 func main() {
@@ -68,8 +71,37 @@ func main() {
 		for range n {
 			fmt.Println(string(line))
 		}
+	case "say": // to standard output and error, and ends with a code
+		fmt.Println(os.Args[2], os.Getenv("FROM_IMAGE"))
+		fmt.Fprintln(os.Stderr, os.Args[3])
+		code, _ := strconv.Atoi(os.Args[4])
+		os.Exit(code)
+	case "cat":
+		io.Copy(os.Stdout, os.Stdin)
+		os.Exit(0)
+	case "flood":
+		line := make([]byte, 4096)
+		for {
+			if _, err := os.Stdout.Write(line); err != nil {
+				os.Exit(1)
+			}
+		}
+	case "size": // of the terminal, now and whenever it changes
+		changed := make(chan os.Signal, 1)
+		signal.Notify(changed, syscall.SIGWINCH)
+		for {
+			var s [4]uint16
+			_, _, err := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&s)))
+			fmt.Println("size", s[1], s[0], err)
+			<-changed
+		}
+	case "background": // leaves a child that holds its output open
+		cmd := exec.Command("/probe", "stay")
+		cmd.Stdout = os.Stdout
+		fmt.Println("gone", cmd.Start())
+		os.Exit(0)
 	case "stubborn":
-		signal.Ignore(syscall.SIGTERM)
+		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
 	}
 	fmt.Println("ready")
 	for {
