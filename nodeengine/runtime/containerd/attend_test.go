@@ -40,7 +40,7 @@ func (b *buffer) await(t *testing.T, want string) {
 }
 
 // processes counts what runs in a container.
-func (g *rig) processes(id string) int {
+func (g *rig) attended(id string) int {
 	g.t.Helper()
 	task, err := g.task(g.t.Context(), id)
 	if err != nil {
@@ -133,7 +133,7 @@ func testAttendEnds(t *testing.T, g *rig) {
 			t.Errorf("%s: %v", command, err)
 		}
 	}
-	if n := g.processes(id); n != 1 {
+	if n := g.attended(id); n != 1 {
 		t.Errorf("%d processes are left", n-1)
 	}
 
@@ -148,13 +148,13 @@ func testAttendEnds(t *testing.T, g *rig) {
 		_, _ = other.Attend(t.Context(), id, runtime.Process{Command: []string{"/probe", "stubborn"}, Stdout: &out, Stderr: &out, Started: func() { close(began) }})
 	}()
 	<-began
-	if n := g.processes(id); n != 2 {
+	if n := g.attended(id); n != 2 {
 		t.Errorf("%d processes", n)
 	}
 	if err := g.EndCommands(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := g.processes(id); n != 1 {
+	if n := g.attended(id); n != 1 {
 		t.Errorf("%d processes are left", n-1)
 	}
 	<-ended

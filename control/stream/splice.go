@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
+)
+
+// Splice hands the messages of either end to the other until one of them ends, and closes both. It holds one message a direction. If the
+// lower end goes without having said how it ended, the upper is told so; below names the lower end for that.
+func Splice(ctx context.Context, upper, lower *Conn, below string) error {
+	var ended atomic.Bool
+	up, down := make(chan error, 1), make(chan error, 1)
+	go func() {
+		up <- pump(ctx, lower, upper, func(kind byte) { ended.Store(ended.Load() || kind == wire.StreamEnd) })
+	}()
+	go func() { down <- pump(ctx, upper, lower, func(byte) {}) }()
+	var err error
+	select {
+	case err = <-up:
+		if !ended.Load() {
+			err = fmt.Errorf("lost %s: %w", below, err)
+			_ = upper.SendJSON(wire.StreamEnd, wire.StreamEndMessage{Code: wire.StreamLost, Error: err.Error()})
+		} else {
+			err = nil
+		}
+		lower.Abort(err)
+		upper.Finish()
+		<-down
+	case err = <-down:
+		// Who is above needs nothing any more; who is below ends when its connection does.
+		lower.Finish()
+		upper.Abort(err)
+		<-up
+		if ended.Load() {
+			err = nil
+		}
+	}
+	return err
+}
+
+// pump returns why it cannot go on.
+func pump(ctx context.Context, from, to *Conn, seen func(kind byte)) error {
+	for {
+		message, err := from.message(ctx)
+		if err != nil {
+			return err
+		}
+		if err := to.forward(message); err != nil {
+			return err
+		}
+		seen(message[0])
+	}
+}
