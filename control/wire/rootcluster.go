@@ -12,6 +12,7 @@ const (
 	PathClusterJoin    = "/api/v1/clusters/join"
 	PathClusterDesired = "/api/v1/clusters/{id}/desired"
 	PathClusterReport  = "/api/v1/clusters/{id}/report"
+	PathClusterRenew   = "/api/v1/clusters/{id}/renew"
 )
 
 // MaxWait is the longest time that a blocking query for desired state is held open.
@@ -26,6 +27,13 @@ type ClusterJoinRequest struct {
 	Name string `json:"name"`
 	// Location is "lat,lon[,radius]" or free text.
 	Location string `json:"location"`
+}
+
+// ClusterRenewRequest asks root, with the cluster's certificate, for a new one for the key that it has joined with. It is answered as a join is.
+type ClusterRenewRequest struct {
+	Format int `json:"format"`
+	// CSR is a PEM certificate request.
+	CSR string `json:"csr"`
 }
 
 // JoinResponse is the answer to a cluster or worker that joined.

@@ -4,8 +4,11 @@ package wire
 
 import "time"
 
-// PathWorkerJoin is where a worker asks its cluster to be taken in.
-const PathWorkerJoin = "/api/v1/workers/join"
+// PathWorkerJoin is where a worker asks its cluster to be taken in, PathWorkerRenew where it asks, with its certificate, for a new one.
+const (
+	PathWorkerJoin  = "/api/v1/workers/join"
+	PathWorkerRenew = "/api/v1/workers/renew"
+)
 
 // Topics of the conversation between a cluster and the NodeEngine of the worker {id}; see [Topic].
 const (
@@ -29,6 +32,14 @@ type WorkerJoinRequest struct {
 	Name string `json:"name"`
 	// Routes are the prefixes that the worker's own routing table holds, in CIDR form, so that the cluster can refuse overlaps.
 	Routes []string `json:"routes,omitempty"`
+}
+
+// WorkerRenewRequest asks for new certificates for the keys that the worker has joined with. It is answered as a join is.
+type WorkerRenewRequest struct {
+	Format int `json:"format"`
+	// CSR and NetCSR are PEM certificate requests, as in [WorkerJoinRequest].
+	CSR    string `json:"csr"`
+	NetCSR string `json:"net_csr"`
 }
 
 // WorkerJoinResponse answers a worker that joined.

@@ -43,6 +43,9 @@ type Options struct {
 	// Name is what people call the worker.
 	Name string
 	Log  *slog.Logger
+
+	// worker, if set, is the only identity that is accepted.
+	worker string
 }
 
 // refusal is an answer that asking again does not change.
@@ -113,7 +116,9 @@ func ask(ctx context.Context, client *http.Client, url, token string, body []byt
 	if err != nil {
 		return nil, &refusal{err}
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
 	if err != nil {
@@ -162,6 +167,9 @@ func (o *Options) accept(k keys, address string, r *wire.WorkerJoinResponse) (*I
 	}
 	if !pki.ValidID(r.ID) {
 		return nil, fmt.Errorf("join the cluster: it issued %q, which is no identity", r.ID)
+	}
+	if o.worker != "" && r.ID != o.worker {
+		return nil, fmt.Errorf("join the cluster: it takes this worker, %s, for another one, %s: to become that, stop all instances and empty %s", o.worker, r.ID, o.StateDir)
 	}
 	brokers, err := fillHosts(r.Brokers, o.Host)
 	if err != nil {

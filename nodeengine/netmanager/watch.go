@@ -21,9 +21,9 @@ const firstPoll = 200 * time.Millisecond
 // Watch keeps NetManager supplied with the worker's identity and knows whether instances can be attached.
 type Watch struct {
 	client   *Client
-	identity wire.LocalIdentity
+	identity atomic.Pointer[wire.LocalIdentity]
 	log      *slog.Logger
-	handed   bool // the identity was accepted since this process started: certificate or brokers may be newer than stored
+	handed   *wire.LocalIdentity // the identity that was accepted since this process started: certificate or brokers may be newer than stored
 	ready    atomic.Bool
 	reason   atomic.Pointer[string]
 	used     atomic.Pointer[wire.HostPorts]
@@ -31,10 +31,14 @@ type Watch struct {
 
 // NewWatch returns a watch; Run does the work.
 func NewWatch(c *Client, id wire.LocalIdentity, log *slog.Logger) *Watch {
-	w := &Watch{client: c, identity: id, log: log}
+	w := &Watch{client: c, log: log}
+	w.identity.Store(&id)
 	w.setReason("NetManager was not asked yet")
 	return w
 }
+
+// SetIdentity has NetManager be handed another identity, with its next look.
+func (w *Watch) SetIdentity(id wire.LocalIdentity) { w.identity.Store(&id) }
 
 // Ready reports whether NetManager answered, when last asked, that instances can be attached; the text says why not.
 func (w *Watch) Ready() (bool, string) { return w.ready.Load(), *w.reason.Load() }
@@ -83,11 +87,11 @@ func (w *Watch) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !w.handed || s.WorkerID != w.identity.WorkerID {
-		if err := w.client.PutIdentity(ctx, w.identity); err != nil {
+	if id := w.identity.Load(); w.handed != id || s.WorkerID != id.WorkerID {
+		if err := w.client.PutIdentity(ctx, *id); err != nil {
 			return fmt.Errorf("hand NetManager its identity: %w", err)
 		}
-		w.handed = true
+		w.handed = id
 		if s, err = w.client.Status(ctx); err != nil {
 			return err
 		}

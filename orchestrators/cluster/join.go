@@ -4,7 +4,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,8 +77,7 @@ func checkJoin(req *wire.WorkerJoinRequest) (keyHash []byte, err error) {
 	if _, err := pki.ParseCSR([]byte(req.NetCSR)); err != nil {
 		return nil, httpapi.NewProblem(http.StatusUnprocessableEntity, "bad_csr", "%v", err).At("$.net_csr")
 	}
-	sum := sha256.Sum256(csr.RawSubjectPublicKeyInfo)
-	return sum[:], nil
+	return keyHashOf(csr.RawSubjectPublicKeyInfo), nil
 }
 
 // takeIn stores the worker, its subnet and the use of the token in one transaction.

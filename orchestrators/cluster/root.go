@@ -40,6 +40,7 @@ func (c *Cluster) runRoot(ctx context.Context) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { c.runDesired(ctx, client); return nil })
 	g.Go(func() error { c.runReports(ctx, client); return nil })
+	g.Go(func() error { c.runRenewal(ctx, client); return nil })
 	g.Go(func() error { c.runAbroad(ctx, client); return nil })
 	g.Go(func() error { c.runExport(ctx, client); return nil })
 	_ = g.Wait()

@@ -42,7 +42,9 @@ type scriptedRoot struct {
 	free      int
 	fulls     int
 	joins     int
-	asked     []bool // of each answered question: whether it was answered in full
+	renewals  int
+	certTTL   time.Duration // of what it signs
+	asked     []bool        // of each answered question: whether it was answered in full
 	away      bool
 	format    int                      // of what it writes, if not this build's
 	onReport  func(wire.ClusterReport) // before it is answered
@@ -59,7 +61,7 @@ func newScriptedRoot(t *testing.T) *scriptedRoot {
 	require.NoError(t, err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	r := &scriptedRoot{ca: ca, addr: ln.Addr().String(), epoch: 100, rev: 1, subnets: subnets(16),
+	r := &scriptedRoot{ca: ca, addr: ln.Addr().String(), epoch: 100, rev: 1, subnets: subnets(16), certTTL: time.Hour,
 		instances: map[wire.InstanceKey]wire.ClusterInstance{}, removed: map[wire.InstanceKey]wire.Tombstone{},
 		reports: map[wire.InstanceKey]wire.InstanceReport{}}
 	e := httpapi.New(quietLog())
@@ -75,6 +77,7 @@ func newScriptedRoot(t *testing.T) *scriptedRoot {
 		}
 	})
 	e.POST(wire.PathClusterJoin, r.join)
+	e.POST(httpapi.Route(wire.PathClusterRenew), r.renew)
 	e.GET(httpapi.Route(wire.PathClusterDesired), r.desired)
 	e.POST(httpapi.Route(wire.PathClusterReport), r.report)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -85,7 +88,7 @@ func newScriptedRoot(t *testing.T) *scriptedRoot {
 }
 
 func (r *scriptedRoot) token(t *testing.T) string {
-	token, err := r.ca.IssueToken(t.Context(), pki.RoleCluster, time.Hour, 1)
+	token, err := r.ca.IssueToken(t.Context(), pki.RoleCluster, time.Hour, 5)
 	require.NoError(t, err)
 	return token.String()
 }
@@ -99,13 +102,28 @@ func (r *scriptedRoot) join(c echo.Context) error {
 	if err := httpapi.DecodeLoose(c, &req); err != nil {
 		return err
 	}
-	cert, err := r.ca.SignClient([]byte(req.CSR), clusterID, "", time.Hour)
+	return r.certify(c, req.CSR, &r.joins)
+}
+
+func (r *scriptedRoot) renew(c echo.Context) error {
+	if err := r.known(c); err != nil {
+		return err
+	}
+	var req wire.ClusterRenewRequest
+	if err := httpapi.DecodeLoose(c, &req); err != nil {
+		return err
+	}
+	return r.certify(c, req.CSR, &r.renewals)
+}
+
+func (r *scriptedRoot) certify(c echo.Context, csr string, count *int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cert, err := r.ca.SignClient([]byte(csr), clusterID, "", r.certTTL)
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	r.joins++
-	r.mu.Unlock()
+	*count++
 	return c.JSON(http.StatusOK, wire.JoinResponse{ID: clusterID, Certificate: string(cert), CA: string(r.ca.CertPEM())})
 }
 

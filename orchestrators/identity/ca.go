@@ -131,7 +131,7 @@ func (ca *CA) SignClient(csrPEM []byte, id, org string, ttl time.Duration) (cert
 	template := &x509.Certificate{
 		SerialNumber: newSerial(),
 		Subject:      subject,
-		NotBefore:    time.Now().Add(-backdate),
+		NotBefore:    time.Now().Add(-min(backdate, ttl/3)),
 		NotAfter:     time.Now().Add(ttl),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},

@@ -26,7 +26,7 @@ var open = map[string]bool{
 
 // clusterRoutes are for clusters alone.
 var clusterRoutes = []string{
-	httpapi.Route(wire.PathClusterDesired), httpapi.Route(wire.PathClusterReport), httpapi.Route(wire.PathClusterOverlay), httpapi.Route(wire.PathClusterAbroad),
+	httpapi.Route(wire.PathClusterDesired), httpapi.Route(wire.PathClusterReport), httpapi.Route(wire.PathClusterRenew), httpapi.Route(wire.PathClusterOverlay), httpapi.Route(wire.PathClusterAbroad),
 }
 
 // TestEveryRouteRefusesStrangers walks all routes that are registered, also ones that a later change adds.

@@ -190,6 +190,7 @@ func (s *system) instances(service string) (list []instanceJSON) {
 type fakeCluster struct {
 	s        *system
 	id, name string
+	key      []byte
 	client   *http.Client
 	revision uint64
 }
@@ -220,7 +221,7 @@ func (s *system) join(name string) *fakeCluster {
 	require.NoError(s.t, err)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg}, Timeout: 40 * time.Second}
 	s.t.Cleanup(client.CloseIdleConnections)
-	return &fakeCluster{s: s, id: answer["id"].(string), name: name, client: client}
+	return &fakeCluster{s: s, id: answer["id"].(string), name: name, key: key, client: client}
 }
 
 // joinWith joins and reports workers of 4 processors and 4,096 MB that run containers on amd64, n of them.

@@ -63,6 +63,38 @@ func (r *Root) joinCluster(c echo.Context) error {
 	return c.JSON(http.StatusOK, wire.JoinResponse{Format: wire.Format, ID: id, Certificate: string(cert), CA: string(r.ca.CertPEM())})
 }
 
+// renewCluster gives a cluster a new certificate for the key that it has joined with.
+func (r *Root) renewCluster(c echo.Context) error {
+	ctx := c.Request().Context()
+	var in wire.ClusterRenewRequest
+	if err := httpapi.DecodeLoose(c, &in); err != nil {
+		return err
+	}
+	if in.Format > wire.Format {
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_join", "is %d, this root reads up to %d: upgrade root first", in.Format, wire.Format).At("$.format")
+	}
+	csr, err := pki.ParseCSR([]byte(in.CSR))
+	if err != nil {
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_join", "%v", err).At("$.csr")
+	}
+	id, keyHash := c.Param("id"), ""
+	err = r.pool.QueryRow(ctx, `SELECT key_hash FROM cluster WHERE id = $1`, id).Scan(&keyHash)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return httpapi.NewProblem(http.StatusNotFound, "unknown_cluster", "this root does not know the cluster %s: join again", id)
+	case err != nil:
+		return fmt.Errorf("look up cluster %s: %w", id, err)
+	case keyHash != pki.CertHash(csr.RawSubjectPublicKeyInfo):
+		return httpapi.NewProblem(http.StatusForbidden, "wrong_key", "the cluster has joined with another key than a certificate is asked for")
+	}
+	cert, err := r.ca.SignClient([]byte(in.CSR), id, "", identity.ClientTTL)
+	if err != nil {
+		return err
+	}
+	r.log.Info("cluster's certificate renewed", "cluster", id)
+	return c.JSON(http.StatusOK, wire.JoinResponse{Format: wire.Format, ID: id, Certificate: string(cert), CA: string(r.ca.CertPEM())})
+}
+
 func checkJoin(in *wire.ClusterJoinRequest) (*x509.CertificateRequest, error) {
 	refuse := func(path, format string, args ...any) error {
 		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_join", format, args...).At(path)

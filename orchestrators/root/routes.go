@@ -95,6 +95,7 @@ func (r *Root) table() []route {
 		{get, pathUploads + "/:upload", user, r.getUpload, about{summary: "Read a file that you have sent, as text"}},
 
 		{post, httpapi.Route(wire.PathClusterJoin), anyoneSecure, r.joinCluster, about{summary: "Take a cluster in, by a join token sent as the bearer token", body: wire.ClusterJoinRequest{}, answer: wire.JoinResponse{}}},
+		{post, httpapi.Route(wire.PathClusterRenew), cluster, r.renewCluster, about{summary: "Give a cluster that shows its certificate a new one", body: wire.ClusterRenewRequest{}, answer: wire.JoinResponse{}}},
 		{get, httpapi.Route(wire.PathClusterDesired), cluster, r.desired, about{summary: "Wait for what a cluster is to run", answer: wire.ClusterDesired{}, query: waitQuery{}}},
 		{post, httpapi.Route(wire.PathClusterReport), cluster, r.report, about{summary: "Report what a cluster runs, and has room for", body: wire.ClusterReport{}, answer: wire.ClusterReportAck{}}},
 		{post, httpapi.Route(wire.PathClusterOverlay), cluster, r.reportOverlay, about{summary: "Report what workers of a cluster want of others, and what it offers them", body: wire.ClusterOverlay{}, answer: wire.ClusterOverlayAck{}}},

@@ -74,10 +74,24 @@ func (o *options) identity(ctx context.Context) (*join.Identity, error) {
 	return join.Join(ctx, join.Options{Host: o.cluster, Port: o.port, TokenFile: o.tokenFile, StateDir: o.stateDir, Name: o.name, Log: o.log})
 }
 
+// keeper keeps an identity valid at the cluster that issued it, whatever the flags say.
+func (o *options) keeper(id *join.Identity) (*join.Keeper, error) {
+	host, port, err := net.SplitHostPort(id.Cluster)
+	if err != nil {
+		return nil, fmt.Errorf("load identity: address of the cluster: %w", err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, fmt.Errorf("load identity: port of the cluster: %w", err)
+	}
+	return join.NewKeeper(join.Options{Host: host, Port: number, TokenFile: o.tokenFile, StateDir: o.stateDir, Name: o.name, Log: o.log}, id)
+}
+
 // worker is the parts of a running NodeEngine.
 type worker struct {
 	o         *options
 	id        *join.Identity
+	keeper    *join.Keeper
 	agent     *agent.Agent
 	uplink    *uplink.Uplink
 	watch     *netmanager.Watch
@@ -87,9 +101,9 @@ type worker struct {
 
 func (o *options) assemble(ctx context.Context, id *join.Identity, epoch uint64) (*worker, error) {
 	w := &worker{o: o, id: id}
-	tls, err := id.TLS()
-	if err != nil {
-		return nil, fmt.Errorf("load identity: %w", err)
+	var err error
+	if w.keeper, err = o.keeper(id); err != nil {
+		return nil, err
 	}
 	if w.machine, err = resources.Open(o.stateDir); err != nil {
 		return nil, err
@@ -110,7 +124,7 @@ func (o *options) assemble(ctx context.Context, id *join.Identity, epoch uint64)
 	if err != nil {
 		return nil, err
 	}
-	w.uplink = uplink.New(uplink.Options{WorkerID: id.WorkerID, Brokers: id.Brokers, TLS: tls, StateDir: o.stateDir, Epoch: epoch,
+	w.uplink = uplink.New(uplink.Options{WorkerID: id.WorkerID, Brokers: id.Brokers, TLS: w.keeper.Credentials().TLS(), StateDir: o.stateDir, Epoch: epoch,
 		Agent: w.agent, Information: w.information, Log: o.log})
 	return w, nil
 }
@@ -133,6 +147,10 @@ func (w *worker) run(ctx context.Context) error {
 	part(func() error { return w.agent.Run(ctx) })
 	part(func() error { return localapi.Serve(ctx, localapi.Socket(w.o.runDir), w.status) })
 	part(func() error { w.uplink.Run(ctx); return nil })
+	part(func() error {
+		w.keeper.Run(ctx, func(id join.Identity) { w.watch.SetIdentity(id.Local()) })
+		return nil
+	})
 	part(func() error { w.container.BoundLogs(ctx); return nil })
 	part(func() error {
 		w.watch.Run(ctx, func(ready bool) {

@@ -41,18 +41,19 @@ func (r *Refusal) Error() string { return fmt.Sprintf("root answered %d: %s", r.
 
 // Client speaks to root as one cluster.
 type Client struct {
-	base string
-	id   string
-	http *http.Client
+	base  string
+	id    string
+	http  *http.Client
+	proof *pki.Credentials
 }
 
 // New returns a client for the root at base (https://HOST:PORT) that shows the cluster's certificate.
 func New(base, id, certPEM, keyPEM, caPEM string) (*Client, error) {
-	conf, err := pki.ClientTLS([]byte(certPEM), []byte(keyPEM), []byte(caPEM))
+	proof, err := pki.NewCredentials([]byte(certPEM), []byte(keyPEM), []byte(caPEM))
 	if err != nil {
 		return nil, fmt.Errorf("use identity from root: %w", err)
 	}
-	return &Client{base: strings.TrimSuffix(base, "/"), id: id, http: newHTTP(conf)}, nil
+	return &Client{base: strings.TrimSuffix(base, "/"), id: id, http: newHTTP(proof.TLS()), proof: proof}, nil
 }
 
 func newHTTP(conf *tls.Config) *http.Client {
@@ -83,6 +84,23 @@ func Join(ctx context.Context, base, token string, req wire.ClusterJoinRequest) 
 		return resp, errors.New("join root: its answer lacks id or certificates")
 	}
 	return resp, nil
+}
+
+// Credentials are what the client shows root; they may be replaced.
+func (c *Client) Credentials() *pki.Credentials { return c.proof }
+
+// Renew asks root for a new certificate for the key of the request.
+func (c *Client) Renew(ctx context.Context, csrPEM string) (certPEM string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	var resp wire.JoinResponse
+	if err := c.do(ctx, http.MethodPost, c.path(wire.PathClusterRenew), "", wire.ClusterRenewRequest{Format: wire.Format, CSR: csrPEM}, &resp); err != nil {
+		return "", fmt.Errorf("renew the certificate from root: %w", err)
+	}
+	if resp.ID != c.id || resp.Certificate == "" {
+		return "", errors.New("renew the certificate from root: its answer is for another cluster, or lacks the certificate")
+	}
+	return resp.Certificate, nil
 }
 
 // Desired asks for what changed after since, waiting up to wait for it. It returns nil if nothing did.
