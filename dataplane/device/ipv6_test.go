@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
@@ -26,9 +27,10 @@ func TestQuietIPv6TakesBackWhatTheKernelHasGiven(t *testing.T) {
 	addVeth(t, "a", "192.0.2.1/24")
 	l, err := netlink.LinkByName("a")
 	require.NoError(t, err)
-	addrs, err := netlink.AddrList(l, netlink.FAMILY_V6)
-	require.NoError(t, err)
-	require.NotEmpty(t, addrs, "the kernel gives a device that comes up a link-local address")
+	require.Eventually(t, func() bool {
+		addrs, err := netlink.AddrList(l, netlink.FAMILY_V6)
+		return err == nil && len(addrs) > 0
+	}, 10*time.Second, 10*time.Millisecond, "the kernel gives a device that comes up a link-local address, in its own time")
 	for range 2 {
 		require.NoError(t, QuietIPv6("a"))
 		requireAddresses(t, "a", "192.0.2.1/24")

@@ -25,7 +25,7 @@ type Machine struct {
 }
 
 // DefaultMachine is enough for all tests: two processors, so that what is kept by processor shows.
-func DefaultMachine() Machine { return Machine{CPUs: 2, MemoryMiB: 1024, Nice: 10} }
+func DefaultMachine() Machine { return Machine{CPUs: 2, MemoryMiB: 2048, Nice: 10} }
 
 // boot runs a machine until it turns itself off, and copies its console to w. The context ends it.
 func boot(ctx context.Context, m Machine, k *Kernel, initramfs string, w io.Writer) error {
