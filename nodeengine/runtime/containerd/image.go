@@ -4,6 +4,7 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,12 +16,10 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 
+	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 )
-
-// pullTimeout bounds one pull: an image of 1 GB over 10 Mbit/s.
-const pullTimeout = 15 * time.Minute
 
 // Pull makes the image present and unpacked. An image that is there under the same reference is used as it is.
 // Several pulls of one image at a time are one.
@@ -36,7 +35,7 @@ func (r *Runtime) Pull(ctx context.Context, spec wire.InstanceSpec) error {
 	}
 	ch := r.pulls.DoChan(ref.String()+" "+spec.Platform, func() (any, error) {
 		// The pull goes on for others when one that waits gives up.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pullTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lifecycle.PullWithin)
 		defer cancel()
 		return nil, r.pull(ctx, ref, spec)
 	})
@@ -50,15 +49,21 @@ func (r *Runtime) Pull(ctx context.Context, spec wire.InstanceSpec) error {
 
 func (r *Runtime) pull(ctx context.Context, ref reference.Named, spec wire.InstanceSpec) error {
 	began := time.Now()
+	var seen progress
+	ctx, cancel := seen.guard(ctx, r.opts.PullStall)
+	defer cancel()
 	opts := []client.RemoteOpt{
 		client.WithPullUnpack,
 		client.WithPullSnapshotter(r.snapshotter),
-		client.WithResolver(docker.NewResolver(docker.ResolverOptions{Hosts: r.registryHosts})),
+		client.WithResolver(docker.NewResolver(docker.ResolverOptions{Hosts: r.registryHosts(&seen)})),
 	}
 	if spec.Platform != "" {
 		opts = append(opts, client.WithPlatform(spec.Platform))
 	}
 	if _, err := r.client.Pull(ctx, ref.String(), opts...); err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
+			err = fmt.Errorf("%w (%s)", cause, r.opts.PullStall) // what came of it says less
+		}
 		return imageError(spec.Image, reference.Domain(ref), err)
 	}
 	if _, err := r.image(ctx, spec); err != nil {
@@ -69,7 +74,11 @@ func (r *Runtime) pull(ctx context.Context, ref reference.Named, spec wire.Insta
 }
 
 // registryHosts says how a registry is reached: over TLS, save for those that the operator named.
-func (r *Runtime) registryHosts(host string) ([]docker.RegistryHost, error) {
+func (r *Runtime) registryHosts(seen *progress) docker.RegistryHosts {
+	return func(host string) ([]docker.RegistryHost, error) { return r.registryHost(host, seen) }
+}
+
+func (r *Runtime) registryHost(host string, seen *progress) ([]docker.RegistryHost, error) {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		TLSHandshakeTimeout:   10 * time.Second,
@@ -77,7 +86,7 @@ func (r *Runtime) registryHosts(host string) ([]docker.RegistryHost, error) {
 		IdleConnTimeout:       30 * time.Second,
 	}
 	opts := []docker.RegistryOpt{
-		docker.WithClient(&http.Client{Transport: transport}),
+		docker.WithClient(&http.Client{Transport: seen.through(transport)}),
 		docker.WithPlainHTTP(func(h string) (bool, error) { return slices.Contains(r.opts.InsecureRegistries, h), nil }),
 	}
 	if slices.Contains(r.opts.InsecureRegistries, host) {

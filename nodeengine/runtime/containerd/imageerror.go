@@ -28,6 +28,8 @@ func wayOut(registry string, err error) string {
 	var dns *net.DNSError
 	text := err.Error()
 	switch {
+	case errors.Is(err, errStalled):
+		return "see whether the registry and the way to it are well; the pull is tried again and goes on where it was"
 	case strings.Contains(text, errPlatform.Error()):
 		return "the image was not built for this worker's architecture: build it for it, or name another in the descriptor's arch or platform"
 	case errdefs.IsNotFound(err):

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/logs"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 )
@@ -41,7 +42,9 @@ type Options struct {
 	StopGrace time.Duration
 	// MaxLogBytes bounds a container's log; 0 is 10 MiB. Twice as much is kept at most.
 	MaxLogBytes int64
-	Log         *slog.Logger
+	// PullStall is for how long nothing may come for a pull; 0 is [lifecycle.StallWithin].
+	PullStall time.Duration
+	Log       *slog.Logger
 }
 
 // Runtime runs OCI containers.
@@ -62,6 +65,9 @@ func Connect(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	if o.StopGrace == 0 {
 		o.StopGrace = 5 * time.Second
+	}
+	if o.PullStall == 0 {
+		o.PullStall = lifecycle.StallWithin
 	}
 	if o.MaxLogBytes == 0 {
 		o.MaxLogBytes = 10 << 20

@@ -150,6 +150,7 @@ func TestRuntime(t *testing.T) {
 		{"LocalImageNeedsNoRegistry", testLocalImage},
 		{"PrivilegedIsRefused", testPrivileged},
 		{"CreateToStarted", testSpeed},
+		{"PullThatStallsIsGivenUp", testStall}, // last: it forgets what is pulled
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sub := &rig{t: t, server: g.server, registry: g.registry, image: g.image, netns: g.netns}
