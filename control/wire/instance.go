@@ -120,6 +120,7 @@ type InstanceSpec struct {
 	// StorageMB is the storage asked for, in units of 2^20 bytes.
 	StorageMB  int    `json:"storage_mb"`
 	GPUs       int    `json:"vgpus,omitempty"`
+	TPUs       int    `json:"vtpus,omitempty"`
 	OneShot    bool   `json:"one_shot,omitempty"`
 	Privileged bool   `json:"privileged,omitempty"`
 	Ports      []Port `json:"ports,omitempty"`
@@ -137,9 +138,10 @@ type InstanceSpec struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	// Revision is the revision of the service's descriptor that this is made of, from 1; 0 from senders that know none.
 	Revision int `json:"revision,omitempty"`
-	// Addons must be there where the instance runs; Near is what it has to be near to.
-	Addons []string    `json:"addons,omitempty"`
-	Near   []Proximity `json:"near,omitempty"`
+	// Addons and VolumeDrivers must be there where the instance runs; Near is what it has to be near to.
+	Addons        []string    `json:"addons,omitempty"`
+	VolumeDrivers []string    `json:"volume_drivers,omitempty"`
+	Near          []Proximity `json:"near,omitempty"`
 	// Node is the list of worker names of a direct constraint; empty for any worker.
 	Node []string `json:"node,omitempty"`
 	// InstanceIP and InstanceIPv6 are the instance's own addresses for life.

@@ -143,6 +143,11 @@ type Aggregate struct {
 	Location      string   `json:"location"`
 	Addons        []string `json:"addons,omitempty"`
 	VolumeDrivers []string `json:"volume_drivers,omitempty"`
+	// Where is the place of the cluster's workers, as far as is known: within RadiusKM of a location, and within SpreadMS of the mean of their
+	// network coordinates.
+	Where Point `json:"where,omitzero"`
+	// Gains counts how often capacity has appeared in the cluster: what it could not place before is worth another try.
+	Gains uint64 `json:"gains,omitempty"`
 }
 
 // AggregateGroup sums the workers of one architecture that offer one runtime. A worker with several runtimes counts in
@@ -155,12 +160,22 @@ type AggregateGroup struct {
 	Free         Slot   `json:"free"`
 	// Largest is the largest free slot of a single worker: a sum cannot tell whether one instance fits.
 	Largest Slot `json:"largest"`
+	// Slots are free slots of single workers, none of which is within another: what fits in none of them fits nowhere. There are
+	// [MaxSlots] at most, so that the last may be larger than any worker. Empty from clusters that tell Largest alone.
+	Slots []Slot `json:"slots,omitempty"`
 }
 
-// Slot is an amount of resources: processors, memory and storage in units of 2^20 bytes, GPUs.
+// MaxSlots bounds [AggregateGroup.Slots].
+const MaxSlots = 8
+
+// Slot is an amount of resources: processors, memory and storage in units of 2^20 bytes, accelerators, and what instances have set aside
+// of a worker's uplink, in kbit/s. Without a word on the uplink its speed is not known, and nobody gets a share of it.
 type Slot struct {
-	VCPUs     float64 `json:"vcpus"`
-	MemoryMB  int64   `json:"memory_mb"`
-	StorageMB int64   `json:"storage_mb"`
-	GPUs      int     `json:"vgpus"`
+	VCPUs        float64 `json:"vcpus"`
+	MemoryMB     int64   `json:"memory_mb"`
+	StorageMB    int64   `json:"storage_mb"`
+	GPUs         int     `json:"vgpus"`
+	TPUs         int     `json:"vtpus,omitempty"`
+	BandwidthIn  int64   `json:"bandwidth_in,omitempty"`
+	BandwidthOut int64   `json:"bandwidth_out,omitempty"`
 }

@@ -82,7 +82,10 @@ type Information struct {
 	UsedPorts HostPorts `json:"used_ports,omitzero"`
 	// Location is where the worker says that it is; nil if it is where its cluster is.
 	Location *Location `json:"location,omitempty"`
-	Version  string    `json:"version"`
+	// Addons are what the worker offers to services that ask for it, and VolumeDrivers the CSI drivers that answer there.
+	Addons        []string `json:"addons,omitempty"`
+	VolumeDrivers []string `json:"volume_drivers,omitempty"`
+	Version       string   `json:"version"`
 }
 
 // Instances tells the states of a worker's instances.

@@ -60,18 +60,3 @@ type SecretRef struct {
 	Env  string `json:"env,omitempty"`
 	File string `json:"file,omitempty"`
 }
-
-// Proximity is a demand on where an instance runs: near a place, or near those who run another service.
-type Proximity struct {
-	// Kind is "latency", with Threshold in ms, or "geo", in km, or "bandwidth", in kbit/s.
-	Kind      string  `json:"kind"`
-	Threshold float64 `json:"threshold"`
-	// Place is what is to be near, if it is no service.
-	Place *Location `json:"place,omitempty"`
-	// Service is the id of the service that is to be near, and Name what people call it or the place.
-	Service string `json:"service,omitempty"`
-	Name    string `json:"name,omitempty"`
-	// Rigidness is 0 for a wish to 1 for a condition, ConvergenceTime how long the demand may be missed, in seconds.
-	Rigidness       float64 `json:"rigidness,omitempty"`
-	ConvergenceTime float64 `json:"convergence_time,omitempty"`
-}

@@ -23,6 +23,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 )
 
 // Cluster is a cluster orchestrator.
@@ -99,7 +100,7 @@ func (c *Cluster) load(ctx context.Context, epoch uint64, link records.Link) err
 	c.epoch.Store(epoch)
 	c.link = link
 	c.ledger = ledger.New(ledger.Options{Start: c.start, Grace: ledger.DefaultGrace, Silent: ledger.DefaultSilent, LostAfter: c.opts.LostAfter,
-		Drain: ledger.DefaultDrain})
+		Drain: ledger.DefaultDrain, Strategy: scheduler.Strategy(c.opts.Placement), Where: c.opts.where()})
 	core := overlay.NewCore(epoch, c.start.Add(ledger.DefaultGrace))
 	c.plane = overlay.NewPlane(core, c.publishNet, c.feedPending)
 	for _, w := range stored.Workers {

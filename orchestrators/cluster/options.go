@@ -9,10 +9,15 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/control/geo"
 	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 )
 
 // Options configure a cluster orchestrator.
@@ -37,6 +42,8 @@ type Options struct {
 	Name, Location string
 	// AllowPlain lets workers on other machines join without TLS.
 	AllowPlain bool
+	// Placement is how workers that can take an instance are ordered: one of scheduler.Strategies; spread if empty.
+	Placement string
 	// LostAfter is how long a worker has to be gone before its instances are given to others; 60 s if zero.
 	LostAfter time.Duration
 	// TunnelPort is the UDP port of the overlay; 50103 if zero.
@@ -75,10 +82,20 @@ func (o *Options) check() error {
 		return errors.New("--name is empty or longer than 64 characters")
 	case o.LostAfter < minLostAfter || o.LostAfter > maxLostAfter:
 		return fmt.Errorf("--lost-after %s is not within %s and %s", o.LostAfter, minLostAfter, maxLostAfter)
+	case o.Placement != "" && !slices.Contains(scheduler.Strategies(), o.Placement):
+		return fmt.Errorf("--placement %q is none of %s", o.Placement, strings.Join(scheduler.Strategies(), ", "))
 	case o.Database == "":
 		return errors.New("--database is missing: give the URL of a Postgres database")
 	}
 	return nil
+}
+
+// where is the cluster's place, if its location is one.
+func (o *Options) where() (p wire.Point) {
+	if at, radius, ok := geo.Parse(o.Location); ok {
+		p.Location, p.RadiusKM = &at, radius
+	}
+	return p
 }
 
 func (o *Options) checkBrokers() error {

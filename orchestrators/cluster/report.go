@@ -29,6 +29,7 @@ type told struct {
 	ready      int8 // -1 unknown, else 0 or 1
 	cpu        float64
 	memory     int64
+	scheduling *wire.Explanation
 }
 
 // same reports whether root need not hear of r. Use counts only when it has changed by a twentieth of a processor or of the memory,
@@ -111,8 +112,12 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 	for _, line := range all {
 		t, ok := r.told[line.Name]
 		if r.full || !ok || !t.same(line.InstanceReport, regular) {
+			next := told{line.Generation, line.State, line.Detail, line.Restarts, readiness(line.Ready), line.CPUPercent, line.MemoryBytes, line.Scheduling}
+			if t.scheduling == line.Scheduling && !r.full {
+				line.Scheduling = nil // root has it
+			}
 			m.Instances = append(m.Instances, line.InstanceReport)
-			t = told{line.Generation, line.State, line.Detail, line.Restarts, readiness(line.Ready), line.CPUPercent, line.MemoryBytes}
+			t = next
 		}
 		lines[line.Name] = t
 	}

@@ -75,8 +75,8 @@ func (r *Root) createApplications(c echo.Context) error {
 
 func (r *Root) insertApplication(ctx context.Context, tx pgx.Tx, p users.Principal, a *sla.Application, path string) error {
 	app := application{ID: pki.NewID(), Name: a.Name, Namespace: a.Namespace, Organization: p.OrganizationID}
-	_, err := tx.Exec(ctx, `INSERT INTO application (id, organization_id, owner_id, owner_name, name, namespace, description)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`, app.ID, app.Organization, p.ID, p.Name, a.Name, a.Namespace, a.Description)
+	_, err := tx.Exec(ctx, `INSERT INTO application (id, organization_id, owner_id, owner_name, name, namespace, description, constraints)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8::jsonb, '[]'))`, app.ID, app.Organization, p.ID, p.Name, a.Name, a.Namespace, a.Description, a.Constraints)
 	if store.IsUniqueViolation(err, "application_name") {
 		return httpapi.NewProblem(http.StatusConflict, "application_exists",
 			"An application with the same name and namespace exists already: %s.%s", a.Name, a.Namespace).At(path)

@@ -3,30 +3,31 @@
 package root
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/oakestra/oakestra-ebpf/control/geo"
 	"github.com/oakestra/oakestra-ebpf/control/sla"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 )
 
 // demand is what a service's constraints ask of a cluster, beyond room on a worker.
 type demand struct {
-	// clusters are the only ones allowed, by name or id; nil for any.
-	clusters []string
-	addons   []string
-	volumes  []string
-	places   []place
+	// allowed are the only clusters, by name or id, if restricted; denied are those to keep out of.
+	allowed, denied []string
+	restricted      bool
+	// even has instances spread over clusters whatever their size.
+	even bool
+	// near names what to be near to; see resolver.
+	near []wanted
 }
 
-// place is a point that the cluster may not be farther from than the distance, in kilometres.
-type place struct {
-	at wire.Location
-	km float64
+// wanted is a proximity whose target is still a text: an area, or a service.
+type wanted struct {
+	wire.Proximity
+	service bool
 }
 
+// demandOf reads the constraints of a service, which are to hold those of its application too.
 func demandOf(m *sla.Microservice) demand {
 	var d demand
 	for i := range m.Constraints {
@@ -34,66 +35,50 @@ func demandOf(m *sla.Microservice) demand {
 		if names := c.Clusters(); len(names) > 0 {
 			d.restrict(names)
 		}
+		near := wanted{Proximity: wire.Proximity{Threshold: c.Threshold, Rigidness: c.Rigidness, ConvergenceTime: c.ConvergenceTime}}
 		switch c.Type {
-		case sla.ConstraintAddons:
-			d.addons = append(d.addons, c.Needs...)
+		case sla.ConstraintClusters:
+			d.denied = append(d.denied, c.Denied...)
+			d.even = d.even || c.Spread
 		case sla.ConstraintGeo:
-			if lat, lon, ok := c.Coordinates(); ok {
-				d.places = append(d.places, place{wire.Location{Latitude: lat, Longitude: lon}, c.Threshold})
-			}
+			near.Kind, near.Name = wire.ProximityGeo, c.Location
+			d.near = append(d.near, near)
+		case sla.ConstraintLatency:
+			near.Kind, near.Name = wire.ProximityLatency, c.Area
+			d.near = append(d.near, near)
 		}
 	}
-	for i := range m.Volumes {
-		d.volumes = append(d.volumes, m.Volumes[i].Driver)
+	for i := range m.Connectivity {
+		for _, c := range m.Connectivity[i].Constraints {
+			if c.Type == wire.ProximityLatency { // bandwidth is reserved, see specOf
+				d.near = append(d.near, wanted{service: true, Proximity: wire.Proximity{Kind: wire.ProximityLatency, Threshold: c.Threshold,
+					Rigidness: c.Rigidness, ConvergenceTime: c.ConvergenceTime, Name: m.Connectivity[i].TargetMicroserviceID}})
+			}
+		}
 	}
 	return d
 }
 
 // restrict allows only what all constraints allow.
 func (d *demand) restrict(names []string) {
-	if d.clusters == nil {
-		d.clusters = slices.Clone(names)
+	if !d.restricted {
+		d.allowed, d.restricted = slices.Clone(names), true
 		return
 	}
-	d.clusters = slices.DeleteFunc(d.clusters, func(n string) bool { return !slices.Contains(names, n) })
+	d.allowed = slices.DeleteFunc(d.allowed, func(n string) bool { return !slices.Contains(names, n) })
 }
 
-// refuses returns in a person's words why the cluster does not do, or "".
-func (d *demand) refuses(c *clusterState) string {
-	switch {
-	case d.clusters != nil && !slices.Contains(d.clusters, c.name) && !slices.Contains(d.clusters, c.id):
-		return "is not among the clusters that the service allows (" + strings.Join(d.clusters, ", ") + ")"
-	case !c.active:
-		return fmt.Sprintf("has not reported for %s", activeFor)
-	}
-	for _, need := range d.addons {
-		if !slices.Contains(c.aggregate.Addons, need) {
-			return "lacks add-on " + need
-		}
-	}
-	for _, driver := range d.volumes {
-		if !slices.Contains(c.aggregate.VolumeDrivers, driver) {
-			return "lacks volume driver " + driver
-		}
-	}
-	for _, p := range d.places {
-		at, radius, ok := geo.Parse(c.location)
-		if !ok {
-			return "does not tell where it is, and the service asks for a place"
-		}
-		if away := geo.Distance(p.at, at) - radius; away > p.km {
-			return fmt.Sprintf("is %.0f km too far away", away-p.km)
-		}
-	}
-	return ""
+// ask adds the demand, but for what to be near to, to what an instance asks for.
+func (d *demand) ask(req *scheduler.Request) {
+	req.Allowed, req.HasAllowed, req.Denied, req.Even = d.allowed, d.restricted, d.denied, d.even
 }
 
 // failure is the state of an instance for which no cluster was found.
 func (d *demand) failure(v *clusterView) wire.State {
-	if d.clusters == nil {
+	if !d.restricted {
 		return wire.StateNoActiveCluster
 	}
-	known := v.named(d.clusters)
+	known := v.named(d.allowed)
 	switch {
 	case len(known) == 0:
 		return wire.StateClusterNotFound
@@ -101,4 +86,27 @@ func (d *demand) failure(v *clusterView) wire.State {
 		return wire.StateClusterNotActive
 	}
 	return wire.StateClusterNoCapacity
+}
+
+// barred says why a service does not want a cluster, whether or not that one is there or has room now; or "". What the service has to be near
+// to is not looked at: instances are not moved for what changes by itself.
+func barred(m *sla.Microservice, at *clusterState) string {
+	d := demandOf(m)
+	var req scheduler.Request
+	d.ask(&req)
+	for i := range m.Constraints {
+		if c := &m.Constraints[i]; c.Type == sla.ConstraintAddons {
+			req.Addons = append(req.Addons, c.Needs...)
+		}
+	}
+	for i := range m.Volumes {
+		req.VolumeDrivers = append(req.VolumeDrivers, m.Volumes[i].Driver)
+	}
+	there := at.candidate()
+	there.Unavailable = ""
+	placement, why := scheduler.NewPool([]scheduler.Candidate{there}).Place(&req, scheduler.Spread)
+	if placement.Found() {
+		return ""
+	}
+	return why.String()
 }

@@ -127,14 +127,16 @@ func (r *Root) readDesired(ctx context.Context, id string, since wire.Stamp) (*w
 }
 
 func desiredInstances(ctx context.Context, tx pgx.Tx, id string, since uint64) ([]wire.ClusterInstance, error) {
-	rows, err := tx.Query(ctx, `SELECT service_id, number, placement, spec FROM instance
+	rows, err := tx.Query(ctx, `SELECT service_id, number, placement, spec, near FROM instance
 		WHERE cluster_id = $1 AND revision > $2 AND deleted_at IS NULL ORDER BY revision`, id, int64(since))
 	if err != nil {
 		return nil, fmt.Errorf("list instances of cluster %s: %w", id, err)
 	}
 	list := []wire.ClusterInstance{}
 	var one wire.ClusterInstance
-	_, err = pgx.ForEachRow(rows, []any{&one.ServiceID, &one.Number, &one.Placement, &one.Spec}, func() error {
+	var near []wire.Proximity
+	_, err = pgx.ForEachRow(rows, []any{&one.ServiceID, &one.Number, &one.Placement, &one.Spec, &near}, func() error {
+		one.Spec.Near, near = near, nil
 		list = append(list, one)
 		one = wire.ClusterInstance{}
 		return nil

@@ -76,8 +76,8 @@ func (r *Root) insertInstance(ctx context.Context, tx pgx.Tx, serviceID string) 
 	var revision int
 	err = tx.QueryRow(ctx, `UPDATE service s SET next_number = next_number + 1 FROM application a
 		WHERE s.id = $1 AND s.deleted_at IS NULL AND a.id = s.application_id
-		RETURNING s.next_number - 1, s.descriptor, s.revision, a.id, a.name, a.namespace, a.organization_id`, serviceID).
-		Scan(&number, &doc, &revision, &app.ID, &app.Name, &app.Namespace, &app.Organization)
+		RETURNING s.next_number - 1, s.descriptor, s.revision, a.id, a.name, a.namespace, a.organization_id, a.constraints`, serviceID).
+		Scan(&number, &doc, &revision, &app.ID, &app.Name, &app.Namespace, &app.Organization, &app.Constraints)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, notFound("service", serviceID)
 	}

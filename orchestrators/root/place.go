@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/oakestra/oakestra-ebpf/control/lifecycle"
 	"github.com/oakestra/oakestra-ebpf/control/sla"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
@@ -43,6 +42,7 @@ type instanceRow struct {
 	attempts  int
 	state     wire.State
 	detail    string
+	refusals  map[string]refusal
 }
 
 var errNoInstance = errors.New("the instance is gone")
@@ -51,9 +51,11 @@ var errNoInstance = errors.New("the instance is gone")
 func loadInstance(ctx context.Context, tx pgx.Tx, key wire.InstanceKey) (*instanceRow, error) {
 	i := &instanceRow{InstanceKey: key}
 	var spec, service []byte
-	err := tx.QueryRow(ctx, `SELECT i.spec, s.descriptor, coalesce(i.cluster_id, ''), i.placement, i.attempts, i.state, i.detail
-		FROM instance i JOIN service s ON s.id = i.service_id WHERE i.service_id = $1 AND i.number = $2 AND i.deleted_at IS NULL`,
-		key.ServiceID, key.Number).Scan(&spec, &service, &i.cluster, &i.placement, &i.attempts, &i.state, &i.detail)
+	var shared []sla.Constraint
+	err := tx.QueryRow(ctx, `SELECT i.spec, s.descriptor, a.constraints, coalesce(i.cluster_id, ''), i.placement, i.attempts, i.state, i.detail, i.refusals
+		FROM instance i JOIN service s ON s.id = i.service_id JOIN application a ON a.id = s.application_id
+		WHERE i.service_id = $1 AND i.number = $2 AND i.deleted_at IS NULL`,
+		key.ServiceID, key.Number).Scan(&spec, &service, &shared, &i.cluster, &i.placement, &i.attempts, &i.state, &i.detail, &i.refusals)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errNoInstance
 	}
@@ -66,92 +68,141 @@ func loadInstance(ctx context.Context, tx pgx.Tx, key wire.InstanceKey) (*instan
 	if err := json.Unmarshal(service, &i.service); err != nil {
 		return nil, fmt.Errorf("read descriptor of service %s: %w", key.ServiceID, err)
 	}
+	i.service.Constraints = append(i.service.Constraints, shared...)
 	return i, nil
 }
 
 // place gives an instance to the cluster that suits it best, with a new placement, or notes why none does. An instance that
 // a cluster has stays with that one if no other is better off. It has to run under the placing lock.
 func (r *Root) place(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clusterView) error {
+	return r.placeAll(ctx, tx, []*instanceRow{i}, view)
+}
+
+// placeAll places instances one after the other, and stores all of it at once.
+func (r *Root) placeAll(ctx context.Context, tx pgx.Tx, list []*instanceRow, view *clusterView) error {
+	batch := &pgx.Batch{}
+	flush := func() error {
+		view.touch(batch)
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("store where %d instances go: %w", len(list), err)
+		}
+		batch = &pgx.Batch{}
+		return nil
+	}
+	// Those that have to be near to others come once it is stored where these are.
+	for _, near := range []bool{false, true} {
+		for _, i := range list {
+			if near != (len(i.service.Connectivity) > 0) {
+				continue
+			}
+			if err := r.decide(ctx, tx, i, view, batch); err != nil {
+				return err
+			}
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decide chooses a cluster for one instance, reserves on it, and adds to batch what is to be stored.
+func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clusterView, batch *pgx.Batch) error {
+	if err := view.count(ctx, tx, i.ServiceID); err != nil {
+		return err
+	}
 	demand := demandOf(&i.service)
-	sameService, err := countByCluster(ctx, tx, i.ServiceID)
+	near, err := r.resolve(ctx, tx, i, &demand, view)
 	if err != nil {
 		return err
 	}
-	req := scheduler.FromSpec(&i.spec)
+	req := scheduler.FromSpec(i.ServiceID, &i.spec)
 	req.Nodes, req.Ports = nil, nil // are about workers, which the cluster knows
-	if i.cluster != "" {
-		req.Exclude = map[string]string{i.cluster: "could not place it on any of its workers"}
-		if i.state == wire.StateClusterScheduled {
-			req.Exclude[i.cluster] = fmt.Sprintf("has not said anything of it within %s", lifecycle.AnswerWithin)
-		}
+	demand.ask(&req)
+	for n := range near {
+		req.Near = append(req.Near, scheduler.DemandOf(&near[n]))
 	}
-	candidates, index := view.candidates(req, demand, sameService)
-	placement, why := scheduler.Place(req, candidates, scheduler.Spread)
+	now := time.Now().UTC()
+	req.Exclude = i.refusedBy(view, now)
+	placement, why := view.pool.Place(&req, scheduler.Spread)
+	why.Tier, why.At = wire.TierRoot, now
 	if !placement.Found() {
-		return r.noteUnplaced(ctx, tx, i, demand.failure(view), why)
+		i.noteUnplaced(batch, view, demand.failure(view), &why)
+		return nil
 	}
-	chosen := index[placement.Index]
+	chosen := view.find(placement.Site)
 	if i.cluster != "" {
 		if err := bury(ctx, tx, i.cluster, i.InstanceKey, i.placement); err != nil {
 			return err
 		}
+		view.pool.Count(i.ServiceID, i.cluster, -1)
 	}
-	revision, err := raiseRevision(ctx, tx, chosen.id)
+	revision, err := view.revision(ctx, tx, chosen.id)
 	if err != nil {
 		return err
 	}
 	i.cluster, i.placement, i.attempts = chosen.id, i.placement+1, i.attempts+1
 	i.state, i.detail = wire.StateClusterScheduled, "given to cluster "+chosen.name+", which chooses a worker"
-	_, err = tx.Exec(ctx, `UPDATE instance SET cluster_id = $3, placement = $4, revision = $5, placed_at = now(), attempts = $6,
-		next_attempt = now() + $7, state = $8, detail = $9, since = now(), move = 0, cpu_percent = 0, memory_bytes = 0, restarts = 0, ready = NULL
-		WHERE service_id = $1 AND number = $2`,
-		i.ServiceID, i.Number, i.cluster, i.placement, revision, i.attempts, attemptDelay(i.attempts), i.state, i.detail)
-	if err != nil {
-		return fmt.Errorf("give instance %s to cluster %s: %w", i.InstanceKey, chosen.name, err)
-	}
+	batch.Queue(`UPDATE instance SET cluster_id = $3, placement = $4, revision = $5, placed_at = now(), attempts = $6,
+		next_attempt = now() + $7, state = $8, detail = $9, since = now(), move = 0, cpu_percent = 0, memory_bytes = 0, restarts = 0, ready = NULL,
+		near = $10, root_explanation = $11, cluster_explanation = NULL, refusals = $12 WHERE service_id = $1 AND number = $2`,
+		i.ServiceID, i.Number, i.cluster, i.placement, revision, i.attempts, attemptDelay(i.attempts), i.state, i.detail,
+		elsewhere(near, chosen.id), why, i.refusals)
 	view.reserve(chosen.id, i.spec.Arch, req.Need)
+	view.pool.Count(i.ServiceID, chosen.id, 1)
 	return nil
 }
 
-// noteUnplaced stores why an instance has no place. One that a cluster has keeps what its cluster says of it.
-func (r *Root) noteUnplaced(ctx context.Context, tx pgx.Tx, i *instanceRow, state wire.State, why scheduler.Explanation) error {
-	detail := why.String()
-	if len(why.Rejections) == 0 {
-		detail = "no cluster has joined yet"
+// revision returns a revision of the cluster's desired state that this transaction has raised.
+func (v *clusterView) revision(ctx context.Context, tx pgx.Tx, clusterID string) (int64, error) {
+	if known, ok := v.revisions[clusterID]; ok {
+		return known, nil
 	}
-	var err error
+	raised, err := raiseRevision(ctx, tx, clusterID)
+	if err == nil {
+		v.revisions[clusterID] = raised
+	}
+	return raised, err
+}
+
+// touch has it noted that instances of which there is nothing new were tried.
+func (v *clusterView) touch(batch *pgx.Batch) {
+	if len(v.unchanged) == 0 {
+		return
+	}
+	services, numbers := make([]string, len(v.unchanged)), make([]int, len(v.unchanged))
+	for n, key := range v.unchanged {
+		services[n], numbers[n] = key.ServiceID, key.Number
+	}
+	batch.Queue(`UPDATE instance i SET next_attempt = clock_timestamp() FROM unnest($1::text[], $2::int[]) AS t (service, number)
+		WHERE i.service_id = t.service AND i.number = t.number`, services, numbers)
+	v.unchanged = nil
+}
+
+// noteUnplaced has it stored why an instance has no place. One that a cluster has keeps what its cluster says of it.
+func (i *instanceRow) noteUnplaced(batch *pgx.Batch, view *clusterView, state wire.State, why *wire.Explanation) {
 	if i.cluster != "" {
-		_, err = tx.Exec(ctx, `UPDATE instance SET attempts = attempts + 1, next_attempt = now() + $3 WHERE service_id = $1 AND number = $2`,
-			i.ServiceID, i.Number, attemptDelay(i.attempts+1))
-	} else {
-		// since tells for how long the state has lasted, whatever the reasons were.
-		_, err = tx.Exec(ctx, `UPDATE instance SET since = CASE WHEN state = $3 THEN since ELSE now() END, state = $3, detail = $4,
-			next_attempt = clock_timestamp() WHERE service_id = $1 AND number = $2`, i.ServiceID, i.Number, state, detail)
-		i.state, i.detail = state, detail
+		batch.Queue(`UPDATE instance SET attempts = attempts + 1, next_attempt = now() + $3, root_explanation = $4, refusals = $5
+			WHERE service_id = $1 AND number = $2`, i.ServiceID, i.Number, min(attemptDelay(i.attempts+1), i.nextGain(view, why.At)), why, i.refusals)
+		return
 	}
-	if err != nil {
-		return fmt.Errorf("note that instance %s has no place: %w", i.InstanceKey, err)
+	detail := "no cluster has joined yet"
+	if why.Candidates > 0 {
+		detail = why.String()
 	}
-	return nil
+	if i.state == state && i.detail == detail {
+		view.unchanged = append(view.unchanged, i.InstanceKey)
+		return
+	}
+	// since tells for how long the state has lasted, whatever the reasons were.
+	batch.Queue(`UPDATE instance SET since = CASE WHEN state = $3 THEN since ELSE now() END, state = $3, detail = $4,
+		next_attempt = clock_timestamp(), root_explanation = $5, refusals = $6 WHERE service_id = $1 AND number = $2`,
+		i.ServiceID, i.Number, state, detail, why, i.refusals)
+	i.state, i.detail = state, detail
 }
 
 // attemptDelay spaces the attempts to find another cluster: 5 s, doubled each time up to about five minutes. It keeps an
 // instance that fits nowhere from going round among clusters that each believe to have room.
 func attemptDelay(attempts int) time.Duration {
 	return 5 * time.Second << min(max(attempts-1, 0), 6)
-}
-
-func countByCluster(ctx context.Context, tx pgx.Tx, serviceID string) (map[string]int, error) {
-	rows, err := tx.Query(ctx, `SELECT cluster_id, count(*) FROM instance
-		WHERE service_id = $1 AND cluster_id IS NOT NULL AND deleted_at IS NULL GROUP BY cluster_id`, serviceID)
-	if err != nil {
-		return nil, fmt.Errorf("count instances by cluster: %w", err)
-	}
-	out := map[string]int{}
-	var id string
-	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&id, &n}, func() error { out[id] = n; return nil }); err != nil {
-		return nil, fmt.Errorf("count instances by cluster: %w", err)
-	}
-	return out, nil
 }

@@ -94,6 +94,9 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 		fullIn = epoch
 	}
 	ack.SendFull = fullIn != epoch || before.Epoch != in.Epoch && !in.Full
+	if err := tryAgain(ctx, tx, id, in.Aggregate.Gains); err != nil {
+		return ack, err
+	}
 	_, err = tx.Exec(ctx, `UPDATE cluster SET applied_epoch = $2, applied = $3, report_epoch = $4, report = $5, reported_at = now(),
 		full_in_epoch = $6, aggregate = $7, free_subnets = $8,
 		location = CASE WHEN $9 = '' THEN location ELSE $9 END WHERE id = $1`,

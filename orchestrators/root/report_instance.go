@@ -115,10 +115,11 @@ func storeInstance(ctx context.Context, tx pgx.Tx, in *wire.InstanceReport) erro
 	}
 	// Once a worker has it, later attempts to place it start from the shortest delay again.
 	_, err := tx.Exec(ctx, `UPDATE instance SET state = $3, detail = $4, since = coalesce($5, now()), move = $6, cpu_percent = $7,
-		memory_bytes = $8, restarts = $9, ready = $11, reported_at = now(), attempts = CASE WHEN $3 = ANY($10) THEN attempts ELSE 0 END
+		memory_bytes = $8, restarts = $9, ready = $11, reported_at = now(), attempts = CASE WHEN $3 = ANY($10) THEN attempts ELSE 0 END,
+		refusals = CASE WHEN $3 IN ('RUNNING', 'COMPLETED') THEN '{}' ELSE refusals END, cluster_explanation = coalesce($12, cluster_explanation)
 		WHERE service_id = $1 AND number = $2`,
 		in.ServiceID, in.Number, in.State, in.Detail, since, int64(in.Generation.Move), in.CPUPercent, in.MemoryBytes, in.Restarts,
-		append(givenBack(), wire.StateClusterScheduled), in.Ready)
+		append(givenBack(), wire.StateClusterScheduled), in.Ready, in.Scheduling)
 	if err != nil {
 		return fmt.Errorf("store state of instance %s: %w", in.InstanceKey, err)
 	}

@@ -21,9 +21,9 @@ const (
 	// retrySpacing is the least time between two passes, however many reports come.
 	retrySpacing = 200 * time.Millisecond
 	// retryBatch bounds what one transaction, which keeps others from placing, does.
-	retryBatch = 32
+	retryBatch = 256
 	// retryPass bounds what one pass does; those that were tried longest ago come first in the next.
-	retryPass = 512
+	retryPass = 2048
 	// retryTimeout bounds one pass, should the database hang.
 	retryTimeout = time.Minute
 )
@@ -108,6 +108,7 @@ func (r *Root) retryOnce(ctx context.Context, start time.Time) error {
 		if err != nil {
 			return err
 		}
+		list := make([]*instanceRow, 0, len(keys))
 		for _, key := range keys {
 			i, err := loadInstance(ctx, tx, key)
 			if errors.Is(err, errNoInstance) {
@@ -116,13 +117,27 @@ func (r *Root) retryOnce(ctx context.Context, start time.Time) error {
 			if err != nil {
 				return err
 			}
-			if err := r.place(ctx, tx, i, view); err != nil {
-				return err
-			}
+			list = append(list, i)
+		}
+		if err := r.placeAll(ctx, tx, list, view); err != nil {
+			return err
+		}
+		for _, i := range list {
 			if i.state == wire.StateClusterScheduled {
-				r.log.Info("instance has got a place", "instance", key.String(), "cluster", i.cluster, "placement", i.placement)
+				r.log.Info("instance has got a place", "instance", i.InstanceKey.String(), "cluster", i.cluster, "placement", i.placement)
 			}
 		}
 		return nil
 	})
+}
+
+// tryAgain brings forward the next attempt for instances that another cluster gives back, once capacity has appeared in a cluster.
+func tryAgain(ctx context.Context, tx pgx.Tx, cluster string, gains uint64) error {
+	_, err := tx.Exec(ctx, `UPDATE instance SET next_attempt = now() WHERE deleted_at IS NULL AND state = ANY($1) AND cluster_id <> $2
+		AND next_attempt > now() AND EXISTS (SELECT FROM cluster WHERE id = $2 AND coalesce((aggregate->>'gains')::numeric, 0) <> $3)`,
+		givenBack(), cluster, gains)
+	if err != nil {
+		return fmt.Errorf("bring attempts to place instances forward: %w", err)
+	}
+	return nil
 }

@@ -9,19 +9,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/oakestra/oakestra-ebpf/control/sla"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // What follows gives a new specification to an instance, which keeps its number and addresses. All of it has to run under the placing
 // lock.
-
-// barred says why a service does not want a cluster, whether or not that one is there now; or "".
-func barred(m *sla.Microservice, at *clusterState) string {
-	d, there := demandOf(m), *at
-	there.active = true
-	return d.refuses(&there)
-}
 
 // relabel stores a specification that differs in nothing for which the instance would have to stop.
 func relabel(ctx context.Context, tx pgx.Tx, i *instanceRow, spec wire.InstanceSpec) error {

@@ -232,15 +232,17 @@ type template struct {
 func loadTemplate(ctx context.Context, tx pgx.Tx, id string) (*template, error) {
 	t := &template{}
 	var doc []byte
-	err := tx.QueryRow(ctx, `SELECT s.descriptor, s.job_name, a.id, a.name, a.namespace, a.organization_id
+	err := tx.QueryRow(ctx, `SELECT s.descriptor, s.job_name, a.id, a.name, a.namespace, a.organization_id, a.constraints
 		FROM service s JOIN application a ON a.id = s.application_id WHERE s.id = $1 AND s.deleted_at IS NULL`, id).
-		Scan(&doc, &t.job, &t.app.ID, &t.app.Name, &t.app.Namespace, &t.app.Organization)
+		Scan(&doc, &t.job, &t.app.ID, &t.app.Name, &t.app.Namespace, &t.app.Organization, &t.app.Constraints)
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(doc, &t.service); err != nil {
 		return nil, fmt.Errorf("read descriptor of service %s: %w", id, err)
 	}
+	t.service.Constraints = append(t.service.Constraints, t.app.Constraints...)
+	t.app.Constraints = nil // lest they count twice
 	addrs, err := queryAddresses(ctx, tx, []string{id})
 	t.addrs = addrs[id]
 	return t, err

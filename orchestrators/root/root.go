@@ -30,6 +30,8 @@ type Config struct {
 	Log    *slog.Logger
 	// UserRate and PeerRate bound the requests of a user, and of an address, in a second, and six times as many at once; 0 is no bound.
 	UserRate, PeerRate float64
+	// Areas are places that latency constraints name, by lower-case name.
+	Areas map[string]wire.Point
 	// Version is the program's, for the description of the API.
 	Version string
 }
@@ -40,6 +42,7 @@ type Root struct {
 	users   *users.Store
 	ca      *identity.CA
 	ranges  wire.Ranges
+	areas   map[string]wire.Point
 	log     *slog.Logger
 	hub     *hub
 	held    *abroad.Held
@@ -54,7 +57,7 @@ type Root struct {
 
 // New prepares a root orchestrator on a database that store.Open has opened with schema.Files, and raises its epoch.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
-	r := &Root{pool: pool, ranges: cfg.Ranges, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), guesses: newGuesses(),
+	r := &Root{pool: pool, ranges: cfg.Ranges, areas: cfg.Areas, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), guesses: newGuesses(),
 		perUser: httpapi.NewLimiter(cfg.UserRate), perPeer: httpapi.NewLimiter(cfg.PeerRate),
 		wake: make(chan struct{}, 1), wakeRollout: make(chan struct{}, 1)}
 	err := store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.Fix(ctx, tx, cfg.Ranges) })

@@ -22,7 +22,11 @@ import (
 )
 
 // application is what a service has to know of its application.
-type application struct{ ID, Name, Namespace, Organization string }
+type application struct {
+	ID, Name, Namespace, Organization string
+	// Constraints hold for all its services.
+	Constraints []sla.Constraint
+}
 
 // maxServices bounds the services of one application.
 const maxServices = 1024

@@ -33,6 +33,7 @@ func specOf(app application, m *sla.Microservice, addrs []wire.ServiceAddress) (
 		MemoryMB:         m.MemoryMB,
 		StorageMB:        m.StorageMB,
 		GPUs:             m.VGPUs,
+		TPUs:             m.VTPUs,
 		OneShot:          m.OneShot,
 		Privileged:       m.Privileged,
 		Ports:            ports,
@@ -44,13 +45,31 @@ func specOf(app application, m *sla.Microservice, addrs []wire.ServiceAddress) (
 		Readiness:        m.Readiness,
 		Labels:           m.Labels,
 	}
-	for i := range m.Constraints {
-		switch c := &m.Constraints[i]; c.Type {
+	for _, list := range [][]sla.Constraint{m.Constraints, app.Constraints} {
+		constrain(&spec, list)
+	}
+	for i := range m.Volumes {
+		spec.VolumeDrivers = append(spec.VolumeDrivers, m.Volumes[i].Driver)
+	}
+	for i := range m.Connectivity {
+		for _, c := range m.Connectivity[i].Constraints {
+			if c.Type == "bandwidth" {
+				kbit := int(min(max(c.Threshold, 0), sla.MaxBandwidthKbit))
+				spec.BandwidthIn, spec.BandwidthOut = spec.BandwidthIn+kbit, spec.BandwidthOut+kbit
+			}
+		}
+	}
+	return spec, nil
+}
+
+// constrain adds what constraints ask of a worker.
+func constrain(spec *wire.InstanceSpec, list []sla.Constraint) {
+	for i := range list {
+		switch c := &list[i]; c.Type {
 		case sla.ConstraintDirect:
 			spec.Node = append(spec.Node, c.Nodes()...)
 		case sla.ConstraintAddons:
 			spec.Addons = append(spec.Addons, c.Needs...)
 		}
 	}
-	return spec, nil
 }

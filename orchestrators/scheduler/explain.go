@@ -3,52 +3,71 @@
 package scheduler
 
 import (
-	"fmt"
-	"strings"
+	"cmp"
+	"slices"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
-// maxListed bounds how many refused candidates an explanation spells out; the rest are counted.
-const maxListed = 8
+const (
+	// examples is how many refused candidates are named for each reason.
+	examples = 3
+	// maxNamed bounds how many refused candidates an explanation names; the rest are counted.
+	maxNamed = 8
+)
 
-// Rejection says why one candidate was refused.
-type Rejection struct {
-	ID, Name string
-	Kind     Kind
-	Reason   string
-}
-
-func (r Rejection) String() string { return r.Name + ": " + r.Reason }
-
-// Explanation says why candidates were refused, in a person's words.
-type Explanation struct {
-	Rejections []Rejection
-}
-
-// Kind returns what came closest to a placement: [Full] if any candidate was only too full, else [Unavailable] if any was only
-// away, else [Unqualified], also when there was no candidate at all.
-func (e Explanation) Kind() Kind {
-	kind := Unqualified
-	for _, r := range e.Rejections {
-		kind = max(kind, r.Kind)
+// explain puts what a walk found into words.
+func (p *Pool) explain(req *Request, strategy Strategy, f *found) wire.Explanation {
+	e := wire.Explanation{Strategy: string(strategy), Candidates: len(p.candidates), Feasible: f.feasible}
+	if f.best >= 0 {
+		c := &p.candidates[f.best]
+		e.Chosen = &wire.ExplainedChoice{ID: cmp.Or(c.Site, c.ID), Name: cmp.Or(c.Name, c.ID), Score: f.standing.left,
+			Why: f.standing.preference(strategy)}
 	}
-	return kind
-}
-
-// String lists the refusals, those closest to a placement first.
-func (e Explanation) String() string {
-	if len(e.Rejections) == 0 {
-		return "there is no candidate"
+	var order []reason
+	for why := range reasons {
+		if f.counts[why] > 0 {
+			order = append(order, why)
+		}
 	}
-	var parts []string
-	for kind := Full; kind >= Unqualified; kind-- {
-		for _, r := range e.Rejections {
-			if r.Kind == kind && len(parts) < maxListed {
-				parts = append(parts, r.String())
+	slices.SortStableFunc(order, func(a, b reason) int { return cmp.Compare(closeness(b), closeness(a)) })
+	for _, why := range order {
+		e.Refusals = append(e.Refusals, wire.RefusalCount{Reason: words[why], Kind: why.kind(), Count: int(f.counts[why])})
+	}
+	// One of each reason first, so that no reason hides the others.
+	named := map[reason]int32{}
+	for n := range int32(examples) {
+		for _, why := range order {
+			if n < f.counts[why] && len(e.Rejections) < maxNamed {
+				named[why]++
+				e.Rejections = append(e.Rejections, wire.Rejection{})
 			}
 		}
 	}
-	if more := len(e.Rejections) - len(parts); more > 0 {
-		parts = append(parts, fmt.Sprintf("and %d more", more))
+	e.Rejections = e.Rejections[:0]
+	for _, why := range order {
+		for n := range named[why] {
+			i := f.examples[why][n]
+			c := &p.candidates[i]
+			e.Rejections = append(e.Rejections, wire.Rejection{ID: cmp.Or(c.Site, c.ID), Name: cmp.Or(c.Name, c.ID), Kind: why.kind(),
+				Reason: words[why], Detail: p.text(req, i, why)})
+		}
 	}
-	return strings.Join(parts, " | ")
+	for i := range req.Near {
+		if d := &req.Near[i]; d.Service && len(d.Targets) == 0 {
+			e.Notes = append(e.Notes, "nothing of "+d.Name+" runs yet, so that any place is near enough")
+		}
+	}
+	return e
+}
+
+// closeness orders reasons by kind; a higher one is closer to a placement.
+func closeness(why reason) int {
+	switch why.kind() {
+	case wire.RefusalFull:
+		return 2
+	case wire.RefusalUnavailable:
+		return 1
+	}
+	return 0
 }

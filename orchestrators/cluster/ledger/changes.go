@@ -54,6 +54,9 @@ func (l *Ledger) Apply(c Changes) Affected {
 	for key, i := range c.Instances {
 		if have := l.instances[key]; have != nil {
 			i.status, i.refusals = have.status, have.refusals
+			if i.scheduling == nil {
+				i.scheduling = have.scheduling
+			}
 		}
 		l.instances[key] = &i
 		l.noteService(key)

@@ -41,6 +41,7 @@ func clean(wi *wire.WorkerInstance, now time.Time) bool {
 	if len(wi.Detail) > maxDetail {
 		wi.Detail = strings.ToValidUTF8(wi.Detail[:maxDetail], "") + "…"
 	}
+	wi.Scheduling = nil // is the cluster's to say
 	wi.Restarts = min(max(wi.Restarts, 0), math.MaxInt32)
 	wi.CPUPercent, wi.MemoryBytes = min(max(wi.CPUPercent, 0), 1e9), max(wi.MemoryBytes, 0)
 	if wi.Since.Before(time.Unix(0, 0)) || wi.Since.After(now.Add(maxAhead)) {
@@ -51,15 +52,18 @@ func clean(wi *wire.WorkerInstance, now time.Time) bool {
 
 // cleanInformation does the same for what a worker says of itself.
 func cleanInformation(m *wire.Information) {
-	m.Runtimes = m.Runtimes[:min(len(m.Runtimes), maxRuntimes)]
-	m.Runtimes = slices.DeleteFunc(slices.Clone(m.Runtimes), func(r string) bool { return r == "" || len(r) > maxWord })
+	for _, list := range []*[]string{&m.Runtimes, &m.Addons, &m.VolumeDrivers} {
+		*list = slices.DeleteFunc(slices.Clone((*list)[:min(len(*list), maxRuntimes)]), func(r string) bool { return r == "" || len(r) > maxWord })
+	}
 	for _, word := range []*string{&m.Architecture, &m.Name, &m.Version} {
 		if len(*word) > maxName {
 			*word = ""
 		}
 	}
 	m.Capacity = wire.Slot{VCPUs: min(max(m.Capacity.VCPUs, 0), maxAmount), MemoryMB: min(max(m.Capacity.MemoryMB, 0), maxAmount),
-		StorageMB: min(max(m.Capacity.StorageMB, 0), maxAmount), GPUs: min(max(m.Capacity.GPUs, 0), maxAmount)}
+		StorageMB: min(max(m.Capacity.StorageMB, 0), maxAmount), GPUs: min(max(m.Capacity.GPUs, 0), maxAmount),
+		TPUs: min(max(m.Capacity.TPUs, 0), maxAmount), BandwidthIn: min(max(m.Capacity.BandwidthIn, 0), maxAmount),
+		BandwidthOut: min(max(m.Capacity.BandwidthOut, 0), maxAmount)}
 	m.UsedPorts.TCP, m.UsedPorts.UDP = cleanPorts(m.UsedPorts.TCP), cleanPorts(m.UsedPorts.UDP)
 	if m.Location != nil && !geo.Valid(*m.Location) {
 		m.Location = nil

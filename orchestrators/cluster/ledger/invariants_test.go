@@ -52,9 +52,9 @@ func TestInvariants(t *testing.T) {
 			}
 			b.settle()
 			b.checkIndex(t)
-			candidates, _ := b.candidates(b.now)
-			for _, c := range candidates {
-				if !scheduler.Fits(wire.Slot{}, c.Free) {
+			pool := b.pool(b.now)
+			for _, id := range pool.IDs() {
+				if c, _ := pool.Candidate(id); scheduler.Overdrawn(c.Free) {
 					t.Fatalf("%s is overbooked: %+v", c.ID, c.Free)
 				}
 			}

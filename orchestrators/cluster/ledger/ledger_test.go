@@ -364,5 +364,6 @@ func TestAggregate(t *testing.T) {
 	require.Len(t, a.Groups, 1)
 	require.Equal(t, wire.AggregateGroup{Architecture: "amd64", Runtime: "container", Workers: 2,
 		Capacity: wire.Slot{VCPUs: 8, MemoryMB: 2000, StorageMB: 2000}, Free: wire.Slot{VCPUs: 7, MemoryMB: 1900, StorageMB: 2000},
-		Largest: wire.Slot{VCPUs: 4, MemoryMB: 1000, StorageMB: 1000}}, a.Groups[0])
+		Largest: wire.Slot{VCPUs: 4, MemoryMB: 1000, StorageMB: 1000},
+		Slots:   []wire.Slot{{VCPUs: 4, MemoryMB: 1000, StorageMB: 1000}}}, a.Groups[0])
 }

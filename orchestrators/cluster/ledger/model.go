@@ -3,9 +3,11 @@
 package ledger
 
 import (
+	"hash/maphash"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 )
 
 // Instance is an instance that root has given to this cluster.
@@ -26,6 +28,8 @@ type Instance struct {
 	refusals map[string]refusal
 	// draining is since when the copy of an older placement gets no new flows; zero unless it is to be replaced. It is not stored.
 	draining time.Time
+	// scheduling says why it is where it is, or has no place; nil if that was decided in an earlier life. It is not stored here.
+	scheduling *wire.Explanation
 }
 
 // Copy is one generation of an instance on one worker. Its existence is the reservation of what it needs.
@@ -64,6 +68,13 @@ type Ledger struct {
 	workers   map[string]*Worker
 	index     index
 
+	// measured are the round trips that workers say they have measured, by worker and peer; roundTrips are the same by peer and worker.
+	measured, roundTrips map[string]map[string]float64
+	// offers are what workers had to offer when they were summed up last; gains counts how often that was more than before.
+	offers map[string]offer
+	gains  uint64
+	seed   maphash.Seed
+
 	options Options
 }
 
@@ -79,6 +90,10 @@ type Options struct {
 	LostAfter time.Duration
 	// Drain is how long a copy gets no new flows before it is stopped for its successor; 0 for not at all.
 	Drain time.Duration
+	// Strategy orders the workers that can take an instance; spread if empty.
+	Strategy scheduler.Strategy
+	// Where is the cluster's place, which is that of its workers that tell none.
+	Where wire.Point
 }
 
 // Times by which workers are judged unless configured.
@@ -92,7 +107,10 @@ const (
 func New(o Options) *Ledger {
 	return &Ledger{
 		instances: map[wire.InstanceKey]*Instance{}, copies: map[wire.InstanceKey][]*Copy{},
-		removals: map[wire.InstanceKey]*Removal{}, workers: map[string]*Worker{}, index: newIndex(), options: o,
+		removals: map[wire.InstanceKey]*Removal{}, workers: map[string]*Worker{}, index: newIndex(),
+		measured: map[string]map[string]float64{}, roundTrips: map[string]map[string]float64{},
+		// So that a count of this life is none of an earlier one.
+		seed: maphash.MakeSeed(), gains: uint64(max(o.Start.UnixMilli(), 0)), options: o, //nolint:gosec // it is not negative
 	}
 }
 

@@ -3,13 +3,14 @@
 package ledger
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 )
 
-// place decides on a worker for every instance that needs one, and notes for the others why there is none.
+// place decides in one pass on a worker for every instance that needs one, and notes for the others why there is none.
 func (l *Ledger) place(now time.Time, ch *Changes) {
 	waiting := l.waiting(now)
 	if len(waiting) == 0 {
@@ -21,30 +22,30 @@ func (l *Ledger) place(now time.Time, ch *Changes) {
 		}
 		return
 	}
-	candidates, onWorker := l.candidates(now)
+	pool, near := l.pool(now), l.neighbours()
+	// Those that have to be near to others come after these.
+	slices.SortStableFunc(waiting, func(a, b *Instance) int { return cmp.Compare(len(a.Spec.Near), len(b.Spec.Near)) })
 	for _, i := range waiting {
-		for n := range candidates {
-			candidates[n].SameService = onWorker[candidates[n].ID][i.ServiceID]
-		}
-		req := scheduler.FromSpec(&i.Spec)
-		req.Exclude = i.refused(now)
+		req := l.request(i, near, now)
 		old := l.replaced(i, now)
-		p, why := l.choose(i, old, req, candidates)
+		p, why := l.choose(i, old, &req, pool)
+		why.Tier, why.At = wire.TierCluster, now.UTC()
 		if !p.Found() {
 			l.undrain(i, ch)
 			if l.triesOn(i, now) {
 				i.status = wire.InstanceReport{} // its worker's words are the better ones
 				continue
 			}
-			l.explain(i, why, now)
+			l.explain(i, &why, now)
 			continue
 		}
 		if old != nil && !l.drain(i, old, now, ch) {
 			continue
 		}
-		count(onWorker, p.ID, i.ServiceID)
+		near.placed(i.ServiceID, p.ID)
 		placed := *i
 		placed.LastMove++
+		placed.scheduling = &why
 		g := wire.Generation{Placement: i.Placement, Move: placed.LastMove}
 		ch.Instances[i.InstanceKey] = placed
 		ch.Copies[CopyID{i.InstanceKey, g}] = Copy{InstanceKey: i.InstanceKey, Generation: g, Worker: p.ID, Spec: i.Spec, entered: now,
@@ -75,17 +76,18 @@ func (l *Ledger) settled(now time.Time) bool {
 }
 
 // explain notes why an instance has no place.
-func (l *Ledger) explain(i *Instance, why scheduler.Explanation, now time.Time) {
+func (l *Ledger) explain(i *Instance, why *wire.Explanation, now time.Time) {
 	state := wire.StateNoWorkerCapacity
 	detail := "no worker can take it now; it is placed as soon as one can: " + why.String()
 	switch {
-	case why.Kind() == scheduler.Unavailable && now.Sub(l.options.Start) < l.options.Grace:
+	case why.Kind() == wire.RefusalUnavailable && now.Sub(l.options.Start) < l.options.Grace:
 		state, detail = wire.StateClusterScheduled, "waiting for workers to report in"
 	case len(l.workers) == 0:
 		state, detail = wire.StateNoQualifiedWorker, "no worker has joined the cluster"
-	case why.Kind() == scheduler.Unqualified:
+	case why.Kind() == wire.RefusalUnqualified:
 		state, detail = wire.StateNoQualifiedWorker, "no worker is of the kind that the service asks for: "+why.String()
 	}
+	i.scheduling = why
 	l.setStatus(i, state, detail, now)
 }
 
@@ -94,31 +96,6 @@ func (l *Ledger) setStatus(i *Instance, state wire.State, detail string, now tim
 		i.status.Since = now
 	}
 	i.status.State, i.status.Detail = state, detail
-}
-
-// candidates returns all workers with what is reserved on them, and how many copies of each service each has.
-func (l *Ledger) candidates(now time.Time) (all []scheduler.Candidate, onWorker map[string]map[string]int) {
-	index := map[string]int{}
-	for n, id := range sortedKeys(l.workers) {
-		w := l.workers[id]
-		index[id] = n
-		all = append(all, scheduler.Candidate{ID: id, Name: w.Name, Arch: w.Info.Architecture, Runtimes: w.Info.Runtimes,
-			Unavailable: w.unavailable(now, l.options), Capacity: w.Info.Capacity, Free: w.Info.Capacity, UsedPorts: w.Info.UsedPorts})
-	}
-	onWorker = map[string]map[string]int{}
-	for _, list := range l.copies {
-		for at, c := range list {
-			n, ok := index[c.Worker]
-			if !ok || !c.reserves() {
-				continue
-			}
-			all[n].Reserve(holds(list, at))
-			if !c.Stop {
-				count(onWorker, c.Worker, c.ServiceID)
-			}
-		}
-	}
-	return all, onWorker
 }
 
 // triesOn reports whether an instance that fails, and that no other worker can take, is tried on by the worker that has it.
@@ -134,11 +111,4 @@ func (l *Ledger) triesOn(i *Instance, now time.Time) bool {
 // reserves reports whether the copy holds what it needs: until it is gone, or has ended for good.
 func (c *Copy) reserves() bool {
 	return !c.gone && !c.over()
-}
-
-func count(m map[string]map[string]int, worker, service string) {
-	if m[worker] == nil {
-		m[worker] = map[string]int{}
-	}
-	m[worker][service]++
 }

@@ -78,52 +78,41 @@ func (l *Ledger) Draining(c *Copy) bool {
 // choose finds a worker for an instance and reserves there what it needs. One that replaces an older copy goes to the worker that has that
 // one, which stops it first, so that what it holds is free for the newer. Only where nothing else serves is another worker looked for
 // before, on which the newer can run beside the older until it is ready.
-func (l *Ledger) choose(i *Instance, old *Copy, req scheduler.Request, candidates []scheduler.Candidate) (scheduler.Placement, scheduler.Explanation) {
-	at := -1
-	if old != nil {
-		at = slices.IndexFunc(candidates, func(c scheduler.Candidate) bool { return c.ID == old.Worker })
+func (l *Ledger) choose(i *Instance, old *Copy, req *scheduler.Request, pool *scheduler.Pool) (scheduler.Placement, wire.Explanation) {
+	if old == nil {
+		return pool.PlaceAndReserve(req, l.options.Strategy)
 	}
-	if at >= 0 && old.serves() && l.alone(i.InstanceKey) {
-		beside := req
+	if old.serves() && l.alone(i.InstanceKey) {
+		beside := *req
 		beside.Exclude = map[string]string{old.Worker: "has the copy that is to be replaced"}
 		maps.Copy(beside.Exclude, req.Exclude)
-		if p, why := scheduler.Place(beside, candidates, scheduler.Spread); p.Found() {
-			candidates[p.Index].Reserve(req)
+		if p, why := pool.Place(&beside, l.options.Strategy); p.Found() {
+			pool.Reserve(p.ID, req)
 			return p, why
 		}
 	}
-	if at >= 0 {
-		vacated, held := candidates[at], scheduler.FromSpec(&old.Spec)
-		vacated.Free = scheduler.Add(vacated.Free, held.Need)
-		vacated.Ports = slices.DeleteFunc(slices.Clone(vacated.Ports), func(p wire.Port) bool { return slices.Contains(held.Ports, p) })
-		vacated.SameService--
-		if p, why := scheduler.Place(req, []scheduler.Candidate{vacated}, scheduler.Spread); p.Found() {
-			p.Index = at
-			candidates[at].Free = scheduler.Sub(candidates[at].Free, beyond(req.Need, held.Need))
-			candidates[at].Ports = append(slices.Clip(vacated.Ports), req.Ports...)
-			return p, why
-		}
+	list := l.copies[i.InstanceKey]
+	held := holds(list, slices.Index(list, old))
+	pool.Release(old.Worker, &held)
+	if p, why := pool.PlaceOn(old.Worker, req); p.Found() {
+		// Until the older one is gone its worker has to bear the larger of the two.
+		both := *req
+		both.Need = scheduler.Max(req.Need, held.Need)
+		pool.Reserve(old.Worker, &both)
+		why.Notes = append(why.Notes, "takes the place of the older copy there")
+		return p, why
 	}
-	p, why := scheduler.Place(req, candidates, scheduler.Spread)
-	if p.Found() {
-		candidates[p.Index].Reserve(req)
-	}
-	return p, why
-}
-
-// beyond is by how much a is more than b, amount by amount.
-func beyond(a, b wire.Slot) wire.Slot {
-	d := scheduler.Sub(a, b)
-	return wire.Slot{VCPUs: max(d.VCPUs, 0), MemoryMB: max(d.MemoryMB, 0), StorageMB: max(d.StorageMB, 0), GPUs: max(d.GPUs, 0)}
+	pool.Reserve(old.Worker, &held)
+	return pool.PlaceAndReserve(req, l.options.Strategy)
 }
 
 // holds is what copy n of an instance's holds of its worker: what it needs, or, where a newer copy follows it on the same worker, only
 // started once it has stopped, by how much that is more.
 func holds(list []*Copy, n int) scheduler.Request {
-	req := scheduler.FromSpec(&list[n].Spec)
+	req := scheduler.FromSpec(list[n].ServiceID, &list[n].Spec)
 	for _, newer := range list[n+1:] {
 		if newer.Worker == list[n].Worker && newer.reserves() {
-			req.Need = beyond(req.Need, scheduler.FromSpec(&newer.Spec).Need)
+			req.Need = notNegative(scheduler.Sub(req.Need, scheduler.NeedOf(&newer.Spec)))
 		}
 	}
 	return req

@@ -34,13 +34,13 @@ func (l *Ledger) instanceReport(i *Instance, now time.Time) wire.InstanceReport 
 	c := l.current(i.InstanceKey)
 	if c != nil && c.Generation.Placement <= i.Placement && (!l.needsPlace(i, now) || i.status.State == "") {
 		r := c.Report
-		r.InstanceKey, r.Generation = c.InstanceKey, c.Generation
+		r.InstanceKey, r.Generation, r.Scheduling = c.InstanceKey, c.Generation, i.scheduling
 		if c.Generation.Placement == i.Placement {
 			return r
 		}
 	}
 	r := i.status
-	r.InstanceKey = i.InstanceKey
+	r.InstanceKey, r.Scheduling = i.InstanceKey, i.scheduling
 	r.Generation = wire.Generation{Placement: i.Placement, Move: i.LastMove}
 	if r.State == "" {
 		r.State, r.Detail = wire.StateClusterScheduled, "the cluster is choosing a worker"

@@ -3,8 +3,8 @@
 package ledger
 
 import (
-	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -29,6 +29,8 @@ type Worker struct {
 	instances, desired wire.Stamp
 	// settled is true once all that runs there is known since this process started.
 	settled bool
+	// coordinate is where measured round trips put it; nil while there are none. It is not stored.
+	coordinate *wire.Coordinate
 }
 
 // PutWorker makes a worker known. What was seen of it is kept. One that is not fresh may run instances that the ledger does not
@@ -63,7 +65,7 @@ func (l *Ledger) SeeInformation(id string, m wire.Information, now time.Time) (s
 	cleanInformation(&m)
 	significant = w.unavailable(now, l.options) != ""
 	significant = significant || w.Info.Capacity != m.Capacity || w.Info.Overlay != m.Overlay || w.Info.Architecture != m.Architecture ||
-		fmt.Sprint(w.Info.Runtimes) != fmt.Sprint(m.Runtimes)
+		!slices.Equal(w.Info.Runtimes, m.Runtimes) || !slices.Equal(w.Info.Addons, m.Addons) || !slices.Equal(w.Info.VolumeDrivers, m.VolumeDrivers)
 	w.Info = m
 	w.hear(now, l.options)
 	return significant

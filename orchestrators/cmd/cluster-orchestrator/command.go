@@ -14,6 +14,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/settings"
 )
 
@@ -58,6 +59,8 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.Location, "location", "", "lat,lon[,radius] in degrees and metres, or free text")
 	f.StringVar(&stateDir, "state-dir", "", "folder for state on disk, created if missing; at present all state is in the database")
 	f.BoolVar(&o.AllowPlain, "allow-plain", false, "let workers on other machines join without TLS")
+	f.StringVar(&o.Placement, "placement", string(scheduler.Spread), "which of the workers that can take an instance gets it: "+
+		"spread (few of its service, much left free) or best_fit (least left free); services that have to be near to something go to the nearest")
 	f.DurationVar(&o.LostAfter, "lost-after", ledger.DefaultLostAfter, "how long a worker has to be gone before its instances go to others")
 	f.Uint16Var(&o.TunnelPort, "tunnel-port", semantic.TunnelPort, "UDP port of the overlay on all workers")
 	p := root.PersistentFlags()
