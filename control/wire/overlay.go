@@ -51,9 +51,15 @@ type NetObserver struct {
 
 // NetPeers is the full list of the workers that a worker's interest, or the interest of others in its services, concerns.
 // A peer or source that conntrack still uses is kept although a list lacks it.
+//
+// With Base it is a change instead, of the list with that stamp: Peers are those that came or are different now, Gone those that went.
+// Only a worker whose interest says that it takes changes is sent one. Who holds another list ignores it and declares its interest
+// again, with the stamp that it holds, upon which it is sent all.
 type NetPeers struct {
 	Header
 	Peers []NetPeer `json:"peers"`
+	Base  Stamp     `json:"base,omitzero"`
+	Gone  []string  `json:"gone,omitempty"`
 }
 
 // NAT is what a worker knows of the NAT that it is behind: no more than what others' answers have shown.
@@ -117,6 +123,8 @@ type NetInterest struct {
 	Names []InterestName `json:"names,omitempty"`
 	// Peers is the stamp of the peer list that the worker holds.
 	Peers Stamp `json:"peers"`
+	// PeerChanges says that the worker takes a [NetPeers] with a Base.
+	PeerChanges bool `json:"peer_changes,omitempty"`
 }
 
 // InterestAddress is one service address or Instance IP that a worker wants, and the stamp of the routes that it holds for it.

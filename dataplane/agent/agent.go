@@ -48,6 +48,7 @@ type Agent struct {
 	problem atomic.Pointer[string]        // the last reason why what the cluster said could not be applied
 	publish *publisher
 	stored  *saver
+	peers   peerList
 	metrics *localapi.Metrics
 
 	configuring sync.Mutex // one change of the following at a time

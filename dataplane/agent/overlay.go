@@ -92,6 +92,7 @@ func (a *Agent) restoreOverlay(o *overlay) {
 		a.log.Warn("cannot read the stored peers: waiting for the cluster's", "error", err)
 	} else if found {
 		a.observe(list.Epoch)
+		a.peers.merge(list)
 		if err := o.peers.Apply(list); err != nil {
 			a.log.Warn("cannot apply all stored peers", "error", err)
 		}

@@ -112,7 +112,7 @@ func (p *publisher) send(ctx context.Context, endpoints, interest bool) error {
 			m.Addresses = []wire.InterestAddress{}
 		}
 		m.Names = a.names.Interest()
-		m.Peers = o.peers.Held()
+		m.Peers, m.PeerChanges = o.peers.Held(), true
 		m.Header = wire.NewHeader(a.stamp())
 		return publish(ctx, s, wire.Topic(id.WorkerID, wire.TopicNetInterest), m)
 	}

@@ -48,6 +48,11 @@ func (a *Agent) onPeers(_ context.Context, payload []byte) error {
 		return nil // asked for again as soon as there is one
 	}
 	defer a.observe(m.Epoch)
+	m, ok := a.peers.merge(m)
+	if !ok {
+		a.publish.interest() // whose answer is the whole list
+		return nil
+	}
 	err = o.peers.Apply(m)
 	if o.peers.Held() == m.Stamp {
 		a.stored.peers(m) // although one entry may be wrong: the others were applied

@@ -51,15 +51,23 @@ func (c *Cluster) publishNode(worker string) {
 
 // publishNet publishes a message of the overlay's.
 func (c *Cluster) publishNet(m overlay.Message) (bytes int) {
+	if m.Encoded != nil {
+		return c.publishEncoded(m.Worker, m.Name, m.Encoded, false)
+	}
 	return c.publish(m.Worker, m.Name, m.Payload, false)
 }
 
 func (c *Cluster) publish(worker, name string, payload any, retain bool) (bytes int) {
 	b, err := json.Marshal(payload)
-	if err == nil {
-		err = c.broker.Publish(wire.Topic(worker, name), b, retain)
-	}
 	if err != nil {
+		c.log.Error("could not publish", "worker", worker, "topic", name, "error", err)
+		return 0
+	}
+	return c.publishEncoded(worker, name, b, retain)
+}
+
+func (c *Cluster) publishEncoded(worker, name string, b []byte, retain bool) (bytes int) {
+	if err := c.broker.Publish(wire.Topic(worker, name), b, retain); err != nil {
 		c.log.Error("could not publish", "worker", worker, "topic", name, "error", err)
 		return 0
 	}

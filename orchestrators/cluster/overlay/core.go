@@ -40,8 +40,15 @@ type Core struct {
 
 	abroad abroad
 
+	// entries counts the versions of all workers' entries in lists of peers.
+	entries uint64
+	// spaced has updates of one service spaced; without, each flush says all that there is to say.
+	spaced bool
+
 	dirtyPeers    set
 	dirtyServices set
+	// dirtyEntries are workers of whom their peers may have to be told something else.
+	dirtyEntries set
 	// dirtyAnswers are workers that want an address or a name which may stand for something else now.
 	dirtyAnswers set
 }
@@ -75,13 +82,16 @@ type worker struct {
 	interest                      []netip.Addr
 	wants                         set // services
 
-	peersSent  sent
+	entry      entry
+	peersSent  peersSent
 	routesSent map[string]sent
-	answers    map[netip.Addr]wire.ResolvedAddress
-	names      map[wire.NameKey]*wantedName
+	// forgotten is the highest stamp of routes that it was told, and that routesSent does not know any more.
+	forgotten wire.Stamp
+	answers   map[netip.Addr]wire.ResolvedAddress
+	names     map[wire.NameKey]*wantedName
 }
 
-// sent remembers what a worker was last told on a topic.
+// sent remembers which routes of a service a worker was last told.
 type sent struct {
 	stamp wire.Stamp
 	print string
@@ -100,6 +110,11 @@ type service struct {
 	floor map[int]wire.Generation
 	// levels are the loads of its copies.
 	levels map[CopyKey]level
+	// hosts are the workers that have attached a copy of it, built its routes; nil until they are asked for.
+	hosts set
+	built *built
+	// notBefore is when an update of it is due again.
+	notBefore time.Time
 }
 
 // NewCore returns an empty core that stamps its messages with epoch. Until graceEnd a service is held back while a worker
@@ -111,7 +126,7 @@ func NewCore(epoch uint64, graceEnd time.Time) *Core {
 		addresses: map[netip.Addr]string{}, claims: map[netip.Addr]set{}, wanted: map[netip.Addr]set{},
 		named: map[wire.NameKey]set{}, askers: map[subject]set{},
 		abroad:     abroad{alone: true, addresses: map[netip.Addr]string{}, names: map[wire.NameKey]string{}},
-		dirtyPeers: set{}, dirtyServices: set{}, dirtyAnswers: set{},
+		dirtyPeers: set{}, dirtyServices: set{}, dirtyEntries: set{}, dirtyAnswers: set{},
 	}
 }
 
@@ -134,10 +149,10 @@ func (c *Core) SetEpoch(epoch uint64) {
 	}
 	c.epoch, c.revision = epoch, 0
 	for id, w := range c.workers {
-		w.peersSent, w.routesSent = sent{}, map[string]sent{}
+		w.peersSent, w.routesSent = peersSent{changes: w.peersSent.changes}, map[string]sent{}
 		c.dirtyPeers.add(id)
 		for s := range w.wants {
-			c.dirtyServices.add(s)
+			c.changed(s)
 		}
 		for _, n := range w.names {
 			n.told, n.stamp = wire.ResolvedName{}, wire.Stamp{}
@@ -149,7 +164,7 @@ func (c *Core) SetEpoch(epoch uint64) {
 // Settle marks all services and names for another look, since a grace period has ended.
 func (c *Core) Settle() {
 	for id := range c.services {
-		c.dirtyServices.add(id)
+		c.changed(id)
 	}
 	for id, w := range c.workers {
 		if len(w.names) > 0 {
@@ -159,7 +174,9 @@ func (c *Core) Settle() {
 }
 
 // Dirty reports whether [Core.Flush] has anything to look at.
-func (c *Core) Dirty() bool { return len(c.dirtyPeers)+len(c.dirtyServices)+len(c.dirtyAnswers) > 0 }
+func (c *Core) Dirty() bool {
+	return len(c.dirtyPeers)+len(c.dirtyServices)+len(c.dirtyEntries)+len(c.dirtyAnswers) > 0
+}
 
 func (c *Core) next() wire.Stamp {
 	c.revision++
@@ -168,11 +185,20 @@ func (c *Core) next() wire.Stamp {
 
 // touch marks for another look all that w is in relation with, w itself and the services it runs.
 func (c *Core) touch(w *worker) {
+	c.dirtyEntries.add(w.id)
 	c.dirtyPeers.add(w.id)
 	for id := range c.peersOf(w) {
 		c.dirtyPeers.add(id)
 	}
 	for key := range w.endpoints {
-		c.dirtyServices.add(key.ServiceID)
+		c.changed(key.ServiceID)
+	}
+}
+
+// changed marks a service of which something else may have to be told now.
+func (c *Core) changed(id string) {
+	c.dirtyServices.add(id)
+	if s := c.services[id]; s != nil {
+		s.built, s.hosts = nil, nil
 	}
 }

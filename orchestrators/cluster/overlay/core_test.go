@@ -28,6 +28,8 @@ func gen(move uint32) wire.Generation { return wire.Generation{Placement: 1, Mov
 type bed struct {
 	*Core
 	rev uint64
+	// changes has workers say that they take changes of lists of peers.
+	changes bool
 }
 
 func newBed(grace time.Time) *bed {
@@ -62,7 +64,7 @@ func (b *bed) endpoints(worker int, eps ...wire.NetEndpoint) (bool, []string) {
 func (b *bed) interest(worker int, peers wire.Stamp, list ...wire.InterestAddress) []Message {
 	b.rev++
 	out, _ := b.SetInterest(fmt.Sprint("w", worker), wire.NetInterest{Header: wire.NewHeader(wire.Stamp{Epoch: 1, Revision: b.rev}),
-		Addresses: list, Peers: peers}, now)
+		Addresses: list, Peers: peers, PeerChanges: b.changes}, now)
 	return out
 }
 

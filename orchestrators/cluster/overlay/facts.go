@@ -46,4 +46,6 @@ type Message struct {
 	// Name is the topic below nodes/{worker}/.
 	Name    string
 	Payload any
+	// Encoded is Payload as it is sent, where that is known already; messages to many may share it. It must not be changed.
+	Encoded []byte
 }

@@ -20,6 +20,7 @@ func (c *Core) SetInterest(id string, m wire.NetInterest, now time.Time) (out []
 		return nil, false
 	}
 	w.heardInterest = m.Stamp
+	w.peersSent.changes = m.PeerChanges
 	if len(m.Addresses) > MaxInterest {
 		m.Addresses = m.Addresses[:MaxInterest]
 	}
@@ -35,13 +36,12 @@ func (c *Core) SetInterest(id string, m wire.NetInterest, now time.Time) (out []
 	}
 	for _, peer := range slices.Sorted(maps.Keys(after)) {
 		if !before.has(peer) && c.workers[peer] != nil {
-			out = append(out, c.sendPeers(c.workers[peer], false)...)
+			out = append(out, c.introduce(c.workers[peer], id)...)
 		}
 	}
 	out = append(out, c.sendPeers(w, m.Peers != w.peersSent.stamp)...)
 	for _, s := range slices.Sorted(maps.Keys(w.wants)) {
-		stale := slices.ContainsFunc(held[s], func(h wire.Stamp) bool { return h != w.routesSent[s].stamp })
-		out = append(out, c.sendRoutes(w, s, stale, now)...)
+		out = append(out, c.sendRoutes(w, s, held[s], now)...)
 	}
 	clear(w.answers)
 	return append(out, c.sendAnswers(w, now)...), changed
@@ -95,8 +95,16 @@ func (c *Core) want(w *worker, addresses []wire.InterestAddress) (held map[strin
 	}
 	for s := range w.routesSent {
 		if !w.wants.has(s) {
-			delete(w.routesSent, s)
+			w.forget(s)
 		}
 	}
 	return held, changed
+}
+
+// forget forgets which routes of a service w was told. It may still hold them: what follows has to be newer.
+func (w *worker) forget(service string) {
+	if s := w.routesSent[service].stamp; s.After(w.forgotten) {
+		w.forgotten = s
+	}
+	delete(w.routesSent, service)
 }

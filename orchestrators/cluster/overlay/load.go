@@ -67,15 +67,15 @@ func (c *Core) SetLoads(now map[CopyKey]float64) {
 			switch {
 			case !known && had:
 				delete(s.levels, key)
-				c.dirtyServices.add(s.ID)
+				c.changed(s.ID)
 			case known && !had:
 				s.levels[key] = newLevel(load)
-				c.dirtyServices.add(s.ID)
+				c.changed(s.ID)
 			case known:
 				l := old.next(load)
 				s.levels[key] = l
 				if l.step != old.step {
-					c.dirtyServices.add(s.ID)
+					c.changed(s.ID)
 				}
 			}
 		}
@@ -107,7 +107,7 @@ func (c *Core) Locate(id string, at *wire.Location) bool {
 	}
 	w.at = at
 	for key := range w.endpoints {
-		c.dirtyServices.add(key.ServiceID)
+		c.changed(key.ServiceID)
 	}
 	return true
 }

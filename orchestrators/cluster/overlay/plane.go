@@ -4,18 +4,17 @@ package overlay
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // Spacing of what is not urgent. What facts changed by is gathered for a moment, since an endpoint and the state of its
-// instance come from two programs; then at least minSpacing passes, and as long as the last update takes at maxRate, so that
-// updates never fill the network of an edge.
-const (
-	gather     = 5 * time.Millisecond
-	minSpacing = 100 * time.Millisecond
-	maxRate    = 20 << 20 // bytes a second
-)
+// instance come from two programs. Between two updates passes at least as much time as the last one took, so that no storm of changes takes
+// all of the processor, and as lists of peers take at maxRate; each service's routes are spaced besides.
+const gather = 5 * time.Millisecond
 
 // Plane is a [Core] for concurrent use that publishes what comes out of it.
 type Plane struct {
@@ -31,6 +30,7 @@ type Plane struct {
 // NewPlane returns a plane over core. publish is called with a lock held, one message after another: it must not block, nor
 // call back. refresh is called, without it, before facts are looked at because of [Plane.Wake]: it may bring them up to date by [Plane.Do].
 func NewPlane(core *Core, publish func(Message) (bytes int), refresh func()) *Plane {
+	core.spaced = true
 	return &Plane{core: core, publish: publish, refresh: refresh, wake: make(chan struct{}, 1),
 		exported: make(chan struct{}, 1)}
 }
@@ -88,19 +88,27 @@ func (p *Plane) Run(ctx context.Context) {
 			return
 		}
 		p.refresh()
-		if !pause(ctx, max(minSpacing-gather, time.Duration(p.flush())*time.Second/maxRate)) {
+		began := time.Now()
+		bytes, more := p.flush()
+		if !pause(ctx, max(minSpacing-gather, time.Since(began), time.Duration(bytes)*time.Second/maxRate)) {
 			return
+		}
+		if more {
+			p.Wake()
 		}
 	}
 }
 
-func (p *Plane) flush() (bytes int) {
+// flush publishes what is due. It returns how much of it was not spaced by itself, and whether there is more that is not due yet.
+func (p *Plane) flush() (bytes int, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range p.core.Flush(time.Now()) {
-		bytes += p.publish(m)
+		if n := p.publish(m); !strings.HasPrefix(m.Name, wire.TopicNetRoutes) {
+			bytes += n
+		}
 	}
-	return bytes
+	return bytes, p.core.Dirty()
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

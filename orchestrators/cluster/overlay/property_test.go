@@ -5,6 +5,8 @@ package overlay
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,16 +21,27 @@ import (
 func TestEndStateDependsOnFactsAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBed(time.Time{})
+		b.changes = rapid.Bool().Draw(t, "workers take changes")
 		told := map[string]wire.NetPeers{}
 		routes := map[string]wire.NetRoutes{}
 		apply := func(out []Message) {
 			for _, m := range out {
 				switch p := m.Payload.(type) {
 				case wire.NetPeers:
-					require.True(t, p.After(told[m.Worker].Stamp))
+					have := told[m.Worker]
+					require.True(t, p.After(have.Stamp))
+					require.JSONEq(t, string(encode(p)), string(m.Encoded))
+					if !p.Base.IsZero() {
+						require.True(t, b.changes)
+						require.Equal(t, have.Stamp, p.Base, "a change of the list that it holds")
+						p.Peers = merge(have.Peers, p)
+					}
 					told[m.Worker] = p
 				case wire.NetRoutes:
 					require.True(t, p.After(routes[m.Worker].Stamp))
+					if !p.Gone {
+						require.JSONEq(t, string(encode(p)), string(m.Encoded))
+					}
 					routes[m.Worker] = p
 				}
 			}
@@ -76,6 +89,22 @@ func TestEndStateDependsOnFactsAlone(t *testing.T) {
 			}
 		}
 	})
+}
+
+// merge does to a list of peers what a change says.
+func merge(have []wire.NetPeer, m wire.NetPeers) []wire.NetPeer {
+	byID := map[string]wire.NetPeer{}
+	for _, p := range slices.Concat(have, m.Peers) {
+		byID[p.WorkerID] = p
+	}
+	for _, id := range m.Gone {
+		delete(byID, id)
+	}
+	list := []wire.NetPeer{}
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		list = append(list, byID[id])
+	}
+	return list
 }
 
 // Whatever bytes a NetManager sends, nothing panics, and no address outside the worker's subnets becomes a route.

@@ -3,8 +3,6 @@
 package overlay
 
 import (
-	"crypto/sha256"
-	"encoding/json"
 	"maps"
 	"net/netip"
 	"slices"
@@ -13,9 +11,17 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
+// Spacing of the updates of one service: at least minSpacing, and as long as the last one takes at maxRate, so that updates never fill the
+// network of an edge.
+const (
+	minSpacing = 20 * time.Millisecond
+	maxRate    = 20 << 20 // bytes a second
+)
+
 // Flush returns what has to be said because facts have changed: peers first, then routes, then answers that have become
-// others. What would say the same again is left out.
+// others. What would say the same again is left out; what is said of a service may wait for its time.
 func (c *Core) Flush(now time.Time) (out []Message) {
+	c.refreshEntries()
 	for _, id := range slices.Sorted(maps.Keys(c.dirtyPeers)) {
 		if w := c.workers[id]; w != nil {
 			out = append(out, c.sendPeers(w, false)...)
@@ -26,53 +32,55 @@ func (c *Core) Flush(now time.Time) (out []Message) {
 	c.dirtyAnswers = set{}
 	for _, id := range slices.Sorted(maps.Keys(c.dirtyServices)) {
 		s := c.services[id]
-		if s == nil {
+		switch {
+		case s == nil:
 			out = append(out, c.sendGone(id, asked)...)
+		case c.spaced && now.Before(s.notBefore):
 			continue
+		default:
+			out = append(out, c.sendService(s, now, asked)...)
 		}
-		for _, w := range slices.Sorted(maps.Keys(s.interested)) {
-			out = append(out, c.sendRoutes(c.workers[w], id, false, now)...)
-			asked.add(w)
-		}
+		delete(c.dirtyServices, id)
 	}
-	clear(c.dirtyServices)
 	for _, id := range slices.Sorted(maps.Keys(asked)) {
 		out = append(out, c.sendAnswers(c.workers[id], now)...)
 	}
 	return out
 }
 
-// sendPeers tells w its peers if they changed since it was last told, or if force is set. A silent worker
-// is told nothing.
-func (c *Core) sendPeers(w *worker, force bool) []Message {
-	if w.silent() {
-		return nil
+// sendService tells all who want a service of its routes.
+func (c *Core) sendService(s *service, now time.Time, asked set) (out []Message) {
+	size := 0
+	for _, id := range slices.Sorted(maps.Keys(s.interested)) {
+		for _, m := range c.sendRoutes(c.workers[id], s.ID, nil, now) {
+			size += len(m.Encoded)
+			out = append(out, m)
+		}
+		asked.add(id)
 	}
-	m := c.peers(w)
-	p := fingerprint(m)
-	if !force && p == w.peersSent.print {
-		return nil
-	}
-	w.peersSent = sent{stamp: c.next(), print: p}
-	m.Header = wire.NewHeader(w.peersSent.stamp)
-	return []Message{{Worker: w.id, Name: wire.TopicNetPeers, Payload: m}}
+	s.notBefore = now.Add(max(minSpacing, time.Duration(size)*time.Second/maxRate))
+	return out
 }
 
-// sendRoutes tells w the routes of a service likewise, unless they are held back.
-func (c *Core) sendRoutes(w *worker, id string, force bool, now time.Time) []Message {
+// sendRoutes tells w the routes of a service if they are others than it was last told, or if it says that it holds others, unless they are
+// held back.
+func (c *Core) sendRoutes(w *worker, id string, held []wire.Stamp, now time.Time) []Message {
 	s := c.services[id]
 	if w == nil || w.silent() || c.held(s, now) || c.awaited(s) {
 		return nil
 	}
-	m := c.routes(w, s)
-	p := fingerprint(m)
-	if !force && p == w.routesSent[id].print {
+	last := w.routesSent[id]
+	print, message := c.routesFor(w, s)
+	stale := slices.ContainsFunc(held, func(h wire.Stamp) bool { return h != last.stamp })
+	if !stale && print == last.print {
 		return nil
 	}
-	stamp := c.next()
-	w.routesSent[id] = sent{stamp: stamp, print: p}
-	m.Header = wire.NewHeader(stamp)
-	return []Message{{Worker: w.id, Name: wire.TopicNetRoutes + id, Payload: m}}
+	if last.stamp.IsZero() {
+		last.stamp = w.forgotten
+	}
+	stamp, m := message(slices.MaxFunc(slices.Concat(held, []wire.Stamp{last.stamp}), wire.Stamp.Compare))
+	w.routesSent[id] = sent{stamp: stamp, print: print}
+	return []Message{m}
 }
 
 // sendGone tells all who had routes of a service that it exists no more.
@@ -83,7 +91,8 @@ func (c *Core) sendGone(id string, asked set) (out []Message) {
 			continue
 		}
 		delete(w.routesSent, id)
-		m := wire.NetRoutes{Header: wire.NewHeader(c.next()), ServiceID: id, Addresses: []wire.ServiceAddress{},
+		w.forgotten = c.next()
+		m := wire.NetRoutes{Header: wire.NewHeader(w.forgotten), ServiceID: id, Addresses: []wire.ServiceAddress{},
 			Instances: []wire.RouteInstance{}, Gone: true}
 		out = append(out, Message{Worker: name, Name: wire.TopicNetRoutes + id, Payload: m})
 		asked.add(name)
@@ -142,13 +151,3 @@ func (c *Core) answer(a netip.Addr, now time.Time) (r wire.ResolvedAddress, ok b
 // silent reports whether the worker's NetManager has not been heard of yet. It then need not be told anything: it asks for
 // everything when it connects. Another cluster's is told things by its own.
 func (w *worker) silent() bool { return w.abroad || w.heardInterest.IsZero() && !w.settled }
-
-// fingerprint tells two messages without stamps apart.
-func fingerprint(m any) string {
-	b, err := json.Marshal(m)
-	if err != nil {
-		return "" // the types hold nothing that cannot be written; an unknown print is sent once more
-	}
-	sum := sha256.Sum256(b)
-	return string(sum[:])
-}

@@ -4,6 +4,7 @@ package overlay
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -24,20 +25,32 @@ func (c *Core) RemoveService(id string) {
 // put changes what is known of a service, and with it whose addresses and name are what.
 func (c *Core) put(id string, change func(*service)) {
 	s := c.services[id]
-	if s == nil {
+	fresh := s == nil
+	if fresh {
 		s = &service{interested: set{}, floor: map[int]wire.Generation{}}
 		s.ID = id
 		c.services[id] = s
-	} else {
-		c.touchService(s)
 	}
+	abroad := s.abroad
 	change(s)
 	if s.home == nil && s.abroad == nil {
+		c.touchService(s)
 		c.drop(s)
 		return
 	}
+	now := s.join()
+	if !fresh && abroad == s.abroad && sameCopies(&s.Service, &now) {
+		// Most of the time a copy has merely got on. Whom that concerns, and who has to do with whom, is as before.
+		s.Service = now
+		s.relevel()
+		c.changed(id)
+		return
+	}
+	if !fresh {
+		c.touchService(s)
+	}
 	before := addressesOf(&s.Service)
-	s.Service = s.join()
+	s.Service = now
 	s.relevel()
 	c.claim(id, before, addressesOf(&s.Service))
 	c.claimName(s)
@@ -52,7 +65,7 @@ func (c *Core) drop(s *service) {
 	for w := range s.interested {
 		delete(c.workers[w].wants, s.ID)
 	}
-	c.dirtyServices.add(s.ID)
+	c.changed(s.ID)
 }
 
 // reinterest recomputes who wants the service: its addresses may have changed, or have been asked for before it existed.
@@ -81,21 +94,29 @@ func (c *Core) reinterest(s *service) {
 	}
 }
 
+// sameCopies reports whether two views of a service differ in no more than the states and loads of its copies.
+func sameCopies(a, b *Service) bool {
+	if a.JobName != b.JobName || a.Organization != b.Organization || a.Wanted != b.Wanted || !slices.Equal(a.Addresses, b.Addresses) ||
+		!slices.Equal(a.Ports, b.Ports) {
+		return false
+	}
+	return slices.EqualFunc(a.Copies, b.Copies, func(x, y Copy) bool {
+		x.State, x.Load, x.at = y.State, y.Load, y.at
+		return x == y
+	})
+}
+
 // touchService marks a service and all workers that want or run it for another look.
 func (c *Core) touchService(s *service) {
-	c.dirtyServices.add(s.ID)
+	c.changed(s.ID)
 	for w := range s.interested {
 		c.dirtyPeers.add(w)
 	}
-	for _, x := range s.Copies {
-		if w := c.workers[x.Worker]; w != nil {
-			c.dirtyPeers.add(w.id)
+	for i := range s.Copies {
+		if id := s.Copies[i].Worker; c.workers[id] != nil {
+			c.dirtyPeers.add(id)
 			// A source that comes or goes concerns all that are in relation with its worker, whatever service they want there.
-			if _, ok := w.endpoints[wire.InstanceKey{ServiceID: s.ID, Number: x.Number}]; ok {
-				for id := range c.peersOf(w) {
-					c.dirtyPeers.add(id)
-				}
-			}
+			c.dirtyEntries.add(id)
 		}
 	}
 }

@@ -81,6 +81,14 @@ func TestTwentyHollowWorkers(t *testing.T) {
 		}
 	}
 	eventually(t, "everybody has routes", routes(instances))
+	eventually(t, "everybody knows everybody as a peer, since all run and want the one service", func() bool {
+		for _, w := range f.Workers {
+			if steady(w) && len(w.Peers()) != workers-1 {
+				return false
+			}
+		}
+		return true
+	})
 	samples := f.Times.Take()
 	require.NotEmpty(t, samples.Routed)
 	t.Logf("%d routes, the last %v after its instance ran", len(samples.Routed), samples.Routed[len(samples.Routed)-1])

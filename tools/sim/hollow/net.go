@@ -5,7 +5,9 @@ package hollow
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -91,17 +93,49 @@ func (w *Worker) onNode(_ string, payload []byte) {
 	w.mu.Unlock()
 }
 
-// onPeers notes which list the worker holds; who is in it concerns nobody here.
+// peersHeard is what matters here of [wire.NetPeers].
+type peersHeard struct {
+	wire.Header
+	Peers []struct {
+		WorkerID string `json:"worker_id"`
+	} `json:"peers"`
+	Base wire.Stamp `json:"base"`
+	Gone []string   `json:"gone"`
+}
+
+// onPeers notes who is in the list that the worker holds, or asks for it anew if what came is a change of another one.
 func (w *Worker) onPeers(_ string, payload []byte) {
-	var m wire.Header
+	var m peersHeard
 	if json.Unmarshal(payload, &m) != nil {
 		return
 	}
 	w.mu.Lock()
-	if m.After(w.over.peers) {
-		w.over.peers = m.Stamp
+	defer w.mu.Unlock()
+	o := &w.over
+	switch {
+	case !m.After(o.peers):
+		return
+	case m.Base.IsZero():
+		o.peerIDs = make(map[string]struct{}, len(m.Peers))
+	case m.Base != o.peers:
+		o.interest = true
+		signal(w.say)
+		return
 	}
-	w.mu.Unlock()
+	o.peers = m.Stamp
+	for _, p := range m.Peers {
+		o.peerIDs[p.WorkerID] = struct{}{}
+	}
+	for _, id := range m.Gone {
+		delete(o.peerIDs, id)
+	}
+}
+
+// Peers returns the ids of the workers that the worker was told of.
+func (w *Worker) Peers() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.over.peerIDs))
 }
 
 // routesHeard is what matters here of [wire.NetRoutes].

@@ -22,7 +22,8 @@ type over struct {
 	endpoints, interest bool
 	wanted              map[netip.Addr]*wanted
 	routes              map[string]*heard // by service
-	peers               wire.Stamp
+	peers               wire.Stamp        // of the list that it holds
+	peerIDs             map[string]struct{}
 }
 
 // wanted is an address that routes are wanted of.
@@ -105,7 +106,7 @@ func (o *over) want(addresses []netip.Addr, now time.Time) {
 
 // declaration is the interest as it is sent.
 func (o *over) declaration() wire.NetInterest {
-	m := wire.NetInterest{Addresses: []wire.InterestAddress{}, Peers: o.peers}
+	m := wire.NetInterest{Addresses: []wire.InterestAddress{}, Peers: o.peers, PeerChanges: true}
 	for a, w := range o.wanted {
 		entry := wire.InterestAddress{Address: a}
 		if h := o.routes[w.service]; h != nil {

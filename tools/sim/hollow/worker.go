@@ -66,8 +66,8 @@ type Worker struct {
 
 	mu     sync.Mutex
 	chance *chance
-	box    box  // containers
-	over   over // overlay
+	box    box           // containers
+	over   over          // overlay
 	timers []*time.Timer // of its own misdeeds
 }
 
