@@ -22,6 +22,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/observer"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/uplink"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/scheduler"
 )
@@ -51,6 +52,10 @@ type Cluster struct {
 	seenEpoch atomic.Uint64
 	connected atomic.Bool // to root
 	warned    atomic.Bool // that root does not answer
+
+	// client speaks to root, once that has taken the cluster in; held are the secrets that it has told.
+	client atomic.Pointer[uplink.Client]
+	held   heldSecrets
 
 	// decide serializes decisions: computing, storing, applying and publishing one. It is taken before mu.
 	decide sync.Mutex

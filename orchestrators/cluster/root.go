@@ -37,6 +37,7 @@ func (c *Cluster) runRoot(ctx context.Context) {
 	if client == nil {
 		return
 	}
+	c.client.Store(client)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { c.runDesired(ctx, client); return nil })
 	g.Go(func() error { c.runReports(ctx, client); return nil })

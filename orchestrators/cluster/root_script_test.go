@@ -48,6 +48,7 @@ type scriptedRoot struct {
 	away      bool
 	format    int                      // of what it writes, if not this build's
 	onReport  func(wire.ClusterReport) // before it is answered
+	secrets   map[string]string        // by name
 }
 
 func newScriptedRoot(t *testing.T) *scriptedRoot {
@@ -80,6 +81,7 @@ func newScriptedRoot(t *testing.T) *scriptedRoot {
 	e.POST(httpapi.Route(wire.PathClusterRenew), r.renew)
 	e.GET(httpapi.Route(wire.PathClusterDesired), r.desired)
 	e.POST(httpapi.Route(wire.PathClusterReport), r.report)
+	e.POST(httpapi.Route(wire.PathClusterSecrets), r.secret)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- httpapi.ServeListener(ctx, ln, conf, false, e, quietLog()) }()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -31,6 +32,7 @@ type scriptedWorker struct {
 	engine  *mqtt.Session
 	net     *mqtt.Session
 	overlay *ecdh.PrivateKey
+	tls     *tls.Config // with the certificate of its engine
 	started int64
 
 	mu       sync.Mutex
@@ -63,6 +65,7 @@ func (b *bed) worker(name string) *scriptedWorker {
 	w := &scriptedWorker{t: b.t, id: resp.ID, overlay: overlay, started: time.Now().UnixNano(), claimed: map[wire.InstanceKey]bool{},
 		running: map[wire.InstanceKey]wire.DesiredInstance{}, routes: map[string]wire.NetRoutes{}, resolved: map[netip.Addr]wire.Resolution{}}
 	conf := clientTLS(b.t, resp.Certificate, string(key), resp.CA)
+	w.tls = conf
 	dial := func(suffix, alive string, connected func(context.Context, *mqtt.Session)) *mqtt.Session {
 		var session uint64
 		s, err := mqtt.Dial(b.t.Context(), mqtt.Options{Brokers: []string{b.mqtt}, ClientID: w.id + suffix, TLS: conf, Log: quietLog(),

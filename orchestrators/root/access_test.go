@@ -27,6 +27,7 @@ var open = map[string]bool{
 // clusterRoutes are for clusters alone.
 var clusterRoutes = []string{
 	httpapi.Route(wire.PathClusterDesired), httpapi.Route(wire.PathClusterReport), httpapi.Route(wire.PathClusterRenew), httpapi.Route(wire.PathClusterOverlay), httpapi.Route(wire.PathClusterAbroad),
+	httpapi.Route(wire.PathClusterSecrets),
 }
 
 // TestEveryRouteRefusesStrangers walks all routes that are registered, also ones that a later change adds.
@@ -39,7 +40,8 @@ func TestEveryRouteRefusesStrangers(t *testing.T) {
 	s.register(eve, "app2", map[string]any{})
 	expired := expire(t, s)
 
-	fill := strings.NewReplacer(":service", service, ":application", shown["applicationID"].(string), ":name", "Admin",
+	secret := s.ok(http.MethodPost, "/api/v1/secrets", map[string]any{"name": "walk", "value": "x"}).(map[string]any)["id"].(string)
+	fill := strings.NewReplacer(":secret", secret, ":service", service, ":application", shown["applicationID"].(string), ":name", "Admin",
 		":number", "0", ":id", c.id)
 	tested := 0
 	for _, rt := range s.root.handler.(*echo.Echo).Routes() {

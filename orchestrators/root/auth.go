@@ -38,11 +38,12 @@ const (
 	keyPrincipal = "principal"
 	keyApp       = "application"
 	keyService   = "service"
+	keySecret    = "secret"
 )
 
 // authorize is the one place where it is decided who may do what. The names of a route's parameters tell what it is about:
 //
-//	:application, :service  have to be visible to the user; others are told that there is no such thing
+//	:application, :service, :secret  have to be visible to the user; others are told that there is no such thing
 //	:name                   has to be the user's own, but for administrators of an organisation: see [Root.subject]
 //	:id                     of a cluster route has to be the cluster's own
 //
@@ -96,6 +97,9 @@ func (r *Root) authorizeUser(c echo.Context, a access) error {
 			}
 			err = r.own(c, p, keyService, `SELECT s.id FROM service s JOIN application a ON a.id = s.application_id
 				WHERE `+visible+` AND `+column+` = $5 AND s.deleted_at IS NULL ORDER BY a.owner_id <> $1 LIMIT 1`, value)
+		case "secret":
+			err = r.own(c, p, keySecret, `SELECT s.id FROM secret s WHERE ($2 OR s.organization_id = $3 AND ($4 OR s.owner_id = $1))
+				AND (s.id = $5 OR s.name = $5 AND s.organization_id = $3) LIMIT 1`, value)
 		case "name":
 			if !p.IsOrganizationAdmin() && !isOwn(p, value) {
 				err = httpapi.NewProblem(http.StatusForbidden, "not_allowed", "this is about another user")

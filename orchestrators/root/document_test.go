@@ -88,10 +88,11 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	s.register(eve, "other", map[string]any{})
 	s.deploy(service)
 	s.newToken(1)
+	s.ok(http.MethodPost, "/api/v1/secrets", map[string]any{"name": "described", "value": "x"})
 	s.sendFile(s.admin, "a.json", "{}")
 	shown := s.ok(http.MethodGet, "/api/service/"+service, nil).(map[string]any)
 	d := s.document()
-	fill := strings.NewReplacer("{service}", service, "{application}", shown["applicationID"].(string), "{name}", "Admin",
+	fill := strings.NewReplacer("{service}", service, "{secret}", "described", "{application}", shown["applicationID"].(string), "{name}", "Admin",
 		"{organization}", s.organizationID("acme"), "{address}", shown["RR_ip"].(string), "{count}", "2")
 	tested := 0
 	for _, path := range slices.Sorted(maps.Keys(d.at("paths"))) {

@@ -24,6 +24,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/schema"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/vault"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/store/pgtest"
 )
@@ -48,7 +49,7 @@ func startOn(t *testing.T, url string, ranges wire.Ranges) *system {
 	pool, err := store.Open(t.Context(), url, schema.Files(), log)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	r, err := New(t.Context(), pool, Config{Ranges: ranges, Log: log})
+	r, err := New(t.Context(), pool, Config{Ranges: ranges, Vault: testVault(t), Log: log})
 	require.NoError(t, err)
 	_, err = r.Users().EnsureAdmin(t.Context(), password)
 	require.NoError(t, err)
@@ -78,6 +79,14 @@ func (s *system) login(organization, name string) string {
 		map[string]string{"username": name, "password": password, "organization_name": organization})
 	require.Equal(s.t, 200, status, body)
 	return body.(map[string]any)["token"].(string)
+}
+
+// testVault is the same for all roots of a test.
+func testVault(t *testing.T) *vault.Vault {
+	t.Helper()
+	v, err := vault.New(bytes.Repeat([]byte{7}, vault.KeyBytes))
+	require.NoError(t, err)
+	return v
 }
 
 // user creates a user without roles and returns an access token of his.

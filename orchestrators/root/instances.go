@@ -117,6 +117,9 @@ func (r *Root) newSpec(ctx context.Context, tx pgx.Tx, serviceID string, number 
 		return nil, err
 	}
 	spec.Revision = revision
+	if err := resolveSecrets(ctx, tx, app.Organization, &m, &spec); err != nil {
+		return nil, err
+	}
 	owner := addresses.Owner{Organization: app.Organization, ServiceID: serviceID, Number: &number}
 	if spec.InstanceIP, err = addresses.Take(ctx, tx, r.ranges, wire.PolicyInstance, false, owner); err != nil {
 		return nil, addressProblem(err, "")

@@ -227,6 +227,8 @@ type template struct {
 	job     string
 	service sla.Microservice
 	addrs   []wire.ServiceAddress
+	// secrets holds the references to secrets, resolved.
+	secrets wire.InstanceSpec
 }
 
 func loadTemplate(ctx context.Context, tx pgx.Tx, id string) (*template, error) {
@@ -244,8 +246,11 @@ func loadTemplate(ctx context.Context, tx pgx.Tx, id string) (*template, error) 
 	t.service.Constraints = append(t.service.Constraints, t.app.Constraints...)
 	t.app.Constraints = nil // lest they count twice
 	addrs, err := queryAddresses(ctx, tx, []string{id})
+	if err != nil {
+		return nil, err
+	}
 	t.addrs = addrs[id]
-	return t, err
+	return t, resolveSecrets(ctx, tx, t.app.Organization, &t.service, &t.secrets)
 }
 
 // specFor is what an instance is to become.
@@ -254,6 +259,7 @@ func (t *template) specFor(i *instanceRow, revision int) (wire.InstanceSpec, err
 	if err != nil {
 		return spec, err
 	}
+	spec.Secrets, spec.RegistryCredentials = t.secrets.Secrets, t.secrets.RegistryCredentials
 	spec.InstanceIP, spec.InstanceIPv6, spec.Revision = i.spec.InstanceIP, i.spec.InstanceIPv6, revision
 	// As it is stored, so that it compares.
 	text, err := json.Marshal(spec)
@@ -268,7 +274,7 @@ func (t *template) specFor(i *instanceRow, revision int) (wire.InstanceSpec, err
 // suits reports whether an instance may run on as it is: nothing that it is made of has changed, and its cluster is one of those allowed.
 func (t *template) suits(i *instanceRow, spec wire.InstanceSpec, view *clusterView) bool {
 	was := i.spec
-	was.Revision, was.Labels = spec.Revision, spec.Labels
+	was.Revision, was.Labels, was.RegistryCredentials = spec.Revision, spec.Labels, spec.RegistryCredentials
 	if !reflect.DeepEqual(was, spec) {
 		return false
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/abroad"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/vault"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
 
@@ -32,6 +33,8 @@ type Config struct {
 	UserRate, PeerRate float64
 	// Areas are places that latency constraints name, by lower-case name.
 	Areas map[string]wire.Point
+	// Vault seals users' secrets; without one none are taken.
+	Vault *vault.Vault
 	// Version is the program's, for the description of the API.
 	Version string
 }
@@ -47,6 +50,7 @@ type Root struct {
 	hub     *hub
 	held    *abroad.Held
 	guesses *guesses
+	vault   *vault.Vault
 	perUser *httpapi.Limiter
 	perPeer *httpapi.Limiter
 	wake    chan struct{} // asks for a pass over the instances that have no place
@@ -57,10 +61,17 @@ type Root struct {
 
 // New prepares a root orchestrator on a database that store.Open has opened with schema.Files, and raises its epoch.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
-	r := &Root{pool: pool, ranges: cfg.Ranges, areas: cfg.Areas, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), guesses: newGuesses(),
+	r := &Root{pool: pool, ranges: cfg.Ranges, areas: cfg.Areas, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), guesses: newGuesses(), vault: cfg.Vault,
 		perUser: httpapi.NewLimiter(cfg.UserRate), perPeer: httpapi.NewLimiter(cfg.PeerRate),
 		wake: make(chan struct{}, 1), wakeRollout: make(chan struct{}, 1)}
-	err := store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.Fix(ctx, tx, cfg.Ranges) })
+	err := store.InTx(ctx, pool, func(tx pgx.Tx) error {
+		if cfg.Vault != nil {
+			if err := checkVault(ctx, tx, cfg.Vault); err != nil {
+				return err
+			}
+		}
+		return addresses.Fix(ctx, tx, cfg.Ranges)
+	})
 	if err != nil {
 		return nil, err
 	}

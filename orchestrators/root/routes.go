@@ -86,6 +86,12 @@ func (r *Root) table() []route {
 		{get, "/api/v1/service/:service/events", user, r.listEvents, about{summary: "Tell what became of a service's instances, and why", answer: []eventJSON{}, query: eventsQuery{}}},
 		{get, "/api/v1/instances", user, r.listInstances, about{summary: "List instances", answer: []instanceJSON{}, query: instancesQuery{}}},
 
+		{get, "/api/v1/secrets", user, r.listSecrets, about{summary: "List your organization's secrets that you may use, without their values", answer: []secretJSON{}, query: httpapi.PageQuery{}}},
+		{post, "/api/v1/secrets", user, httpapi.RefusePlain(r.createSecret), about{summary: "Store a secret; its value is told to nobody but the workers that run what refers to it", body: secretBody{}, answer: secretJSON{}}},
+		{get, "/api/v1/secrets/:secret", user, r.getSecret, about{summary: "Show a secret, by id or name, without its value", answer: secretJSON{}}},
+		{put, "/api/v1/secrets/:secret", user, httpapi.RefusePlain(r.updateSecret), about{summary: "Store a new version of a secret, to which the services that use it change over", body: secretBody{}, answer: secretJSON{}}},
+		{del, "/api/v1/secrets/:secret", user, r.deleteSecret, about{summary: "Forget a secret", answer: messageJSON{}, query: deleteSecretQuery{}}},
+
 		{get, "/api/v1/tokens", admin, r.listTokens, about{summary: "List join tokens, without their values", answer: []tokenJSON{}, query: httpapi.PageQuery{}}},
 		{post, "/api/v1/tokens", admin, httpapi.RefusePlain(r.createToken), about{summary: "Issue a token for clusters to join with; its value is not told again", body: tokenBody{}, answer: createdToken{}}},
 		{del, "/api/v1/tokens/:token", admin, r.revokeToken, about{summary: "Revoke a join token", answer: messageJSON{}}},
@@ -96,6 +102,7 @@ func (r *Root) table() []route {
 
 		{post, httpapi.Route(wire.PathClusterJoin), anyoneSecure, r.joinCluster, about{summary: "Take a cluster in, by a join token sent as the bearer token", body: wire.ClusterJoinRequest{}, answer: wire.JoinResponse{}}},
 		{post, httpapi.Route(wire.PathClusterRenew), cluster, r.renewCluster, about{summary: "Give a cluster that shows its certificate a new one", body: wire.ClusterRenewRequest{}, answer: wire.JoinResponse{}}},
+		{post, httpapi.Route(wire.PathClusterSecrets), cluster, r.clusterSecret, about{summary: "Tell a cluster a secret of an instance that it has", body: wire.SecretRequest{}, answer: wire.SecretResponse{}}},
 		{get, httpapi.Route(wire.PathClusterDesired), cluster, r.desired, about{summary: "Wait for what a cluster is to run", answer: wire.ClusterDesired{}, query: waitQuery{}}},
 		{post, httpapi.Route(wire.PathClusterReport), cluster, r.report, about{summary: "Report what a cluster runs, and has room for", body: wire.ClusterReport{}, answer: wire.ClusterReportAck{}}},
 		{post, httpapi.Route(wire.PathClusterOverlay), cluster, r.reportOverlay, about{summary: "Report what workers of a cluster want of others, and what it offers them", body: wire.ClusterOverlay{}, answer: wire.ClusterOverlayAck{}}},

@@ -52,6 +52,9 @@ func (r *Root) updateService(c echo.Context) error {
 		if err := now.keepsIdentity(ctx, tx, m, at); err != nil {
 			return err
 		}
+		if err := checkSecrets(ctx, tx, now.application, m, at); err != nil {
+			return err
+		}
 		answer.Revision, answer.Changed, err = r.change(ctx, tx, now, m, principal(c).Name, "updated")
 		return err
 	})
@@ -119,18 +122,18 @@ type serviceTag struct {
 
 // present is a service as it is before a change.
 type present struct {
-	id, name, namespace, appName, appNS string
-	revision                            int
-	replicas                            *int
-	service                             sla.Microservice
+	id, name, namespace, application, appName, appNS string
+	revision                                         int
+	replicas                                         *int
+	service                                          sla.Microservice
 }
 
 func loadPresent(ctx context.Context, tx pgx.Tx, id string) (*present, error) {
 	p := &present{id: id}
 	var doc []byte
-	err := tx.QueryRow(ctx, `SELECT s.name, s.namespace, a.name, a.namespace, s.revision, s.replicas, s.descriptor
+	err := tx.QueryRow(ctx, `SELECT s.name, s.namespace, a.id, a.name, a.namespace, s.revision, s.replicas, s.descriptor
 		FROM service s JOIN application a ON a.id = s.application_id WHERE s.id = $1 AND s.deleted_at IS NULL FOR UPDATE OF s`, id).
-		Scan(&p.name, &p.namespace, &p.appName, &p.appNS, &p.revision, &p.replicas, &doc)
+		Scan(&p.name, &p.namespace, &p.application, &p.appName, &p.appNS, &p.revision, &p.replicas, &doc)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, notFound("service", id)
 	}

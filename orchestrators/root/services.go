@@ -41,6 +41,9 @@ func (r *Root) insertServices(ctx context.Context, tx pgx.Tx, app application, l
 	have := make([]map[slot]bool, len(list))
 	for i := range list {
 		at := fmt.Sprintf("%s.microservices[%d]", path, i)
+		if err := checkSecrets(ctx, tx, app.ID, &list[i], at); err != nil {
+			return nil, err
+		}
 		id, err := insertService(ctx, tx, app, &list[i], by, at)
 		if err != nil {
 			return nil, err

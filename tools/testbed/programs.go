@@ -76,7 +76,8 @@ func (t *Testbed) root(h Host) Component {
 	c := t.component(progRoot, h.Name, progRoot,
 		"--listen", ":"+rootPort, "--allow-plain",
 		"--database", databaseURL(rootHost),
-		"--admin-password-file", t.layout().passwordFile())
+		"--admin-password-file", t.layout().passwordFile(),
+		"--secrets-key-file", t.layout().disk(h.Name, "secrets.key"))
 	c.Ready = Probe{URL: "http://" + net.JoinHostPort(h.Address, rootPort) + "/readyz"}
 	c.Socket = net.JoinHostPort(h.Address, rootPort)
 	return c

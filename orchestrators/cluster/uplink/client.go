@@ -131,6 +131,16 @@ func (c *Client) Report(ctx context.Context, r *wire.ClusterReport) (ack wire.Cl
 	return ack, nil
 }
 
+// Secret asks for the value of a secret.
+func (c *Client) Secret(ctx context.Context, in *wire.SecretRequest) (out wire.SecretResponse, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := c.do(ctx, http.MethodPost, c.path(wire.PathClusterSecrets), "", in, &out); err != nil {
+		return out, fmt.Errorf("ask root for a secret: %w", err)
+	}
+	return out, nil
+}
+
 func (c *Client) path(p string) string { return strings.ReplaceAll(p, "{id}", c.id) }
 
 func (c *Client) do(ctx context.Context, method, path, bearer string, in, out any) error {

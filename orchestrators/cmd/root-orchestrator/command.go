@@ -25,6 +25,8 @@ type options struct {
 	database      settings.Database
 	allowPlain    bool
 	adminPassword string
+	secretsKey    string
+	keyAsked      bool // not the default
 	names         []string
 	userRate      float64
 	peerRate      float64
@@ -45,6 +47,7 @@ func newCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			o.keyAsked = o.secretsKey != defaultSecretsKey
 			return o.run(cmd.Context(), log)
 		},
 	}
@@ -57,6 +60,8 @@ func newCommand() *cobra.Command {
 	own.BoolVar(&o.allowPlain, "allow-plain", false, "let other machines log in over plain HTTP: their passwords travel unprotected")
 	own.StringVar(&o.adminPassword, "admin-password-file", "", "file with the password for the account Admin, read when the account is created; "+
 		"without it a random one is logged once")
+	own.StringVar(&o.secretsKey, "secrets-key-file", defaultSecretsKey, "file with the key that seals users' secrets, made at the first start; back it up, "+
+		"apart from the database, and give all roots of an installation the same. "+secretsKeyVariable+" may hold the key itself instead: base64 of 32 bytes")
 	own.StringSliceVar(&o.names, "name", nil, "DNS name or IP address by which users reach this root, for its TLS certificate; repeatable")
 	own.Float64Var(&o.userRate, "rate-limit-user", 500, "requests a second that one user may make, and six times as many at once; 0 for no limit")
 	own.Float64Var(&o.peerRate, "rate-limit-address", 1000, "requests a second that may come from one address, and six times as many at once; 0 for no limit. "+

@@ -31,12 +31,16 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 			return cmdline.Usagef("flag --%s: must be from 0 to %d", flag, maxRate)
 		}
 	}
+	secrets, err := loadVault(o.secretsKey, o.keyAsked, log)
+	if err != nil {
+		return err
+	}
 	pool, err := o.database.Open(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Log: log, UserRate: o.userRate, PeerRate: o.peerRate, Version: cmdline.Version(version)})
+	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Vault: secrets, Log: log, UserRate: o.userRate, PeerRate: o.peerRate, Version: cmdline.Version(version)})
 	if err != nil {
 		return fmt.Errorf("start root orchestrator: %w", err)
 	}
