@@ -65,6 +65,11 @@ type ClusterDesired struct {
 	Ranges Ranges `json:"ranges"`
 	// Streams are all that users wait for at present. They may be told several times.
 	Streams []StreamRequest `json:"streams,omitempty"`
+	// Orders are what is wanted of single workers: those that changed, or all of a full answer. A worker that they lack stays as it is.
+	Orders []WorkerOrder `json:"worker_orders,omitempty"`
+	// ShowWorkers numbers the last question for the cluster's workers. A cluster that has not answered this one tells of them, as far as it
+	// does at all, in its next report.
+	ShowWorkers uint64 `json:"show_workers,omitempty"`
 }
 
 // ClusterInstance is an instance that root has given to a cluster.
@@ -101,6 +106,8 @@ type ClusterReport struct {
 	// Full says that Instances are all that the cluster has, not only those that changed since the last acknowledged report.
 	Full      bool             `json:"full"`
 	Instances []InstanceReport `json:"instances"`
+	// Workers answers the last question for the cluster's workers; nil if it is answered.
+	Workers *WorkerList `json:"workers,omitempty"`
 	// FreeSubnets is how many leased worker subnets are unused; root leases another block when fewer than 4 are.
 	FreeSubnets int `json:"free_subnets"`
 }

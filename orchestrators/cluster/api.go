@@ -23,28 +23,6 @@ const (
 	PathStatus    = "/api/cluster/status"
 )
 
-// WorkerView is one line of GET /api/v1/workers.
-type WorkerView struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
-	// Status is "ready", "unavailable" or "lost"; Reason says why it is not ready.
-	Status  string         `json:"status"`
-	Reason  string         `json:"reason,omitempty"`
-	Subnets []netip.Prefix `json:"subnets"`
-	// Engine and Net say whether NodeEngine and NetManager are connected.
-	Engine        bool      `json:"engine_connected"`
-	Net           bool      `json:"net_connected"`
-	Architecture  string    `json:"architecture"`
-	Runtimes      []string  `json:"runtimes"`
-	Capacity      wire.Slot `json:"capacity"`
-	CPUPercent    float64   `json:"cpu_percent"`
-	MemoryPercent float64   `json:"memory_percent"`
-	DiskPercent   float64   `json:"disk_percent"`
-	// Location is where the worker is; null if unknown.
-	Location *wire.Location `json:"location"`
-	Version  string         `json:"version"`
-}
-
 // InstanceView is one line of GET /api/v1/instances: one copy of an instance, or an instance that has none.
 type InstanceView struct {
 	wire.InstanceReport
@@ -71,6 +49,8 @@ func (c *Cluster) routes(brokers []string) http.Handler {
 	e.POST(httpapi.Route(wire.PathWorkerSecrets), c.workerSecret, httpapi.RefusePlain, ownWorker)
 	e.GET(PathStatus, c.getStatus)
 	e.GET(PathWorkers, c.getWorkers, local)
+	e.GET(PathWorkers+"/:id", c.getWorker, local)
+	e.PUT(PathWorkers+"/:id/mode", c.putMode, loopback)
 	e.GET(PathInstances, c.getInstances, local)
 	return e
 }
@@ -111,22 +91,6 @@ func (c *Cluster) getStatus(ec echo.Context) error {
 	id, problem := c.link.ClusterID, c.problem
 	c.mu.Unlock()
 	return ec.JSON(http.StatusOK, StatusView{Name: c.opts.Name, ID: id, Connected: c.connected.Load(), Problem: problem})
-}
-
-func (c *Cluster) getWorkers(ec echo.Context) error {
-	now := time.Now()
-	all := []WorkerView{}
-	c.mu.Lock()
-	for _, id := range c.ledger.Workers() {
-		w, _ := c.ledger.Worker(id)
-		status, reason := c.ledger.Status(id, now)
-		all = append(all, WorkerView{ID: id, Name: w.Name, Status: status, Reason: reason, Subnets: w.Subnets,
-			Engine: w.Engine.Present, Net: w.Net.Present, Architecture: w.Info.Architecture, Runtimes: w.Info.Runtimes,
-			Capacity: w.Info.Capacity, CPUPercent: w.Info.CPUPercent, MemoryPercent: w.Info.MemoryPercent,
-			DiskPercent: w.Info.DiskPercent, Location: c.locationOf(w), Version: w.Info.Version})
-	}
-	c.mu.Unlock()
-	return ec.JSON(http.StatusOK, all)
 }
 
 func (c *Cluster) getInstances(ec echo.Context) error {

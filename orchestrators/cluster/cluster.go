@@ -73,6 +73,8 @@ type Cluster struct {
 	applied   wire.Stamp // of root's desired state, in this process's life
 	problem   string     // why root's desired state is not taken over
 	cancelAsk context.CancelCauseFunc
+	// asked is root's last question for the workers, answered the one that was answered last.
+	asked, answered uint64
 	// unfed are services of which the overlay does not know the latest.
 	unfed map[string]struct{}
 	// abroadEpoch is root's in what it last said of other clusters.
@@ -110,6 +112,7 @@ func (c *Cluster) load(ctx context.Context, epoch uint64, link records.Link) err
 	c.plane = overlay.NewPlane(core, c.publishNet, c.feedPending)
 	for _, w := range stored.Workers {
 		c.ledger.PutWorker(w.ID, w.Name, w.Subnets, false)
+		c.ledger.Restore(w.Order)
 		core.SetWorker(w.ID, w.Subnets)
 	}
 	if err := c.loadAbroad(ctx, core); err != nil {

@@ -40,6 +40,8 @@ type Options struct {
 	JoinTokenFile string
 	// Name is what people call the cluster; Location is "lat,lon[,radius]" or free text.
 	Name, Location string
+	// HideWorkers keeps what single workers are and do from root.
+	HideWorkers bool
 	// AllowPlain lets workers on other machines join without TLS.
 	AllowPlain bool
 	// Placement is how workers that can take an instance are ordered: one of scheduler.Strategies; spread if empty.

@@ -100,6 +100,7 @@ func (c *Cluster) runReports(ctx context.Context, client *uplink.Client) {
 
 func (r *reporter) send(ctx context.Context, regular bool) error {
 	c, now := r.c, time.Now()
+	workers := c.answerRoot()
 	c.mu.Lock()
 	all := c.ledger.Reports(now)
 	m := &wire.ClusterReport{Applied: c.link.Applied, Aggregate: c.ledger.Aggregate(now), Full: r.full, FreeSubnets: c.free,
@@ -108,6 +109,7 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 	r.revision++
 	m.Header = wire.NewHeader(wire.Stamp{Epoch: c.epoch.Load(), Revision: r.revision})
 	m.Aggregate.Location = c.opts.Location
+	m.Workers = workers
 	lines := map[string]told{}
 	for _, line := range all {
 		t, ok := r.told[line.Name]
@@ -126,6 +128,11 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 		return err
 	}
 	c.setConnected(true)
+	if workers != nil {
+		c.mu.Lock()
+		c.answered = workers.Answers
+		c.mu.Unlock()
+	}
 	if err := c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.Acknowledge(m.Instances) }); err != nil {
 		return err // what could not be forgotten is told again, so that it is acknowledged again
 	}

@@ -174,6 +174,7 @@ func (c *Cluster) takeDesired(ctx context.Context, since wire.Stamp, d *wire.Clu
 	}
 	moved := c.link.Ranges != d.Ranges
 	c.link.Ranges, c.link.Applied = d.Ranges, d.Stamp
+	c.asked = d.ShowWorkers
 	if c.applied == since {
 		c.applied = d.Stamp
 	}

@@ -49,6 +49,9 @@ type scriptedRoot struct {
 	format    int                      // of what it writes, if not this build's
 	onReport  func(wire.ClusterReport) // before it is answered
 	secrets   map[string]string        // by name
+	orders    []wire.WorkerOrder
+	show      uint64           // the number of the last question for the workers
+	told      *wire.WorkerList // the last answer
 }
 
 func newScriptedRoot(t *testing.T) *scriptedRoot {
@@ -160,6 +163,7 @@ func (r *scriptedRoot) desired(c echo.Context) error {
 	for _, i := range r.instances {
 		d.Changed = append(d.Changed, i)
 	}
+	d.Orders, d.ShowWorkers = r.orders, r.show
 	for _, t := range r.removed {
 		d.Removed = append(d.Removed, t)
 	}
@@ -186,6 +190,9 @@ func (r *scriptedRoot) report(c echo.Context) error {
 	r.aggregate, r.free = m.Aggregate, m.FreeSubnets
 	if m.Full {
 		r.fulls++
+	}
+	if m.Workers != nil {
+		r.told = m.Workers
 	}
 	for _, i := range m.Instances {
 		r.reports[i.InstanceKey] = i

@@ -120,6 +120,9 @@ func (r *Root) readDesired(ctx context.Context, id string, since wire.Stamp) (*w
 		if d.Removed, err = tombstones(ctx, tx, id); err != nil {
 			return err
 		}
+		if d.Orders, d.ShowWorkers, err = workerOrders(ctx, tx, id, since.Revision); err != nil {
+			return err
+		}
 		d.Subnets, err = addresses.Blocks(ctx, tx, r.ranges, id)
 		return err
 	})

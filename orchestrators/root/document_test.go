@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oakestra/oakestra-ebpf/control/pki"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // apiDocument is what a client finds at the place where the original has it.
@@ -82,7 +86,10 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 // TestAnswersAreAsDescribed holds what routes answer against what the document says of it.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	s := start(t)
-	s.joinWith("c1", 1)
+	worker := pki.NewID()
+	s.joinWith("c1", 1).tells(func() wire.WorkerList {
+		return wire.WorkerList{Workers: []wire.WorkerView{{ID: worker, Mode: wire.WorkerOpen, Runtimes: []string{"container"}, Subnets: []netip.Prefix{}}}}
+	})
 	eve, _ := s.member("acme", "eve")
 	service := s.register(s.admin, "app", map[string]any{"port": "80", "cmd": []string{"a"}, "constraints": []any{map[string]any{"type": "direct", "cluster": "c1"}}})
 	s.register(eve, "other", map[string]any{})
@@ -93,7 +100,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	shown := s.ok(http.MethodGet, "/api/service/"+service, nil).(map[string]any)
 	d := s.document()
 	fill := strings.NewReplacer("{service}", service, "{secret}", "described", "{application}", shown["applicationID"].(string), "{name}", "Admin",
-		"{organization}", s.organizationID("acme"), "{address}", shown["RR_ip"].(string), "{count}", "2")
+		"{organization}", s.organizationID("acme"), "{address}", shown["RR_ip"].(string), "{count}", "2", "{number}", "0", "{worker}", worker)
 	tested := 0
 	for _, path := range slices.Sorted(maps.Keys(d.at("paths"))) {
 		if d.at("paths", path, "get") == nil || strings.HasPrefix(path, "/api/v1/clusters/") || path == pathUploads+"/{upload}" {

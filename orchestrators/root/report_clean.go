@@ -52,6 +52,7 @@ func cleanReport(in *wire.ClusterReport) (dropped int) {
 			i.Since = time.Time{} // now
 		}
 	}
+	cleanWorkers(in.Workers)
 	a := &in.Aggregate
 	a.Location, a.Addons, a.VolumeDrivers = clip(a.Location, maxLocation), words(a.Addons), words(a.VolumeDrivers)
 	a.Where = cleanPoint(a.Where)

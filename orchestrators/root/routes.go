@@ -82,8 +82,13 @@ func (r *Root) table() []route {
 		{get, "/api/clusters", user, r.listClustersLegacy, about{summary: "List clusters, in the form of the original", answer: []clusterShape{}, query: httpapi.PageQuery{}}},
 		{get, "/api/clusters/active", user, r.listClustersLegacy, about{summary: "List clusters that report, in the form of the original", answer: []clusterShape{}, query: httpapi.PageQuery{}}},
 		{get, "/api/v1/clusters", user, r.listClusters, about{summary: "List clusters", answer: []clusterJSON{}, query: httpapi.PageQuery{}}},
+		{get, "/api/v1/clusters/:id/workers", admin, r.listWorkers, about{summary: "List a cluster's workers, as far as it tells of them", answer: []workerJSON{}, query: httpapi.PageQuery{}}},
+		{get, "/api/v1/workers", admin, r.listAllWorkers, about{summary: "List the workers of all clusters, as far as they tell of them", answer: []workerJSON{}, query: httpapi.PageQuery{}}},
+		{get, "/api/v1/workers/:worker", admin, r.getWorker, about{summary: "Show a worker", answer: workerJSON{}}},
+		{put, "/api/v1/workers/:worker/mode", admin, r.setMode, about{summary: "Open, cordon or drain a worker", body: modeBody{}, answer: workerJSON{}}},
 		{del, "/api/v1/clusters/:id", admin, r.deleteCluster, about{summary: "Forget a cluster", answer: messageJSON{}, query: forceQuery{}}},
 		{get, "/api/v1/service/:service/events", user, r.listEvents, about{summary: "Tell what became of a service's instances, and why", answer: []eventJSON{}, query: eventsQuery{}}},
+		{get, "/api/v1/service/:service/instance/:number/explanation", user, r.explain, about{summary: "Tell why an instance is where it is, or has no place", answer: explanationJSON{}}},
 		{get, "/api/v1/instances", user, r.listInstances, about{summary: "List instances", answer: []instanceJSON{}, query: instancesQuery{}}},
 
 		{get, "/api/v1/secrets", user, r.listSecrets, about{summary: "List your organization's secrets that you may use, without their values", answer: []secretJSON{}, query: httpapi.PageQuery{}}},

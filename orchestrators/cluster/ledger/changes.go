@@ -23,6 +23,7 @@ type Changes struct {
 	DropCopies    map[CopyID]struct{}
 	Removals      map[wire.InstanceKey]Removal
 	DropRemovals  map[wire.InstanceKey]struct{}
+	Orders        map[string]wire.WorkerOrder // by worker
 }
 
 func newChanges() Changes {
@@ -30,12 +31,13 @@ func newChanges() Changes {
 		Instances: map[wire.InstanceKey]Instance{}, DropInstances: map[wire.InstanceKey]struct{}{},
 		Copies: map[CopyID]Copy{}, DropCopies: map[CopyID]struct{}{},
 		Removals: map[wire.InstanceKey]Removal{}, DropRemovals: map[wire.InstanceKey]struct{}{},
+		Orders: map[string]wire.WorkerOrder{},
 	}
 }
 
 // Empty reports whether there is nothing to store.
 func (c *Changes) Empty() bool {
-	return len(c.Instances)+len(c.DropInstances)+len(c.Copies)+len(c.DropCopies)+len(c.Removals)+len(c.DropRemovals) == 0
+	return len(c.Instances)+len(c.DropInstances)+len(c.Copies)+len(c.DropCopies)+len(c.Removals)+len(c.DropRemovals)+len(c.Orders) == 0
 }
 
 // Affected are the workers whose desired state, and the services whose copies, applying changes has changed.
@@ -73,6 +75,9 @@ func (l *Ledger) Apply(c Changes) Affected {
 		l.putCopy(copy)
 		workers[copy.Worker] = struct{}{}
 		services[copy.ServiceID] = struct{}{}
+	}
+	for _, o := range c.Orders {
+		l.Restore(o)
 	}
 	for key := range c.DropRemovals {
 		delete(l.removals, key)

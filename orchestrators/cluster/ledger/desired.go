@@ -20,6 +20,7 @@ func (l *Ledger) TakeDesired(d *wire.ClusterDesired) Changes {
 		named[ci.InstanceKey] = struct{}{}
 		l.takeInstance(ci, &ch)
 	}
+	l.takeOrders(d.Orders, &ch)
 	if d.Full {
 		for key, i := range l.instances {
 			if _, ok := named[key]; !ok && i.Wanted {

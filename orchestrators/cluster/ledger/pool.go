@@ -47,7 +47,7 @@ func (l *Ledger) where(w *Worker) wire.Point {
 // request is what an instance asks of a worker.
 func (l *Ledger) request(i *Instance, near *neighbours, now time.Time) scheduler.Request {
 	req := scheduler.FromSpec(i.ServiceID, &i.Spec)
-	req.Exclude = i.refused(now)
+	req.Exclude = l.excluded(i, now)
 	for n := range i.Spec.Near {
 		req.Near = append(req.Near, near.demand(&i.Spec.Near[n]))
 	}

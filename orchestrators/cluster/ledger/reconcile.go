@@ -80,7 +80,13 @@ func (l *Ledger) needsPlace(i *Instance, now time.Time) bool {
 		return true
 	}
 	w := l.workers[c.Worker]
-	return !c.over() && (c.elsewhere || w == nil || w.lost(now, l.options))
+	return !c.over() && (c.elsewhere || w == nil || w.lost(now, l.options) || l.leaving(c))
+}
+
+// lostOn reports whether the copy's worker is lost, or unknown.
+func (l *Ledger) lostOn(c *Copy, now time.Time) bool {
+	w := l.workers[c.Worker]
+	return w == nil || w.lost(now, l.options)
 }
 
 // waiting returns the instances that need a place, in order.

@@ -32,6 +32,9 @@ func (l *Ledger) Reports(now time.Time) []Report {
 
 func (l *Ledger) instanceReport(i *Instance, now time.Time) wire.InstanceReport {
 	c := l.current(i.InstanceKey)
+	if r, ok := l.stayingReport(i, c, now); ok {
+		return r
+	}
 	if c != nil && c.Generation.Placement <= i.Placement && (!l.needsPlace(i, now) || i.status.State == "") {
 		r := c.Report
 		r.InstanceKey, r.Generation, r.Scheduling = c.InstanceKey, c.Generation, i.scheduling

@@ -20,6 +20,9 @@ type Worker struct {
 	// Engine and Net are the last words of its two programs.
 	Engine, Net wire.Alive
 
+	// Order is what the worker is to be used for; the zero value is open.
+	Order wire.WorkerOrder
+
 	lastSeen    time.Time // of NodeEngine
 	goneSince   time.Time // zero while NodeEngine is present
 	heardEngine bool
@@ -63,7 +66,7 @@ func (l *Ledger) SeeInformation(id string, m wire.Information, now time.Time) (s
 		return false
 	}
 	cleanInformation(&m)
-	significant = w.unavailable(now, l.options) != ""
+	significant = w.away(now, l.options) != ""
 	significant = significant || w.Info.Capacity != m.Capacity || w.Info.Overlay != m.Overlay || w.Info.Architecture != m.Architecture ||
 		!slices.Equal(w.Info.Runtimes, m.Runtimes) || !slices.Equal(w.Info.Addons, m.Addons) || !slices.Equal(w.Info.VolumeDrivers, m.VolumeDrivers)
 	w.Info = m
@@ -142,6 +145,14 @@ func (w *Worker) lost(now time.Time, o Options) bool {
 
 // unavailable says why nothing new may be placed on the worker now, or returns "".
 func (w *Worker) unavailable(now time.Time, o Options) string {
+	if reason := w.away(now, o); reason != "" {
+		return reason
+	}
+	return w.closed()
+}
+
+// away says why nothing can be placed on the worker now, whatever is wanted of it, or returns "".
+func (w *Worker) away(now time.Time, o Options) string {
 	since, gone := w.goneAt(now, o)
 	switch {
 	case w.Info.IsZero():
@@ -154,16 +165,17 @@ func (w *Worker) unavailable(now time.Time, o Options) string {
 	return ""
 }
 
-// Status says in a word how a worker is: "ready", "unavailable" or "lost", and why it is not ready.
+// Status says in a word how a worker is: "ready", "unavailable" or "lost", and why it takes nothing new. One that is merely meant to take
+// nothing is ready.
 func (l *Ledger) Status(id string, now time.Time) (status, reason string) {
 	w := l.workers[id]
 	switch {
 	case w == nil:
 		return "unknown", ""
 	case w.lost(now, l.options):
-		return "lost", w.unavailable(now, l.options)
-	case w.unavailable(now, l.options) != "":
-		return "unavailable", w.unavailable(now, l.options)
+		return "lost", w.away(now, l.options)
+	case w.away(now, l.options) != "":
+		return "unavailable", w.away(now, l.options)
 	}
-	return "ready", ""
+	return "ready", w.closed()
 }

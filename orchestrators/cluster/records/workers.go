@@ -9,6 +9,8 @@ import (
 	"net/netip"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // ErrNoSubnet is returned when no leased worker subnet is free.
@@ -18,20 +20,24 @@ var ErrNoSubnet = errors.New("no worker subnet is free")
 type Worker struct {
 	ID, Name string
 	Subnets  []netip.Prefix
+	// Order is what it is to be used for.
+	Order wire.WorkerOrder
 }
 
 // Workers returns all workers with their subnets, v4 before v6.
 func Workers(ctx context.Context, q Querier) ([]Worker, error) {
-	rows, err := q.Query(ctx, `SELECT w.id, w.name, s.v4, s.v6 FROM worker w LEFT JOIN subnet s ON s.worker_id = w.id ORDER BY w.id, s.v4`)
+	rows, err := q.Query(ctx, `SELECT w.id, w.name, w.mode, w.mode_reason, w.order_epoch, w.order_revision, s.v4, s.v6 FROM worker w LEFT JOIN subnet s ON s.worker_id = w.id ORDER BY w.id, s.v4`)
 	if err != nil {
 		return nil, fmt.Errorf("read workers: %w", err)
 	}
 	var all []Worker
-	var id, name string
+	var id, name, mode, reason string
+	var epoch, revision int64
 	var v4, v6 *netip.Prefix
-	_, err = pgx.ForEachRow(rows, []any{&id, &name, &v4, &v6}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &name, &mode, &reason, &epoch, &revision, &v4, &v6}, func() error {
 		if len(all) == 0 || all[len(all)-1].ID != id {
-			all = append(all, Worker{ID: id, Name: name})
+			all = append(all, Worker{ID: id, Name: name, Order: wire.WorkerOrder{WorkerID: id, Mode: wire.WorkerMode(mode),
+				Reason: reason, Stamp: wire.Stamp{Epoch: uint64(epoch), Revision: uint64(revision)}}})
 		}
 		if v4 != nil && v6 != nil {
 			w := &all[len(all)-1]

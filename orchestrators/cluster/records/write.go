@@ -35,6 +35,10 @@ func StoreChanges(ctx context.Context, tx pgx.Tx, ch ledger.Changes) error {
 			c.ServiceID, c.Number, c.Generation.Placement, c.Generation.Move, c.Worker, c.Stop, c.Spec,
 			string(c.Report.State), c.Report.Detail, c.Report.Since)
 	}
+	for _, o := range ch.Orders {
+		b.Queue(`UPDATE worker SET mode = $2, mode_reason = $3, order_epoch = $4, order_revision = $5 WHERE id = $1`,
+			o.WorkerID, string(o.Mode), o.Reason, int64(o.Stamp.Epoch), int64(o.Stamp.Revision))
+	}
 	for key := range ch.DropRemovals {
 		b.Queue(`DELETE FROM removal WHERE service_id = $1 AND instance_number = $2`, key.ServiceID, key.Number)
 	}

@@ -58,6 +58,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.Name, "name", "", "what people call the cluster; unique at its root")
 	f.StringVar(&o.Location, "location", "", "lat,lon[,radius] in degrees and metres, or free text")
 	f.StringVar(&stateDir, "state-dir", "", "folder for state on disk, created if missing; at present all state is in the database")
+	f.BoolVar(&o.HideWorkers, "hide-workers", false, "tell root nothing of single workers when its administrators ask: it cannot cordon or drain them then")
 	f.BoolVar(&o.AllowPlain, "allow-plain", false, "let workers on other machines join without TLS")
 	f.StringVar(&o.Placement, "placement", string(scheduler.Spread), "which of the workers that can take an instance gets it: "+
 		"spread (few of its service, much left free) or best_fit (least left free); services that have to be near to something go to the nearest")

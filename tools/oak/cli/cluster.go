@@ -84,24 +84,23 @@ func (p *program) clusterInfo() *cobra.Command {
 				return err
 			}
 			_, _ = fmt.Fprintln(p.Out)
-			return p.printWorkers(p.Out, groups([]client.Cluster{*k}))
+			return p.printCapacity(p.Out, groups([]client.Cluster{*k}))
 		}),
 	}
 }
 
-// workerGroup is a line of `oak worker list`: what a cluster tells of its workers of one architecture and runtime.
+// workerGroup is a line of `oak worker capacity`: what a cluster tells of its workers of one architecture and runtime.
 type workerGroup struct {
 	Cluster string `json:"cluster"`
 	wire.AggregateGroup
 }
 
-func (p *program) workerCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "worker", Aliases: []string{"w"}, Short: "Look at workers, as far as clusters tell of them"}
+func (p *program) workerCapacity() *cobra.Command {
 	var cluster string
 	list := &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "l"}, Short: "List what the workers of each cluster have", Args: cmdline.Args(0, 0),
+		Use: "capacity", Short: "List what the workers of each cluster have", Args: cmdline.Args(0, 0),
 		Long: `List the workers of each cluster, summed by architecture and runtime; a worker with several runtimes counts in several
-lines. Names and addresses of workers stay in their cluster. LARGEST is the largest free slot of a single worker.`,
+lines. LARGEST is the largest free slot of a single worker.`,
 	}
 	list.Flags().StringVar(&cluster, "cluster", "", "only those of this cluster, by id or name")
 	watched(list, func(ctx context.Context, w io.Writer) error {
@@ -115,17 +114,15 @@ lines. Names and addresses of workers stay in their cluster. LARGEST is the larg
 			if err != nil {
 				return err
 			}
-			return p.printWorkers(w, groups([]client.Cluster{*k}))
+			return p.printCapacity(w, groups([]client.Cluster{*k}))
 		}
 		all, err := c.Clusters(ctx)
 		if err != nil {
 			return fmt.Errorf("list clusters: %w", err)
 		}
-		return p.printWorkers(w, groups(all))
+		return p.printCapacity(w, groups(all))
 	}, p)
-	cmd.AddCommand(list)
-	cmdline.Group(cmd)
-	return cmd
+	return list
 }
 
 func groups(clusters []client.Cluster) []workerGroup {
@@ -138,7 +135,7 @@ func groups(clusters []client.Cluster) []workerGroup {
 	return out
 }
 
-func (p *program) printWorkers(w io.Writer, rows []workerGroup) error {
+func (p *program) printCapacity(w io.Writer, rows []workerGroup) error {
 	return output.List(w, p.Err, p.format, rows, []output.Column[workerGroup]{
 		{Name: "CLUSTER", Value: func(g workerGroup) string { return g.Cluster }},
 		{Name: "ARCH", Value: func(g workerGroup) string { return g.Architecture }},
