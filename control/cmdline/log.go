@@ -18,6 +18,9 @@ func (l *Log) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&l.format, "log-format", "text", "form of the log on standard error: text or json")
 }
 
+// Debug has all be logged, as a configuration file may ask for; a flag or variable that says otherwise is to be asked first.
+func (l *Log) Debug() { l.level = "debug" }
+
 // Logger returns a logger that writes to w as the flags say, or an error of usage that names the flag.
 func (l *Log) Logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
+	"github.com/oakestra/oakestra-ebpf/control/netcfg"
 	"github.com/oakestra/oakestra-ebpf/dataplane/agent"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/dns"
@@ -49,7 +51,8 @@ func command() *cobra.Command {
 	f.Uint32Var(&c.FlowShare, "flow-share", 0, fmt.Sprintf(
 		"established flows of a family that a container may have, after which it is refused new ones (default: an eighth of the map's, %d of IPv4 and %d of IPv6)",
 		bpf.Share4, bpf.Share6))
-	f.StringVar(&o.netcfg, "config", "", "netcfg.json with NodePublicAddress and NodePublicPort, where others reach this worker if not at its uplink's address")
+	f.StringVar(&o.netcfg, "config", "", "netcfg.json: NodePublicAddress and NodePublicPort, where others reach this worker if not at its uplink's address, DefaultInterface and Debug "+
+		"(default: "+netcfg.Path+", if it is there)")
 	f.BoolVar(&c.XDPDecap, "xdp-decapsulation", false, "have the uplink's driver take tunnel headers off, where it runs XDP programs itself: oak-net status says whether it does")
 	p := root.PersistentFlags()
 	p.StringVar(&c.Socket, "socket", "/run/oakestra/netmanager.sock", "Unix socket of the local API")
@@ -69,18 +72,25 @@ func (o *options) addPlaces(f *pflag.FlagSet) {
 }
 
 func (o *options) run(cmd *cobra.Command) error {
+	file, err := netcfg.Find(o.netcfg)
+	if err != nil {
+		return err
+	}
+	if file.Debug && !cmd.Flags().Changed("log-level") {
+		o.log.Debug()
+	}
 	log, err := o.log.Logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
+	for _, text := range file.Warnings {
+		log.Warn("network configuration: "+text, "file", cmp.Or(o.netcfg, netcfg.Path))
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("loading eBPF programs and making network devices needs root: run it as root")
 	}
-	if o.netcfg != "" {
-		if o.agent.Public, err = agent.ReadNetcfg(o.netcfg); err != nil {
-			return err
-		}
-	}
+	o.agent.Public = agent.Public{Address: file.PublicAddress, Port: file.PublicPort}
+	o.agent.Uplink = cmp.Or(o.agent.Uplink, file.Uplink)
 	o.agent.Version, o.agent.Log = cmdline.Version(version), log
 	if err := agent.Run(cmd.Context(), o.agent); err != nil {
 		return err
