@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
+	"strconv"
 
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/statefile"
@@ -82,8 +83,8 @@ func loadKeys(stateDir string) (keys, error) {
 	return k, statefile.Write(keysPath(stateDir), k)
 }
 
-// fillHosts puts host in where a broker's address has none.
-func fillHosts(brokers []string, host string) ([]string, error) {
+// fillHosts puts host in where a broker's address has none, and there mqttPort, if it is not 0, in place of the port.
+func fillHosts(brokers []string, host string, mqttPort uint16) ([]string, error) {
 	filled := make([]string, 0, len(brokers))
 	for _, b := range brokers {
 		h, port, err := net.SplitHostPort(b)
@@ -92,6 +93,9 @@ func fillHosts(brokers []string, host string) ([]string, error) {
 		}
 		if h == "" {
 			h = host
+			if mqttPort != 0 {
+				port = strconv.Itoa(int(mqttPort))
+			}
 		}
 		filled = append(filled, net.JoinHostPort(h, port))
 	}

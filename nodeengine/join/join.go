@@ -36,6 +36,8 @@ type Options struct {
 	// Host and Port are the cluster's.
 	Host string
 	Port int
+	// MQTTPort, if not 0, takes the place of the port of brokers that are at the cluster's own host: where a router forwards another one.
+	MQTTPort uint16
 	// TokenFile holds the join token.
 	TokenFile string
 	// StateDir keeps keys and identity.
@@ -171,7 +173,7 @@ func (o *Options) accept(k keys, address string, r *wire.WorkerJoinResponse) (*I
 	if o.worker != "" && r.ID != o.worker {
 		return nil, fmt.Errorf("join the cluster: it takes this worker, %s, for another one, %s: to become that, stop all instances and empty %s", o.worker, r.ID, o.StateDir)
 	}
-	brokers, err := fillHosts(r.Brokers, o.Host)
+	brokers, err := fillHosts(r.Brokers, o.Host, o.MQTTPort)
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}

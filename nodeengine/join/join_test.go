@@ -60,12 +60,12 @@ func TestLoad(t *testing.T) {
 }
 
 func TestFillHosts(t *testing.T) {
-	got, err := fillHosts([]string{":10003", "b:1", "[::1]:2"}, "fd00::1")
+	got, err := fillHosts([]string{":10003", "b:1", "[::1]:2"}, "fd00::1", 0)
 	if err != nil || !reflect.DeepEqual(got, []string{"[fd00::1]:10003", "b:1", "[::1]:2"}) {
 		t.Fatalf("%v %v", got, err)
 	}
 	for _, bad := range [][]string{nil, {"x"}} {
-		if _, err := fillHosts(bad, "h"); err == nil {
+		if _, err := fillHosts(bad, "h", 0); err == nil {
 			t.Errorf("%v was taken", bad)
 		}
 	}

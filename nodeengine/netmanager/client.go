@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -27,18 +26,18 @@ const (
 
 // Client calls the local API of NetManager.
 type Client struct {
-	socket string
-	http   *http.Client
+	at   Address
+	http *http.Client
 }
 
 // New returns a client of the API on the Unix socket at path; nothing is dialled yet.
-func New(socket string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "unix", socket)
-	}
-	return &Client{socket: socket, http: &http.Client{
+func New(socket string) *Client { return NewAt(Address{Socket: socket}) }
+
+// NewAt is [New] for any address.
+func NewAt(at Address) *Client {
+	return &Client{at: at, http: &http.Client{
 		Timeout:   requestTimeout,
-		Transport: &http.Transport{DialContext: dial, MaxIdleConns: 4, IdleConnTimeout: 30 * time.Second},
+		Transport: &http.Transport{DialContext: at.dial, MaxIdleConns: 4, IdleConnTimeout: 30 * time.Second},
 	}}
 }
 
@@ -106,13 +105,16 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return fmt.Errorf("call NetManager: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if err := c.at.sign(req); err != nil {
+		return err
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		var u *url.Error // its text repeats method and address, which say nothing here
 		if errors.As(err, &u) {
 			err = u.Err
 		}
-		return fmt.Errorf("NetManager does not answer on %s: %w: is it running?", c.socket, err)
+		return fmt.Errorf("NetManager does not answer on %s: %w: is it running?", c.at, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

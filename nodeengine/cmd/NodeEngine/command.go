@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,18 +16,25 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/geo"
+	"github.com/oakestra/oakestra-ebpf/control/netcfg"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/nodeengine/netmanager"
 )
 
 // options are the flags.
 type options struct {
 	cluster            string
+	clusterByDefault   bool // nobody has named it
 	port               int
 	tokenFile          string
 	stateDir, runDir   string
 	containerd         string
 	namespace          string
-	netManager         string
+	netManager         string // as it was given; empty: one is to be started
+	netManagerToken    string
+	netManagerAt       netmanager.Address
+	netcfg             string
+	mqttPort           uint16 // of the cluster's brokers, as netcfg.json says; 0: as the cluster says
 	insecureRegistries []string
 	name               string
 	location           string
@@ -37,6 +45,9 @@ type options struct {
 	log                *slog.Logger
 }
 
+// defaultTokenFile is where a cluster orchestrator on the same machine, or whoever sets a worker up, leaves a token.
+const defaultTokenFile = "/etc/oakestra/worker.token"
+
 // environment is where flags come from that the command line lacks.
 func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_NODEENGINE_"} }
 
@@ -44,6 +55,12 @@ func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_NODEENG
 var workerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
 
 func command() *cobra.Command {
+	root, _ := commandOf()
+	return root
+}
+
+// commandOf returns the command, and where its flags go.
+func commandOf() (*cobra.Command, *options) {
 	o := &options{}
 	root := &cobra.Command{
 		Use:   "NodeEngine",
@@ -62,13 +79,15 @@ func command() *cobra.Command {
 	}
 	environment().Adopt(root)
 	f := root.Flags()
-	f.StringVarP(&o.cluster, "cluster-address", "a", "", "host of the cluster orchestrator; needed to join")
+	f.StringVarP(&o.cluster, "cluster-address", "a", "", "host of the cluster orchestrator to join (default: ClusterUrl of netcfg.json, else this machine)")
 	f.IntVarP(&o.port, "cluster-port", "p", 10100, "port of the cluster orchestrator")
-	f.StringVar(&o.tokenFile, "join-token-file", "", "file with the token to join with; not read once the worker has joined")
+	f.StringVar(&o.tokenFile, "join-token-file", defaultTokenFile, "file with the token to join with; not read once the worker has joined, unless its certificate runs out")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/oakestra/nodeengine", "folder of what outlives a restart and a reboot: identity, desired state, logs")
 	f.StringVar(&o.containerd, "containerd", "/run/containerd/containerd.sock", "Unix socket of containerd")
 	f.StringVar(&o.namespace, "containerd-namespace", "oakestra", "containerd namespace for images and containers")
-	f.StringVar(&o.netManager, "netmanager", "/run/oakestra/netmanager.sock", "Unix socket of NetManager")
+	f.StringVarP(&o.netManager, "netmanager", "n", "", "NetManager's local API: its port on loopback or its Unix socket (default: start NetManager, and again should it end, with its API on "+netmanager.DefaultSocket+")")
+	f.StringVar(&o.netManagerToken, "netmanager-token-file", "", "file with the token of NetManager's API on a port (default: where the NetManager of a worker of this --name writes it)")
+	f.StringVar(&o.netcfg, "config", "", "netcfg.json: ClusterUrl and ClusterMqttPort, where the cluster is (default: "+netcfg.Path+", if it is there)")
 	f.StringSliceVar(&o.insecureRegistries, "insecure-registry", nil, "HOST:PORT of a registry to be spoken to over plain HTTP; several times, or separated by commas")
 	f.StringVar(&o.name, "name", cmdline.Hostname(), "what people call this worker")
 	f.StringVar(&o.location, "location", "", "where this worker is: lat,lon in degrees; empty for where its cluster is")
@@ -78,7 +97,29 @@ func command() *cobra.Command {
 	p.StringVar(&o.runDir, "run-dir", "/run/oakestra/nodeengine", "folder of what need not outlive a reboot: network namespaces, the socket of status")
 	o.logging.AddFlags(p)
 	root.AddCommand(cmdline.VersionCommand(version), statusCommand(o))
-	return root
+	return root, o
+}
+
+// places finds out where the cluster and NetManager are.
+func (o *options) places(cmd *cobra.Command) error {
+	file, err := netcfg.Find(o.netcfg)
+	if err != nil {
+		return err
+	}
+	if !cmd.Flags().Changed("cluster-address") {
+		o.cluster = cmp.Or(file.Cluster, "127.0.0.1")
+		o.clusterByDefault = true
+	}
+	o.mqttPort = file.MQTTPort
+	o.netManagerAt = netmanager.Address{Socket: netmanager.DefaultSocket}
+	if o.netManager == "" {
+		return nil
+	}
+	if o.netManagerAt, err = netmanager.ParseAddress(o.netManager); err != nil {
+		return cmdline.Usagef("flag --netmanager: %v", err)
+	}
+	o.netManagerAt.TokenFile = cmp.Or(o.netManagerToken, netmanager.DefaultTokenFile(o.name, o.netManagerAt.Port))
+	return nil
 }
 
 // check refuses what cannot work, before anything is touched.
@@ -90,6 +131,9 @@ func (o *options) check(cmd *cobra.Command) error {
 	o.log = log
 	if os.Geteuid() != 0 {
 		return errors.New("running containers needs root: run it as root")
+	}
+	if err := o.places(cmd); err != nil {
+		return err
 	}
 	if !workerName.MatchString(o.name) {
 		return cmdline.Usagef("flag --name: %q is not a host name of letters, digits, dots and hyphens", o.name)

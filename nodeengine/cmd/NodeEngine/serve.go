@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -61,17 +62,17 @@ func (o *options) serve(ctx context.Context) error {
 // identity returns the stored identity, or joins.
 func (o *options) identity(ctx context.Context) (*join.Identity, error) {
 	id, err := join.Load(o.stateDir)
-	if err == nil && o.cluster != "" && id.Cluster != net.JoinHostPort(o.cluster, strconv.Itoa(o.port)) {
+	if err == nil && !o.clusterByDefault && id.Cluster != net.JoinHostPort(o.cluster, strconv.Itoa(o.port)) {
 		o.log.Warn("this worker has joined another cluster than the flags name, and stays with it; to change that, stop its instances and empty --state-dir",
 			"joined", id.Cluster, "flags", o.cluster)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return id, err
 	}
-	if o.cluster == "" || o.tokenFile == "" {
-		return nil, cmdline.Usagef("this worker has not joined a cluster: give --cluster-address and --join-token-file")
+	if _, err := os.Stat(o.tokenFile); err != nil {
+		return nil, cmdline.Usagef("this worker has not joined a cluster, and there is no token to join with in %s: have the cluster make one (cluster-orchestrator token create), write it there, and name the cluster with --cluster-address", o.tokenFile)
 	}
-	return join.Join(ctx, join.Options{Host: o.cluster, Port: o.port, TokenFile: o.tokenFile, StateDir: o.stateDir, Name: o.name, Log: o.log})
+	return join.Join(ctx, join.Options{Host: o.cluster, Port: o.port, MQTTPort: o.mqttPort, TokenFile: o.tokenFile, StateDir: o.stateDir, Name: o.name, Log: o.log})
 }
 
 // keeper keeps an identity valid at the cluster that issued it, whatever the flags say.
@@ -84,7 +85,16 @@ func (o *options) keeper(id *join.Identity) (*join.Keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load identity: port of the cluster: %w", err)
 	}
-	return join.NewKeeper(join.Options{Host: host, Port: number, TokenFile: o.tokenFile, StateDir: o.stateDir, Name: o.name, Log: o.log}, id)
+	return join.NewKeeper(join.Options{Host: host, Port: number, MQTTPort: o.mqttPort, TokenFile: o.tokenFile, StateDir: o.stateDir, Name: o.name, Log: o.log}, id)
+}
+
+// netManagerArgs are what a NetManager that is started here is told besides its socket.
+func (o *options) netManagerArgs() []string {
+	args := []string{"--name", o.name}
+	if o.netcfg != "" {
+		args = append(args, "--config", o.netcfg)
+	}
+	return args
 }
 
 // worker is the parts of a running NodeEngine.
@@ -117,7 +127,7 @@ func (o *options) assemble(ctx context.Context, id *join.Identity, epoch uint64)
 	if err != nil {
 		return nil, err
 	}
-	network := netmanager.New(o.netManager)
+	network := netmanager.NewAt(o.netManagerAt)
 	w.watch = netmanager.NewWatch(network, id.Local(), o.log)
 	w.agent, err = agent.New(agent.Options{Runtimes: map[string]runtime.Runtime{containerd.Name: w.container}, Network: network, Namespaces: spaces,
 		StateDir: o.stateDir, Log: o.log})
@@ -143,6 +153,14 @@ func (w *worker) run(ctx context.Context) error {
 				end(err)
 			}
 		})
+	}
+	if w.o.netManager == "" {
+		program, err := netmanager.FindProgram()
+		if err != nil {
+			return err
+		}
+		own := netmanager.Supervisor{Program: program, Args: w.o.netManagerArgs(), Socket: w.o.netManagerAt.Socket, Output: os.Stderr, Log: w.o.log}
+		part(func() error { own.Run(ctx); return nil })
 	}
 	part(func() error { return w.agent.Run(ctx) })
 	part(func() error { return localapi.Serve(ctx, localapi.Socket(w.o.runDir), w.status) })
