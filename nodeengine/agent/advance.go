@@ -14,7 +14,7 @@ import (
 // advance does one thing towards the goal. It returns true if there may be more to do at once.
 func (c *actor) advance(ctx context.Context, g goal) (bool, error) {
 	if len(c.older) == 0 && (c.have == nil || !g.stops(c.have.Generation)) {
-		if c.have == nil && g.tomb != nil && c.swept != *g.tomb {
+		if g.tomb != nil && c.swept != *g.tomb {
 			if err := c.sweep(ctx, *g.tomb); err != nil {
 				return false, err
 			}

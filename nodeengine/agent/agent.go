@@ -79,6 +79,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	a.sweepRuntimes(ctx) // before anything is created
 	a.mu.Lock()
 	a.ctx = ctx
 	for key, found := range copies {
@@ -140,34 +141,6 @@ func (a *Agent) copies(ctx context.Context) (map[wire.InstanceKey][]runtime.Copy
 		slices.SortFunc(l, func(x, y runtime.Copy) int { return y.Generation.Compare(x.Generation) })
 	}
 	return all, nil
-}
-
-// sweepNamespaces removes namespaces that an interrupted creation or removal has left.
-func (a *Agent) sweepNamespaces(copies map[wire.InstanceKey][]runtime.Copy) {
-	ids, err := a.opts.Namespaces.List()
-	if err != nil {
-		a.opts.Log.Warn("network namespaces are not swept", "error", err)
-		return
-	}
-	used := map[string]bool{}
-	for _, l := range copies {
-		for _, c := range l {
-			used[c.ID()] = true
-		}
-	}
-	a.mu.Lock()
-	for _, d := range a.desired {
-		used[runtime.ID(d.InstanceKey, d.Generation)] = true
-	}
-	a.mu.Unlock()
-	for _, id := range ids {
-		if _, _, err := runtime.ParseID(id); err != nil || used[id] {
-			continue
-		}
-		if err := a.opts.Namespaces.Remove(id); err != nil {
-			a.opts.Log.Warn("left-over network namespace stays", "id", id, "error", err)
-		}
-	}
 }
 
 // ensureActor starts an actor for key if there is none. The lock is held and Run has begun.

@@ -47,12 +47,14 @@ type rig struct {
 	image    string
 	cmd      *exec.Cmd
 	log      *bytes.Buffer
+	socket   string   // of containerd, as NodeEngine is told it
+	made     []string // ids of services
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	g := &rig{t: t, cluster: newCluster(t), server: containerdtest.Start(t), registry: containerdtest.Registry(t)}
-	g.dir = g.server.Dir
+	g.dir, g.socket = g.server.Dir, g.server.Socket
 	g.client = g.server.Client(t)
 	g.image = containerdtest.PushProbe(t, g.registry)
 	g.overlay = newOverlay(t, g.dir)
@@ -72,7 +74,7 @@ func (g *rig) start() {
 	host, port, _ := net.SplitHostPort(g.cluster.api.Listener.Addr().String())
 	g.log = &bytes.Buffer{}
 	cmd := exec.Command("/proc/self/exe", "-a", host, "-p", port, "--join-token-file", filepath.Join(g.dir, "token"),
-		"--state-dir", filepath.Join(g.dir, "state"), "--run-dir", filepath.Join(g.dir, "run"), "--containerd", g.server.Socket,
+		"--state-dir", filepath.Join(g.dir, "state"), "--run-dir", filepath.Join(g.dir, "run"), "--containerd", g.socket,
 		"--netmanager", g.overlay.socket, "--insecure-registry", g.registry, "--name", "w1", "--stop-grace", "300ms")
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	cmd.Stderr, cmd.Stdout = g.log, g.log
@@ -131,7 +133,9 @@ func (g *rig) instance(cmd ...string) wire.DesiredInstance {
 	if len(cmd) > 0 {
 		cmd = append([]string{"/probe"}, cmd...)
 	}
-	return wire.DesiredInstance{InstanceKey: wire.InstanceKey{ServiceID: pki.NewID()}, Generation: wire.Generation{Placement: 1, Move: 1},
+	id := pki.NewID()
+	g.made = append(g.made, id)
+	return wire.DesiredInstance{InstanceKey: wire.InstanceKey{ServiceID: id}, Generation: wire.Generation{Placement: 1, Move: 1},
 		Spec: wire.InstanceSpec{JobName: "a.b.c.d", Runtime: "container", Image: g.image, Cmd: cmd, VCPUs: 1, MemoryMB: 64}}
 }
 
@@ -269,7 +273,7 @@ func TestWorkerLife(t *testing.T) {
 		if err != nil || len(left) != 0 {
 			t.Errorf("%d containers, %v", len(left), err)
 		}
-		for _, p := range []string{"run/netns/*", "run/containers/*", "state/logs/*"} {
+		for _, p := range []string{"run/netns/*", "run/containers/*", "state/logs/*.log*", "state/logs/times/*"} {
 			if l, _ := filepath.Glob(filepath.Join(g.dir, p)); len(l) > 0 {
 				t.Errorf("left: %v", l)
 			}

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -20,7 +21,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -236,6 +236,7 @@ type overlay struct {
 	mu        sync.Mutex
 	identity  wire.LocalIdentity
 	endpoints map[wire.InstanceKey]wire.LocalEndpoint
+	changed   func(call string) // after each call that changes something, before it is answered
 }
 
 func newOverlay(t *testing.T, dir string) *overlay {
@@ -277,6 +278,7 @@ func (o *overlay) routes() http.Handler {
 		}
 		e.NamespaceIP = netip.MustParseAddr("10.18.0.2")
 		o.endpoints[e.InstanceKey] = e
+		o.tell("attach")
 		answer(w, 200, e)
 	}))
 	mux.HandleFunc("GET "+wire.PathLocalEndpoints, locked(func(w http.ResponseWriter, _ *http.Request) {
@@ -288,14 +290,25 @@ func (o *overlay) routes() http.Handler {
 	}))
 	mux.HandleFunc("DELETE "+wire.PathLocalEndpoint, locked(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.PathValue("number"))
-		if strings.Count(r.URL.Query().Get("generation"), ".") != 1 {
+		var g wire.Generation
+		if _, err := fmt.Sscanf(r.URL.Query().Get("generation"), "%d.%d", &g.Placement, &g.Move); err != nil {
 			answer(w, 400, wire.LocalError{Error: "generation"})
 			return
 		}
-		delete(o.endpoints, wire.InstanceKey{ServiceID: r.PathValue("id"), Number: n})
+		key := wire.InstanceKey{ServiceID: r.PathValue("id"), Number: n}
+		if o.endpoints[key].Generation.Compare(g) <= 0 {
+			delete(o.endpoints, key)
+		}
+		o.tell("detach")
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	return mux
+}
+
+func (o *overlay) tell(call string) {
+	if o.changed != nil {
+		o.changed(call)
+	}
 }
 
 func (o *overlay) count() int {

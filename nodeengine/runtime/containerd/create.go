@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 
@@ -37,7 +38,7 @@ func (r *Runtime) Create(ctx context.Context, in runtime.Instance, network runti
 		return r.client.NewContainer(ctx, id,
 			client.WithImage(image),
 			client.WithSnapshotter(r.snapshotter),
-			client.WithNewSnapshot(id, image),
+			client.WithNewSnapshot(id, image, snapshots.WithLabels(map[string]string{labelWorker: r.opts.WorkerID})),
 			client.WithRuntime(runcRuntime, &options.Options{Root: r.runcRoot()}),
 			client.WithContainerLabels(r.labels(in)),
 			client.WithImageStopSignal(image, "SIGTERM"),

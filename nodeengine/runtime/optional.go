@@ -10,3 +10,9 @@ type Executor interface {
 	// context ends.
 	Execute(ctx context.Context, id string, command []string) (status uint32, err error)
 }
+
+// Sweeper is a [Runtime] of which a creation or removal that was cut short may leave something that belongs to no copy.
+type Sweeper interface {
+	// Sweep removes that, save for the ids to keep. Nothing may be created meanwhile.
+	Sweep(ctx context.Context, keep map[string]bool) error
+}
