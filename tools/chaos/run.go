@@ -134,7 +134,7 @@ func (r *Run) same(s Step, before, after *Verdict) error {
 	var wrong []string
 	for _, id := range slices.Sorted(maps.Keys(before.Tasks)) {
 		i, _ := parseContainer(id)
-		if r.writer.removed[i.key()] {
+		if _, asked := r.writer.removed[i.key()]; asked {
 			continue
 		}
 		pid, there := after.Tasks[id]

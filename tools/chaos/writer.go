@@ -27,7 +27,7 @@ type writer struct {
 	mu sync.Mutex
 	// there and gone are applications whose creation or deletion was acknowledged last. Of others nothing is known.
 	there, gone map[string]bool
-	// removed are instances whose removal was acknowledged.
+	// removed are instances whose removal was asked for: true if it was acknowledged.
 	removed map[string]bool
 	// acknowledged and refused count all.
 	acknowledged, refused int
@@ -103,9 +103,8 @@ func (x *writer) scale(ctx context.Context) {
 		return
 	}
 	number := v.Instances[x.rand.IntN(len(v.Instances))].Number
-	if x.note(x.w.Scene.API.RemoveInstance(ctx, id, number)) {
-		x.removed[fmt.Sprintf("%s.%d", id, number)] = true
-	}
+	key := fmt.Sprintf("%s.%d", id, number)
+	x.removed[key] = x.note(x.w.Scene.API.RemoveInstance(ctx, id, number)) || x.removed[key]
 }
 
 // lost says which acknowledged writes the verdict's databases do not hold.
