@@ -108,6 +108,11 @@ type ClusterReport struct {
 	Instances []InstanceReport `json:"instances"`
 	// Workers answers the last question for the cluster's workers; nil if it is answered.
 	Workers *WorkerList `json:"workers,omitempty"`
+	// Specs are instances that root has asked for in its last acknowledgement, since it does not know them, with their specifications.
+	// TellsSpecs says that this cluster answers such questions, SpecsTold that this is the answer to one.
+	Specs      []ClusterInstance `json:"specs,omitempty"`
+	TellsSpecs bool              `json:"tells_specs,omitempty"`
+	SpecsTold  bool              `json:"specs_told,omitempty"`
 	// FreeSubnets is how many leased worker subnets are unused; root leases another block when fewer than 4 are.
 	FreeSubnets int `json:"free_subnets"`
 }
@@ -117,6 +122,9 @@ type ClusterReportAck struct {
 	Header
 	// SendFull asks for a full report next.
 	SendFull bool `json:"send_full"`
+	// Unknown are instances of services that root knows, but not these: its database was restored. The cluster tells their
+	// specifications in its next full report.
+	Unknown []InstanceKey `json:"unknown,omitempty"`
 }
 
 // InstanceReport is the state of one instance as the tier below sees it.

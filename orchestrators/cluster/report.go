@@ -58,6 +58,7 @@ type reporter struct {
 	client   *uplink.Client
 	told     map[string]told
 	full     bool
+	unknown  []wire.InstanceKey // what root has asked for
 	revision uint64
 }
 
@@ -104,7 +105,8 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 	c.mu.Lock()
 	all := c.ledger.Reports(now)
 	m := &wire.ClusterReport{Applied: c.link.Applied, Aggregate: c.ledger.Aggregate(now), Full: r.full, FreeSubnets: c.free,
-		Instances: []wire.InstanceReport{}}
+		Instances: []wire.InstanceReport{}, TellsSpecs: true,
+		SpecsTold: len(r.unknown) > 0, Specs: c.ledger.Specs(r.unknown)}
 	c.mu.Unlock()
 	r.revision++
 	m.Header = wire.NewHeader(wire.Stamp{Epoch: c.epoch.Load(), Revision: r.revision})
@@ -136,6 +138,8 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 	if err := c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.Acknowledge(m.Instances) }); err != nil {
 		return err // what could not be forgotten is told again, so that it is acknowledged again
 	}
-	r.told, r.full = lines, ack.SendFull && !r.full
+	// Root gets one full report at a time, and one more with what it did not know of the first.
+	r.told, r.full = lines, ack.SendFull && (!r.full || len(ack.Unknown) > 0)
+	r.unknown = ack.Unknown
 	return nil
 }

@@ -86,14 +86,18 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 	// restored. Later it is a claim to what is another's.
 	mayAdopt := in.Full && fullIn != epoch
 	for i := range in.Instances {
-		if err := r.applyInstance(ctx, tx, id, &in.Instances[i], mayAdopt); err != nil {
+		known, err := r.applyInstance(ctx, tx, id, &in.Instances[i], mayAdopt)
+		if err == nil && !known {
+			err = r.applyUnknown(ctx, tx, id, in, &in.Instances[i], &ack)
+		}
+		if err != nil {
 			return ack, err
 		}
 	}
 	if in.Full {
 		fullIn = epoch
 	}
-	ack.SendFull = fullIn != epoch || before.Epoch != in.Epoch && !in.Full
+	ack.SendFull = fullIn != epoch || len(ack.Unknown) > 0 || before.Epoch != in.Epoch && !in.Full
 	if err := tryAgain(ctx, tx, id, in.Aggregate.Gains); err != nil {
 		return ack, err
 	}

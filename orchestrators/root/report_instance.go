@@ -14,47 +14,45 @@ import (
 )
 
 // applyInstance stores what a cluster says of one instance. Generations decide: of an older one than is known nothing is
-// believed but its end.
-func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, in *wire.InstanceReport, mayAdopt bool) error {
+// believed but its end. It reports whether this database knows the instance.
+func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, in *wire.InstanceReport, mayAdopt bool) (known bool, err error) {
 	if in.State == wire.StateUndeployed {
 		acknowledged, err := r.acknowledge(ctx, tx, clusterID, in)
 		if err != nil || acknowledged {
-			return err
+			return true, err
 		}
 	}
 	var cluster string
 	var placement, move int64
 	var deleted bool
 	var state wire.State
-	err := tx.QueryRow(ctx, `SELECT coalesce(cluster_id, ''), placement, move, deleted_at IS NOT NULL, state FROM instance
+	err = tx.QueryRow(ctx, `SELECT coalesce(cluster_id, ''), placement, move, deleted_at IS NOT NULL, state FROM instance
 		WHERE service_id = $1 AND number = $2`, in.ServiceID, in.Number).Scan(&cluster, &placement, &move, &deleted, &state)
 	if errors.Is(err, pgx.ErrNoRows) {
-		// Not a reason to stop it: the database may have been restored, and only a tombstone stops anything.
-		r.log.Warn("cluster reports an instance that root does not know", "cluster", clusterID, "instance", in.InstanceKey.String(), "state", in.State)
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("read instance %s: %w", in.InstanceKey, err)
+		return true, fmt.Errorf("read instance %s: %w", in.InstanceKey, err)
 	}
 	reported := int64(in.Generation.Placement)
 	switch {
 	case reported > placement && in.State != wire.StateUndeployed && !mayAdopt:
 		r.log.Warn("cluster claims a newer placement of an instance than root has given; it is not believed", "cluster", clusterID,
 			"instance", in.InstanceKey.String(), "placement", reported, "known", placement)
-		return nil
+		return true, nil
 	case reported > placement && in.State != wire.StateUndeployed:
-		return r.adopt(ctx, tx, clusterID, in, cluster, placement, deleted)
+		return true, r.adopt(ctx, tx, clusterID, in, cluster, placement, deleted)
 	case cluster != clusterID && in.State != wire.StateUndeployed:
 		// It was given to another cluster since: this copy has to stop.
-		return ensureBuried(ctx, tx, clusterID, in.InstanceKey, reported)
+		return true, ensureBuried(ctx, tx, clusterID, in.InstanceKey, reported)
 	case cluster != clusterID, reported != placement, int64(in.Generation.Move) < move:
-		return nil
+		return true, nil
 	case int64(in.Generation.Move) == move && !lifecycle.Possible(state, in.State):
 		r.log.Warn("cluster tells of an instance what cannot be; it is not believed", "cluster", clusterID, "instance", in.InstanceKey.String(),
 			"from", state, "to", in.State)
-		return nil
+		return true, nil
 	}
-	return storeInstance(ctx, tx, in)
+	return true, storeInstance(ctx, tx, in)
 }
 
 // acknowledge removes the tombstone that an UNDEPLOYED answers, if there is one.

@@ -92,3 +92,14 @@ func (l *Ledger) Acknowledge(stored []wire.InstanceReport) Changes {
 	}
 	return ch
 }
+
+// Specs returns those of the instances that are known here, as root would give them.
+func (l *Ledger) Specs(keys []wire.InstanceKey) []wire.ClusterInstance {
+	var all []wire.ClusterInstance
+	for _, key := range keys {
+		if i := l.instances[key]; i != nil {
+			all = append(all, wire.ClusterInstance{InstanceKey: key, Placement: i.Placement, Spec: i.Spec})
+		}
+	}
+	return all
+}
