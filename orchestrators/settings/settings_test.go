@@ -4,6 +4,11 @@ package settings_test
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -23,7 +28,7 @@ func run(t *testing.T, args ...string) (out, errs string, code int) {
 	cmdline.Program{}.Adopt(root)
 	db.AddFlag(root.PersistentFlags())
 	log.AddFlags(root.PersistentFlags())
-	root.AddCommand(settings.TokenCommand(pki.RoleWorker, &db, &log))
+	root.AddCommand(settings.TokenCommand(pki.RoleWorker, &db, &log), settings.HealthCommand(1), settings.PasswordCommand())
 	var o, e bytes.Buffer
 	root.SetOut(&o)
 	root.SetErr(&e)
@@ -53,4 +58,75 @@ func TestWrongUsageNamesTheFlag(t *testing.T) {
 		require.Contains(t, errs, want)
 		require.Empty(t, out, want)
 	}
+}
+
+func TestTokenGoesToAFileOfItsOwnersAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("a former one"), 0o644)) //nolint:gosec // as somebody may have left it
+	out, errs, code := run(t, "token", "create", "--output", file, "--database", pgtest.New(t))
+	require.Zero(t, code, errs)
+	require.Empty(t, out)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	_, err = pki.ParseToken(string(text))
+	require.NoError(t, err)
+	st, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), st.Mode().Perm())
+	all, err := os.ReadDir(filepath.Dir(file))
+	require.NoError(t, err)
+	require.Len(t, all, 1, "nothing else is left")
+}
+
+func TestHealth(t *testing.T) {
+	status := http.StatusOK
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "the database is unavailable")
+	}))
+	t.Cleanup(s.Close)
+	_, errs, code := run(t, "health", "--url", s.URL+"/readyz")
+	require.Zero(t, code, errs)
+	status = http.StatusServiceUnavailable
+	_, errs, code = run(t, "health", "--url", s.URL+"/readyz")
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "the database is unavailable")
+	s.Close()
+	_, _, code = run(t, "health", "--url", s.URL+"/readyz")
+	require.Equal(t, 1, code)
+}
+
+func TestAPasswordIsMadeOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	_, errs, code := run(t, "password", "create", "--output", file, "--mode", "0444")
+	require.Zero(t, code, errs)
+	first, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Regexp(t, "^[A-Z2-7]{32}\n$", string(first))
+	st, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o444), st.Mode().Perm())
+	_, errs, code = run(t, "password", "create", "--output", file)
+	require.Zero(t, code, errs)
+	again, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	_, errs, code = run(t, "password", "create", "--output", file, "--mode", "rw")
+	require.Equal(t, cmdline.Usage, code)
+	require.Contains(t, errs, "--mode")
+}
+
+func TestTheDatabasesPasswordComesFromItsFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(file, []byte("p@ss/word\n"), 0o600))
+	db := settings.Database{URL: "postgres://me@db:5432/oak?sslmode=disable", PasswordFile: file}
+	require.NoError(t, db.Check())
+	require.Equal(t, "postgres://me:p%40ss%2Fword@db:5432/oak?sslmode=disable", db.URL)
+	require.NoError(t, db.Check(), "asked twice, it is the same")
+	for _, url := range []string{"host=db user=me", "postgres://db/oak"} {
+		db = settings.Database{URL: url, PasswordFile: file}
+		require.ErrorContains(t, db.Check(), "names the user")
+	}
+	db.PasswordFile += ".none"
+	require.ErrorContains(t, db.Check(), "--database-password-file")
 }

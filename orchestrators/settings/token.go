@@ -3,7 +3,10 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +25,7 @@ func TokenCommand(role string, db *Database, log *cmdline.Log) *cobra.Command {
 }
 
 func createCommand(admitted string, db *Database, logging *cmdline.Log) *cobra.Command {
-	var role string
+	var role, output string
 	var ttl time.Duration
 	var uses int
 	cmd := &cobra.Command{
@@ -50,6 +53,9 @@ func createCommand(admitted string, db *Database, logging *cmdline.Log) *cobra.C
 			if err != nil {
 				return err
 			}
+			if output != "" {
+				return writeToken(output, token.String())
+			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
 			return err
 		},
@@ -57,5 +63,23 @@ func createCommand(admitted string, db *Database, logging *cmdline.Log) *cobra.C
 	cmd.Flags().StringVar(&role, "role", admitted, "what the bearer may join as: "+admitted)
 	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long the token is valid")
 	cmd.Flags().IntVar(&uses, "uses", 1, "how often the token can be used")
+	cmd.Flags().StringVar(&output, "output", "", "file to write the token to in place of printing it; its owner alone can read it")
 	return cmd
+}
+
+// writeToken replaces a file by one that holds a token; whoever reads it meanwhile gets the former or the new one, whole.
+func writeToken(path, token string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".token-*")
+	if err != nil {
+		return fmt.Errorf("write token: %w", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // gone already where all went well
+	_, err = f.WriteString(token + "\n")
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write token: %w", err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("write token: %w", err)
+	}
+	return nil
 }

@@ -33,6 +33,11 @@ func newCommand() *cobra.Command {
 			"Every flag can also be set by an environment variable: --root-url is " + environment().Variable("root-url") + ".",
 		Args: cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if db.PasswordFile != "" {
+				if err := db.Check(); err != nil {
+					return err
+				}
+			}
 			o.Database = db.URL
 			if o.Log, err = log.Logger(cmd.ErrOrStderr()); err != nil {
 				return err
@@ -67,6 +72,6 @@ func newCommand() *cobra.Command {
 	p := root.PersistentFlags()
 	db.AddFlag(p)
 	log.AddFlags(p)
-	root.AddCommand(settings.TokenCommand(pki.RoleWorker, &db, &log), mosquittoCommand(&db, &log), cmdline.VersionCommand(version))
+	root.AddCommand(settings.TokenCommand(pki.RoleWorker, &db, &log), mosquittoCommand(&db, &log), settings.HealthCommand(10100), settings.PasswordCommand(), cmdline.VersionCommand(version))
 	return root
 }
