@@ -35,6 +35,8 @@ type Config struct {
 	Areas map[string]wire.Point
 	// Vault seals users' secrets; without one none are taken.
 	Vault *vault.Vault
+	// Mail sends links to users who have lost their password; nil for none.
+	Mail *Mail
 	// Version is the program's, for the description of the API.
 	Version string
 }
@@ -53,7 +55,11 @@ type Root struct {
 	vault   *vault.Vault
 	perUser *httpapi.Limiter
 	perPeer *httpapi.Limiter
-	wake    chan struct{} // asks for a pass over the instances that have no place
+	mail    *Mail
+	// perMailer bounds the mails that one address asks for; resets are those that wait.
+	perMailer *httpapi.Limiter
+	resets    chan resetBody
+	wake      chan struct{} // asks for a pass over the instances that have no place
 	// wakeRollout asks for a look at what services are to become.
 	wakeRollout chan struct{}
 	handler     http.Handler
@@ -63,6 +69,7 @@ type Root struct {
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
 	r := &Root{pool: pool, ranges: cfg.Ranges, areas: cfg.Areas, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), guesses: newGuesses(), vault: cfg.Vault,
 		perUser: httpapi.NewLimiter(cfg.UserRate), perPeer: httpapi.NewLimiter(cfg.PeerRate),
+		mail: cfg.Mail, perMailer: httpapi.NewLimiter(resetsPerSecond), resets: make(chan resetBody, maxResets),
 		wake: make(chan struct{}, 1), wakeRollout: make(chan struct{}, 1)}
 	err := store.InTx(ctx, pool, func(tx pgx.Tx) error {
 		if cfg.Vault != nil {
@@ -114,6 +121,7 @@ func (r *Root) Run(ctx context.Context) error {
 	group.Go(func() error { return r.hub.listen(ctx, r.pool, r.log) })
 	group.Go(func() error { return r.retryUnplaced(ctx) })
 	group.Go(func() error { return r.runRollouts(ctx) })
+	group.Go(func() error { return r.sendResets(ctx) })
 	return group.Wait()
 }
 

@@ -163,9 +163,3 @@ func (r *Root) listUsers(c echo.Context) error {
 	}
 	return c.JSON(http.StatusOK, out)
 }
-
-// noMail answers who has lost a password: root sends no mail.
-func noMail(echo.Context) error {
-	return httpapi.NewProblem(http.StatusNotImplemented, "no_mail",
-		"this installation sends no mail: ask an administrator, who can set a new password (PUT /api/user/NAME)")
-}

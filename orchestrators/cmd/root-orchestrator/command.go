@@ -30,6 +30,7 @@ type options struct {
 	names         []string
 	userRate      float64
 	peerRate      float64
+	mail          mailOptions
 	log           cmdline.Log
 	ranges        map[string]*string
 }
@@ -66,6 +67,7 @@ func newCommand() *cobra.Command {
 	own.Float64Var(&o.userRate, "rate-limit-user", 500, "requests a second that one user may make, and six times as many at once; 0 for no limit")
 	own.Float64Var(&o.peerRate, "rate-limit-address", 1000, "requests a second that may come from one address, and six times as many at once; 0 for no limit. "+
 		"Clusters, which show their certificate, are not limited")
+	o.mail.addFlags(own)
 	r := semantic.DefaultRanges()
 	for _, f := range []struct{ key, value, what string }{
 		{addresses.KeyWorkersV4, r.WorkersV4.String(), "IPv4 range of the workers' subnets"},

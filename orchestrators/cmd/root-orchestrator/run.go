@@ -26,6 +26,10 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	mailer, err := o.mail.mailer()
+	if err != nil {
+		return err
+	}
 	for flag, value := range map[string]float64{"rate-limit-user": o.userRate, "rate-limit-address": o.peerRate} {
 		if !(value >= 0 && value <= maxRate) {
 			return cmdline.Usagef("flag --%s: must be from 0 to %d", flag, maxRate)
@@ -40,7 +44,7 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer pool.Close()
-	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Vault: secrets, Log: log, UserRate: o.userRate, PeerRate: o.peerRate, Version: cmdline.Version(version)})
+	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Vault: secrets, Log: log, UserRate: o.userRate, PeerRate: o.peerRate, Mail: mailer, Version: cmdline.Version(version)})
 	if err != nil {
 		return fmt.Errorf("start root orchestrator: %w", err)
 	}
