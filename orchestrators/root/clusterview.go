@@ -23,7 +23,13 @@ const activeFor = 30 * time.Second
 type clusterState struct {
 	id, name, location string
 	active             bool
+	lost               bool // its instances may be given to others
 	aggregate          wire.Aggregate
+}
+
+// lost reports whether a cluster has been silent for longer than its grace time.
+func (v *clusterView) lost(id string) bool {
+	return slices.ContainsFunc(v.clusters, func(c *clusterState) bool { return c.id == id && c.lost })
 }
 
 // clusterView is all clusters, as of one transaction, in which everything is placed.
@@ -42,15 +48,15 @@ type clusterView struct {
 
 // loadClusters reads all clusters and what is reserved on them: an instance is in state CLUSTER_SCHEDULED exactly from when
 // root gives it away until a report tells more, and that report's aggregate takes it into account.
-func loadClusters(ctx context.Context, tx pgx.Tx) (*clusterView, error) {
-	rows, err := tx.Query(ctx, `SELECT id, name, location, coalesce(reported_at > now() - $1::interval, false), aggregate
-		FROM cluster ORDER BY id`, activeFor)
+func (r *Root) loadClusters(ctx context.Context, tx pgx.Tx) (*clusterView, error) {
+	rows, err := tx.Query(ctx, `SELECT id, name, location, coalesce(reported_at > now() - $1::interval, false), id IN (`+lostClusters+`), aggregate
+		FROM cluster ORDER BY id`, activeFor, r.lostBefore(time.Now()))
 	if err != nil {
 		return nil, fmt.Errorf("list clusters: %w", err)
 	}
 	var clusters []*clusterState
 	var c clusterState
-	_, err = pgx.ForEachRow(rows, []any{&c.id, &c.name, &c.location, &c.active, &c.aggregate}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&c.id, &c.name, &c.location, &c.active, &c.lost, &c.aggregate}, func() error {
 		one := c
 		clusters = append(clusters, &one)
 		c.aggregate = wire.Aggregate{}

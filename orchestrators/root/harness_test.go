@@ -45,11 +45,17 @@ func start(t *testing.T) *system { return startOn(t, pgtest.New(t), semantic.Def
 
 func startOn(t *testing.T, url string, ranges wire.Ranges) *system {
 	t.Helper()
+	return startWith(t, url, Config{Ranges: ranges})
+}
+
+func startWith(t *testing.T, url string, conf Config) *system {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
+	conf.Log, conf.Vault = log, testVault(t)
 	pool, err := store.Open(t.Context(), url, schema.Files(), log)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	r, err := New(t.Context(), pool, Config{Ranges: ranges, Vault: testVault(t), Log: log})
+	r, err := New(t.Context(), pool, conf)
 	require.NoError(t, err)
 	_, err = r.Users().EnsureAdmin(t.Context(), password)
 	require.NoError(t, err)

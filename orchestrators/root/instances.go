@@ -52,7 +52,7 @@ func (r *Root) createInstance(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		view, err := loadClusters(ctx, tx)
+		view, err := r.loadClusters(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -177,6 +177,9 @@ func (r *Root) removeInstances(ctx context.Context, tx pgx.Tx, serviceID string,
 			if err := bury(ctx, tx, i.Cluster, key, i.Placement); err != nil {
 				return 0, err
 			}
+		}
+		if err := buryDeleted(ctx, tx, key); err != nil {
+			return 0, err
 		}
 		if err := r.reapInstance(ctx, tx, key); err != nil {
 			return 0, err

@@ -132,7 +132,7 @@ func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clus
 	}
 	chosen := view.find(placement.Site)
 	if i.cluster != "" {
-		if err := bury(ctx, tx, i.cluster, i.InstanceKey, i.placement); err != nil {
+		if err := handOver(ctx, tx, i, view.lost(i.cluster)); err != nil {
 			return err
 		}
 		view.pool.Count(i.ServiceID, i.cluster, -1)

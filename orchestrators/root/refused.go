@@ -56,6 +56,9 @@ func (i *instanceRow) refusedBy(view *clusterView, now time.Time) map[string]str
 	}
 	if i.cluster != "" && out[i.cluster] == "" {
 		out[i.cluster] = "has it"
+		if view.lost(i.cluster) {
+			out[i.cluster] = "has it, and has been silent for longer than its grace time"
+		}
 	}
 	return out
 }

@@ -94,6 +94,9 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 			return ack, err
 		}
 	}
+	if err := buryReplaced(ctx, tx, id); err != nil {
+		return ack, err
+	}
 	if in.Full {
 		fullIn = epoch
 	}

@@ -43,8 +43,8 @@ func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, i
 	case reported > placement && in.State != wire.StateUndeployed:
 		return true, r.adopt(ctx, tx, clusterID, in, cluster, placement, deleted)
 	case cluster != clusterID && in.State != wire.StateUndeployed:
-		// It was given to another cluster since: this copy has to stop.
-		return true, ensureBuried(ctx, tx, clusterID, in.InstanceKey, reported)
+		// It was given to another cluster since: this copy has to stop, once it has been replaced.
+		return true, outdated(ctx, tx, clusterID, in)
 	case cluster != clusterID, reported != placement, int64(in.Generation.Move) < move:
 		return true, nil
 	case int64(in.Generation.Move) == move && !lifecycle.Possible(state, in.State):

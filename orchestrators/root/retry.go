@@ -59,11 +59,17 @@ func (r *Root) retryUnplaced(ctx context.Context) error {
 	}
 }
 
-// due selects the instances to look for a place for, as of $2; $1 are the states in which a cluster gives one back. One of which its
-// cluster has never said anything is taken from it once its time is up.
-var due = fmt.Sprintf(`FROM instance WHERE deleted_at IS NULL AND NOT held AND next_attempt <= $2 AND (cluster_id IS NULL OR state = ANY($1)
-	OR state = '%s' AND placed_at < $2 - interval '%d seconds' AND (reported_at IS NULL OR reported_at < placed_at))`,
-	wire.StateClusterScheduled, lifecycle.AnswerWithin/time.Second)
+// due selects the instances to look for a place for, as of $1: those that no cluster has, that a cluster gives back by one of the states $3,
+// or that are with a cluster that was silent for $2 seconds and have not completed. One of which its cluster has never said anything is taken
+// from it once its time is up.
+var due = fmt.Sprintf(`FROM instance WHERE deleted_at IS NULL AND NOT held AND next_attempt <= $1 AND (cluster_id IS NULL OR state = ANY($3)
+	OR state = '%s' AND placed_at < $1 - interval '%d seconds' AND (reported_at IS NULL OR reported_at < placed_at)
+	OR state <> '%s' AND cluster_id IN (%s))`,
+	wire.StateClusterScheduled, lifecycle.AnswerWithin/time.Second, wire.StateCompleted, lostClusters)
+
+func (r *Root) dueArgs(start time.Time) []any {
+	return []any{start, r.lostBefore(time.Now()), givenBack()}
+}
 
 // givenBack returns the states by which a cluster says that it cannot place an instance.
 func givenBack() []wire.State {
@@ -76,13 +82,15 @@ func (r *Root) retryAll(ctx context.Context) error {
 	defer cancel()
 	// Each is tried once a pass: a failed attempt moves it behind this time.
 	var start time.Time
-	if err := r.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&start); err != nil {
+	err := r.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&start)
+	r.listening.look(time.Now(), err == nil)
+	if err != nil {
 		return err
 	}
 	for done := 0; done < retryPass; done += retryBatch {
 		// Most of the time there is none: look without the lock first.
 		var some bool
-		if err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT `+due+`)`, givenBack(), start).Scan(&some); err != nil || !some {
+		if err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT `+due+`)`, r.dueArgs(start)...).Scan(&some); err != nil || !some {
 			return err
 		}
 		if err := r.retryOnce(ctx, start); err != nil {
@@ -95,8 +103,8 @@ func (r *Root) retryAll(ctx context.Context) error {
 // retryOnce tries one batch of those due at start.
 func (r *Root) retryOnce(ctx context.Context, start time.Time) error {
 	return r.placing(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT service_id, number `+due+` ORDER BY next_attempt, service_id, number LIMIT $3`,
-			givenBack(), start, retryBatch)
+		rows, err := tx.Query(ctx, `SELECT service_id, number `+due+` ORDER BY next_attempt, service_id, number LIMIT $4`,
+			append(r.dueArgs(start), retryBatch)...)
 		if err != nil {
 			return err
 		}
@@ -104,7 +112,7 @@ func (r *Root) retryOnce(ctx context.Context, start time.Time) error {
 		if err != nil {
 			return err
 		}
-		view, err := loadClusters(ctx, tx)
+		view, err := r.loadClusters(ctx, tx)
 		if err != nil {
 			return err
 		}

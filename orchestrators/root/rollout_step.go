@@ -139,7 +139,7 @@ func (r *Root) changeOver(ctx context.Context, tx pgx.Tx, ro *rollout, t *templa
 	if len(outdated) == 0 {
 		return 0, nil
 	}
-	view, err := loadClusters(ctx, tx)
+	view, err := r.loadClusters(ctx, tx)
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@
 package root
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -37,20 +38,26 @@ type Config struct {
 	Vault *vault.Vault
 	// Mail sends links to users who have lost their password; nil for none.
 	Mail *Mail
+	// LostAfter is how long a cluster has to be silent before its instances are given to others; [DefaultLostAfter] if zero.
+	LostAfter time.Duration
 	// Version is the program's, for the description of the API.
 	Version string
 }
 
 // Root is one process of the root orchestrator.
 type Root struct {
-	pool    *pgxpool.Pool
-	users   *users.Store
-	ca      *identity.CA
-	ranges  wire.Ranges
-	areas   map[string]wire.Point
-	log     *slog.Logger
-	hub     *hub
-	held    *abroad.Held
+	pool   *pgxpool.Pool
+	users  *users.Store
+	ca     *identity.CA
+	ranges wire.Ranges
+	areas  map[string]wire.Point
+	log    *slog.Logger
+	hub    *hub
+	held   *abroad.Held
+
+	lostAfter time.Duration
+	listening listening
+
 	guesses *guesses
 	vault   *vault.Vault
 	perUser *httpapi.Limiter
@@ -67,7 +74,7 @@ type Root struct {
 
 // New prepares a root orchestrator on a database that store.Open has opened with schema.Files, and raises its epoch.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
-	r := &Root{pool: pool, ranges: cfg.Ranges, areas: cfg.Areas, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), guesses: newGuesses(), vault: cfg.Vault,
+	r := &Root{pool: pool, ranges: cfg.Ranges, areas: cfg.Areas, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), lostAfter: cmp.Or(cfg.LostAfter, DefaultLostAfter), guesses: newGuesses(), vault: cfg.Vault,
 		perUser: httpapi.NewLimiter(cfg.UserRate), perPeer: httpapi.NewLimiter(cfg.PeerRate),
 		mail: cfg.Mail, perMailer: httpapi.NewLimiter(resetsPerSecond), resets: make(chan resetBody, maxResets),
 		wake: make(chan struct{}, 1), wakeRollout: make(chan struct{}, 1)}

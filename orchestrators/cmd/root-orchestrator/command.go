@@ -4,6 +4,7 @@ package main
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/semantic"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/schema"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/settings"
@@ -28,6 +30,7 @@ type options struct {
 	secretsKey    string
 	keyAsked      bool // not the default
 	names         []string
+	lostAfter     time.Duration
 	userRate      float64
 	peerRate      float64
 	mail          mailOptions
@@ -68,6 +71,7 @@ func newCommand() *cobra.Command {
 	own.Float64Var(&o.peerRate, "rate-limit-address", 1000, "requests a second that may come from one address, and six times as many at once; 0 for no limit. "+
 		"Clusters, which show their certificate, are not limited")
 	o.mail.addFlags(own)
+	own.DurationVar(&o.lostAfter, "lost-after", root.DefaultLostAfter, "how long a cluster may be silent before its instances are given to other clusters")
 	r := semantic.DefaultRanges()
 	for _, f := range []struct{ key, value, what string }{
 		{addresses.KeyWorkersV4, r.WorkersV4.String(), "IPv4 range of the workers' subnets"},

@@ -38,6 +38,7 @@ func TestWrongSettingsNameTheirFlag(t *testing.T) {
 		"--database":   {},
 		"--log-level":  {"--database", "x", "--log-level", "loud"},
 		"--log-format": {"--database", "x", "--log-format", "xml"},
+		"--lost-after": {"--database", "x", "--lost-after", "1s"},
 		"--workers-v4": {"--database", "x", "--workers-v4", "ten"},
 	} {
 		_, err := execute(t, args...)

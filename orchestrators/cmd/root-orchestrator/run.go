@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,6 +20,12 @@ import (
 
 // maxRate bounds the limits of requests a second.
 const maxRate = 1_000_000
+
+// Bounds of --lost-after: below the first, a cluster that merely restarts would lose its instances.
+const (
+	minLostAfter = 10 * time.Second
+	maxLostAfter = 24 * time.Hour
+)
 
 // run serves until ctx ends.
 func (o *options) run(ctx context.Context, log *slog.Logger) error {
@@ -35,6 +42,9 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 			return cmdline.Usagef("flag --%s: must be from 0 to %d", flag, maxRate)
 		}
 	}
+	if o.lostAfter < minLostAfter || o.lostAfter > maxLostAfter {
+		return cmdline.Usagef("flag --lost-after: %s is not within %s and %s", o.lostAfter, minLostAfter, maxLostAfter)
+	}
 	secrets, err := loadVault(o.secretsKey, o.keyAsked, log)
 	if err != nil {
 		return err
@@ -44,7 +54,7 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer pool.Close()
-	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Vault: secrets, Log: log, UserRate: o.userRate, PeerRate: o.peerRate, Mail: mailer, Version: cmdline.Version(version)})
+	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Vault: secrets, Log: log, LostAfter: o.lostAfter, UserRate: o.userRate, PeerRate: o.peerRate, Mail: mailer, Version: cmdline.Version(version)})
 	if err != nil {
 		return fmt.Errorf("start root orchestrator: %w", err)
 	}

@@ -57,13 +57,28 @@ func (v *viewer) believe(all []wire.NetPeer, clusters []string) error {
 	known := map[wire.InstanceKey]fact{}
 	var key wire.InstanceKey
 	var f fact
-	err := v.each("sources", `SELECT service_id, number, coalesce(cluster_id, ''), placement, (spec->>'instance_ip')::inet, (spec->>'instance_ipv6')::inet
-		FROM instance WHERE service_id = ANY($1)`, []any{slices.Collect(maps.Keys(asked))},
+	type copy struct {
+		cluster string
+		wire.InstanceKey
+		placement int64
+	}
+	left := map[copy]bool{}
+	var c copy
+	ids := slices.Collect(maps.Keys(asked))
+	err := v.each("leftovers", `SELECT cluster_id, service_id, number, placement FROM leftover WHERE service_id = ANY($1)`, []any{ids},
+		[]any{&c.cluster, &c.ServiceID, &c.Number, &c.placement}, func() { left[c] = true })
+	if err != nil {
+		return err
+	}
+	err = v.each("sources", `SELECT service_id, number, coalesce(cluster_id, ''), placement, (spec->>'instance_ip')::inet, (spec->>'instance_ipv6')::inet
+		FROM instance WHERE service_id = ANY($1)`, []any{ids},
 		[]any{&key.ServiceID, &key.Number, &f.cluster, &f.placement, &f.ip, &f.ip6}, func() { known[key] = f })
 	for i := range all {
 		all[i].Sources = slices.DeleteFunc(all[i].Sources, func(s wire.NetSource) bool {
 			f, ok := known[s.InstanceKey]
-			return !ok || f.cluster != clusters[i] || f.placement != int64(s.Generation.Placement) || f.ip != s.InstanceIP || f.ip6 != s.InstanceIPv6
+			placement := int64(s.Generation.Placement)
+			here := f.cluster == clusters[i] && f.placement == placement || left[copy{clusters[i], s.InstanceKey, placement}]
+			return !ok || !here || f.ip != s.InstanceIP || f.ip6 != s.InstanceIPv6
 		})
 	}
 	return err
