@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ type system struct {
 	plain string // http://…
 	tls   string // https://…
 	admin string // an access token
+	stop  func()
 }
 
 func start(t *testing.T) *system { return startOn(t, pgtest.New(t), semantic.DefaultRanges()) }
@@ -67,14 +69,15 @@ func startWith(t *testing.T, url string, conf Config) *system {
 	done := make(chan error, 2)
 	go func() { done <- r.Run(ctx) }()
 	go func() { done <- httpapi.ServeListener(ctx, ln, cfg, false, r.Handler(), log) }()
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		for range 2 {
 			require.NoError(t, <-done)
 		}
 	})
+	t.Cleanup(stop)
 	addr := ln.Addr().String()
-	s := &system{t: t, root: r, pool: pool, plain: "http://" + addr, tls: "https://" + addr}
+	s := &system{stop: stop, t: t, root: r, pool: pool, plain: "http://" + addr, tls: "https://" + addr}
 	s.admin = s.login("", users.AdminName)
 	return s
 }

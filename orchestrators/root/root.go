@@ -55,6 +55,7 @@ type Root struct {
 	hub    *hub
 	held   *abroad.Held
 
+	presence  *store.Presence
 	lostAfter time.Duration
 	listening listening
 
@@ -72,7 +73,8 @@ type Root struct {
 	handler     http.Handler
 }
 
-// New prepares a root orchestrator on a database that store.Open has opened with schema.Files, and raises its epoch.
+// New prepares a root orchestrator on a database that store.Open has opened with schema.Files. It joins others that serve the
+// database, or else raises its epoch. Its place among them ends with [Root.Run].
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
 	r := &Root{pool: pool, ranges: cfg.Ranges, areas: cfg.Areas, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), lostAfter: cmp.Or(cfg.LostAfter, DefaultLostAfter), guesses: newGuesses(), vault: cfg.Vault,
 		perUser: httpapi.NewLimiter(cfg.UserRate), perPeer: httpapi.NewLimiter(cfg.PeerRate),
@@ -95,11 +97,6 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
 	if r.users, err = users.Open(ctx, pool); err != nil {
 		return nil, err
 	}
-	epoch, err := store.RaiseEpoch(ctx, pool)
-	if err != nil {
-		return nil, err
-	}
-	r.log.Info("root orchestrator ready", "installation", r.ca.ID(), "epoch", epoch)
 	registry := prometheus.NewRegistry()
 	if err := registry.Register(newStateMetrics(pool, r.log)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -109,6 +106,11 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
 		return nil, err
 	}
 	r.handler = r.routes(registry, document)
+	var epoch uint64
+	if r.presence, epoch, err = store.Enter(ctx, pool, cfg.Log); err != nil {
+		return nil, err
+	}
+	r.log.Info("root orchestrator ready", "installation", r.ca.ID(), "epoch", epoch)
 	return r, nil
 }
 
@@ -125,6 +127,7 @@ func (r *Root) Handler() http.Handler { return r.handler }
 // instances that have none, and has instances follow what their services have become. It outlives any absence of the database.
 func (r *Root) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { r.presence.Keep(ctx); return nil })
 	group.Go(func() error { return r.hub.listen(ctx, r.pool, r.log) })
 	group.Go(func() error { return r.retryUnplaced(ctx) })
 	group.Go(func() error { return r.runRollouts(ctx) })

@@ -97,6 +97,7 @@ func TestGenerationsFence(t *testing.T) {
 	require.Equal(t, a.id, one().ClusterID)
 	require.Len(t, b.desired(wire.Stamp{}, 0).Removed, 1)
 	// A placement newer than root's in the first full report after a start: the database was restored, and that is the truth.
+	s.stop()
 	s = startOn(t, url, semantic.DefaultRanges())
 	a.s, b.s = s, s
 	restored := b.full(4)
@@ -209,7 +210,8 @@ func TestEpochs(t *testing.T) {
 	before := c.desired(wire.Stamp{}, 0).Stamp
 	require.False(t, c.report(wire.ClusterReport{FreeSubnets: 16, Applied: before}).SendFull)
 
-	// Another root process on the same database: everything is sent and asked for again.
+	// The next root process on the same database: everything is sent and asked for again.
+	s.stop()
 	again := startOn(t, url, semantic.DefaultRanges())
 	c.s = again
 	d := c.desired(before, 0)
