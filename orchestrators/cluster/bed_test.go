@@ -111,7 +111,7 @@ func (b *bed) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.stop, b.done = cancel, make(chan error, 1)
 	go func() {
-		b.done <- Run(ctx, Options{Database: b.database, Brokers: b.brokers, RootURL: "https://" + b.root.addr, JoinTokenFile: tokenFile, Name: "c1",
+		b.done <- Run(ctx, Options{Database: b.database, Brokers: b.brokers, RootURLs: []string{"https://" + b.root.addr}, JoinTokenFile: tokenFile, Name: "c1",
 			Location: "48.1,11.5", Listener: api, MQTTListener: mqtt, HelloListen: "127.0.0.1:0", OtherHelloListen: "127.0.0.1:0", Log: quietLog(), LostAfter: b.lost, weighEvery: b.weigh})
 	}()
 	eventually(b.t, "orchestrator answers", func() bool {

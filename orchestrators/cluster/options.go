@@ -34,8 +34,8 @@ type Options struct {
 	OtherHelloListen string
 	// Database is the URL of the cluster's Postgres.
 	Database string
-	// RootURL is https://HOST:PORT of the root orchestrator.
-	RootURL string
+	// RootURLs are https://HOST:PORT of the processes of the root orchestrator, any of which is asked.
+	RootURLs []string
 	// JoinTokenFile holds the token to join root with. It is read only until the cluster has joined.
 	JoinTokenFile string
 	// Name is what people call the cluster; Location is "lat,lon[,radius]" or free text.
@@ -74,12 +74,19 @@ func (o *Options) check() error {
 	if err := o.checkBrokers(); err != nil {
 		return err
 	}
-	root, err := url.Parse(o.RootURL)
+	if len(o.RootURLs) == 0 {
+		return errors.New("--root-url is missing: give https://HOST:PORT of the root orchestrator")
+	}
+	for _, text := range o.RootURLs {
+		root, err := url.Parse(text)
+		switch {
+		case err != nil || (root.Scheme != "https" && root.Scheme != "http") || root.Host == "":
+			return fmt.Errorf("--root-url %q is not https://HOST:PORT", text)
+		case root.Scheme == "http":
+			return errors.New("--root-url is plain http: a cluster proves who it is by its certificate, which needs https")
+		}
+	}
 	switch {
-	case err != nil || (root.Scheme != "https" && root.Scheme != "http") || root.Host == "":
-		return fmt.Errorf("--root-url %q is not https://HOST:PORT", o.RootURL)
-	case root.Scheme == "http":
-		return errors.New("--root-url is plain http: a cluster proves who it is by its certificate, which needs https")
 	case o.Name == "" || len(o.Name) > 64:
 		return errors.New("--name is empty or longer than 64 characters")
 	case o.LostAfter < minLostAfter || o.LostAfter > maxLostAfter:

@@ -131,7 +131,7 @@ func (c *Cluster) rejoin(ctx context.Context, link records.Link, csr []byte) (st
 	if err != nil {
 		return "", fmt.Errorf("the certificate has run out, and there is no token to get another one: have root make one for clusters, and write it to the file of --join-token-file: %w", err)
 	}
-	answer, err := uplink.Join(ctx, c.opts.RootURL, string(bytes.TrimSpace(token)), wire.ClusterJoinRequest{Format: wire.Format, CSR: string(csr),
+	answer, err := uplink.Join(ctx, c.opts.RootURLs, string(bytes.TrimSpace(token)), wire.ClusterJoinRequest{Format: wire.Format, CSR: string(csr),
 		Name: c.opts.Name, Location: c.opts.Location})
 	if err != nil {
 		return "", fmt.Errorf("the certificate has run out, and the token gets no other one: write a new one to the file of --join-token-file: %w", err)

@@ -56,7 +56,7 @@ func (c *Cluster) joinRoot(ctx context.Context) *uplink.Client {
 			return client
 		}
 		if ctx.Err() == nil {
-			c.log.Warn("not joined with root yet, trying again", "root", c.opts.RootURL, "error", err)
+			c.log.Warn("not joined with root yet, trying again", "root", c.opts.RootURLs, "error", err)
 		}
 		if !retry.Wait(ctx) {
 			return nil
@@ -77,7 +77,7 @@ func (c *Cluster) tryJoin(ctx context.Context) (*uplink.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		answer, err := uplink.Join(ctx, c.opts.RootURL, string(token), wire.ClusterJoinRequest{Format: wire.Format, CSR: string(csr),
+		answer, err := uplink.Join(ctx, c.opts.RootURLs, string(token), wire.ClusterJoinRequest{Format: wire.Format, CSR: string(csr),
 			Name: c.opts.Name, Location: c.opts.Location})
 		if err != nil {
 			return nil, err
@@ -94,7 +94,7 @@ func (c *Cluster) tryJoin(ctx context.Context) (*uplink.Client, error) {
 		c.mu.Unlock()
 		c.log.Info("joined root", "cluster_id", link.ClusterID)
 	}
-	return uplink.New(c.opts.RootURL, link.ClusterID, link.CertPEM, link.KeyPEM, link.CAPEM)
+	return uplink.New(c.opts.RootURLs, link.ClusterID, link.CertPEM, link.KeyPEM, link.CAPEM)
 }
 
 // runDesired asks root for what to run, again and again. The first question of a process asks for everything, which heals what was
@@ -159,6 +159,11 @@ func (c *Cluster) takeDesired(ctx context.Context, since wire.Stamp, d *wire.Clu
 		// It is older than what this cluster has applied, as after a restore. The next report says so, and root overrules it.
 		wake(c.wakeReporter)
 		return fmt.Errorf("ignore desired state %s: %s is applied already; root raises its epoch when it hears of that", d.Stamp, known)
+	}
+	if d.Epoch == known.Epoch && d.Revision < known.Revision {
+		// Of a root process that was stopped between reading and answering, while another one answered; or after a restore, as above.
+		wake(c.wakeReporter)
+		return fmt.Errorf("ignore desired state %s: %s is applied already", d.Stamp, known)
 	}
 	err := c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.TakeDesired(d) },
 		func(ctx context.Context, tx pgx.Tx) error { return records.StoreDesired(ctx, tx, d) })

@@ -21,11 +21,12 @@ const (
 // Machine is the name under which components that run in the machine's own namespace are known: the registry and Postgres.
 const Machine = "machine"
 
-// rootHost is the name of the host of the root orchestrator and of its database.
+// rootHost is the name of the host of the first root orchestrator, and of the database of all of them.
 const rootHost = "root"
 
-// MaxClusters and MaxWorkers bound a testbed; both follow from how addresses are given out.
+// MaxRoots, MaxClusters and MaxWorkers bound a testbed; they follow from how addresses are given out.
 const (
+	MaxRoots    = 9
 	MaxClusters = 99
 	MaxWorkers  = 200
 )
@@ -41,13 +42,19 @@ type Host struct {
 	Cluster string `json:"cluster,omitempty"`
 }
 
-// plan returns the hosts of a testbed with so many clusters of so many workers each, with addresses of a family.
-func plan(f underlay.Family, clusters, workers int) ([]Host, error) {
+// plan returns the hosts of a testbed with so many root orchestrators, and clusters of so many workers each, with addresses of a family.
+func plan(f underlay.Family, roots, clusters, workers int) ([]Host, error) {
+	if roots < 0 || roots > MaxRoots {
+		return nil, fmt.Errorf("plan the testbed: want 1 to %d roots, got %d", MaxRoots, roots)
+	}
 	if clusters < 0 || clusters > MaxClusters || workers < 0 || workers > MaxWorkers {
 		return nil, fmt.Errorf("plan the testbed: want 0 to %d clusters and 0 to %d workers each, got %d and %d",
 			MaxClusters, MaxWorkers, clusters, workers)
 	}
 	hosts := []Host{newHost(f, rootHost, RoleRoot, "", 0, 2)}
+	for r := 2; r <= roots; r++ {
+		hosts = append(hosts, newHost(f, fmt.Sprint(rootHost, r), RoleRoot, "", 0, 1+r))
+	}
 	for c := 1; c <= clusters; c++ {
 		cluster := fmt.Sprintf("c%d", c)
 		hosts = append(hosts, newHost(f, cluster, RoleCluster, "", c, 1))

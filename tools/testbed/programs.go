@@ -77,20 +77,25 @@ func (t *Testbed) root(h Host) Component {
 		"--listen", ":"+rootPort, "--allow-plain",
 		"--database", databaseURL(rootHost),
 		"--admin-password-file", t.layout().passwordFile(),
-		"--secrets-key-file", t.layout().disk(h.Name, "secrets.key"))
+		"--secrets-key-file", t.layout().disk(rootHost, "secrets.key"))
+	if t.state.ClusterLostAfter > 0 {
+		c.Spec.Args = append(c.Spec.Args, "--lost-after", t.state.ClusterLostAfter.String())
+	}
 	c.Ready = Probe{URL: "http://" + net.JoinHostPort(h.Address, rootPort) + "/readyz"}
 	c.Socket = net.JoinHostPort(h.Address, rootPort)
 	return c
 }
 
-func (t *Testbed) cluster(h Host, root Host) Component {
+func (t *Testbed) cluster(h Host) Component {
 	c := t.component(progCluster, h.Name, progCluster,
 		"--listen", ":"+clusterPort, "--mqtt-listen", ":"+mqttPort,
 		"--database", databaseURL(h.Name),
-		"--root-url", "https://"+net.JoinHostPort(root.Address, rootPort),
 		"--join-token-file", t.layout().disk(h.Name, "join-token"),
 		"--name", h.Name, "--location", "48.26,11.67,1000",
 		"--state-dir", t.layout().disk(h.Name, progCluster), "--allow-plain")
+	for _, root := range t.Hosts(RoleRoot) {
+		c.Spec.Args = append(c.Spec.Args, "--root-url", "https://"+net.JoinHostPort(root.Address, rootPort))
+	}
 	if t.state.Broker == BrokerMosquitto {
 		c.Spec.Args = append(c.Spec.Args, "--broker", net.JoinHostPort(h.Address, mqttPort), "--advertise-broker", ":"+mqttPort)
 	}

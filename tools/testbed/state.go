@@ -34,9 +34,11 @@ type state struct {
 	// Broker is [BrokerBuiltin], or empty for it, or [BrokerMosquitto]. LostAfter is the clusters', zero for their default.
 	Broker    string        `json:"broker,omitempty"`
 	LostAfter time.Duration `json:"lost_after,omitempty"`
-	Hosts     []Host        `json:"hosts"`
-	API       API           `json:"api"`
-	Registry  string        `json:"registry"`
+	// ClusterLostAfter is root's.
+	ClusterLostAfter time.Duration `json:"cluster_lost_after,omitempty"`
+	Hosts            []Host        `json:"hosts"`
+	API              API           `json:"api"`
+	Registry         string        `json:"registry"`
 	// Self is the oak-testbed program that started all, which relays too.
 	Self   string           `json:"self"`
 	Cuts   []underlay.Cut   `json:"cuts,omitempty"`

@@ -21,8 +21,8 @@ type Options struct {
 	Bin string
 	// Self is the oak-testbed program, which also serves the registry.
 	Self string
-	// Clusters and Workers count clusters, and workers in each.
-	Clusters, Workers int
+	// Roots counts root orchestrators, all over one database; 0 is 1. Clusters and Workers count clusters, and workers in each.
+	Roots, Clusters, Workers int
 	// IPv6 gives hosts addresses of IPv6 alone, not of IPv4 alone.
 	IPv6 bool
 	// Fsync makes Postgres durable, and slower.
@@ -31,6 +31,8 @@ type Options struct {
 	Broker string
 	// LostAfter, if set, is how long a worker has to be gone before its instances go to others.
 	LostAfter time.Duration
+	// ClusterLostAfter, if set, is how long a cluster has to be gone before its instances go to others.
+	ClusterLostAfter time.Duration
 	// Owner, if set, is the process that the testbed goes with: when it is dead, the next start clears the testbed away.
 	Owner *proc.ID
 	// Progress, if set, is told of each step that has ended and how long it took.

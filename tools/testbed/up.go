@@ -24,7 +24,7 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 		return nil, err
 	}
 	defer unlock()
-	hosts, err := plan(o.family(), o.Clusters, o.Workers)
+	hosts, err := plan(o.family(), o.Roots, o.Clusters, o.Workers)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 			return nil, fmt.Errorf("find program %s: %w: build it with \"make build\", or name its folder with --bin", p, err)
 		}
 	}
-	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Self: o.Self, Owner: o.Owner, Fsync: o.Fsync, Broker: o.Broker, LostAfter: o.LostAfter,
+	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Self: o.Self, Owner: o.Owner, Fsync: o.Fsync, Broker: o.Broker, LostAfter: o.LostAfter, ClusterLostAfter: o.ClusterLostAfter,
 		Hosts: hosts, Registry: registryAddress(o.family())}}
 	if err := t.step("clear left-overs away", func() error { return sweep(ctx, o.Dir, false) }); err != nil {
 		return nil, err
@@ -140,6 +140,19 @@ func (t *Testbed) launch(ctx context.Context, c Component) error {
 	})
 }
 
+// launchRoots starts the first root orchestrator, which makes the key that all of them share, and then the others at once.
+func (t *Testbed) launchRoots(ctx context.Context) error {
+	roots := t.Hosts(RoleRoot)
+	if err := t.launch(ctx, t.root(roots[0])); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, h := range roots[1:] {
+		g.Go(func() error { return t.launch(ctx, t.root(h)) })
+	}
+	return g.Wait()
+}
+
 // startOrchestrators starts Postgres, then root, then the clusters.
 func (t *Testbed) startOrchestrators(ctx context.Context) error {
 	var db Component
@@ -161,11 +174,7 @@ func (t *Testbed) startOrchestrators(ctx context.Context) error {
 	if err := createDatabases(ctx, names); err != nil {
 		return err
 	}
-	root, err := t.Host(rootHost)
-	if err != nil {
-		return err
-	}
-	if err := t.launch(ctx, t.root(root)); err != nil {
+	if err := t.launchRoots(ctx); err != nil {
 		return err
 	}
 	if len(clusters) == 0 {
@@ -190,7 +199,7 @@ func (t *Testbed) startOrchestrators(ctx context.Context) error {
 					return err
 				}
 			}
-			return t.launch(ctx, t.cluster(c, root))
+			return t.launch(ctx, t.cluster(c))
 		})
 	}
 	return g.Wait()

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/pki"
@@ -39,21 +40,30 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return fmt.Sprintf("root answered %d: %s", r.Status, r.Detail) }
 
-// Client speaks to root as one cluster.
+// Client speaks to root as one cluster. Of several root processes it asks one until that does not answer, then the next.
 type Client struct {
-	base  string
+	bases []string
+	at    atomic.Uint64 // which base, counted on and on
 	id    string
 	http  *http.Client
 	proof *pki.Credentials
 }
 
-// New returns a client for the root at base (https://HOST:PORT) that shows the cluster's certificate.
-func New(base, id, certPEM, keyPEM, caPEM string) (*Client, error) {
+// New returns a client for the root processes at bases (https://HOST:PORT) that shows the cluster's certificate.
+func New(bases []string, id, certPEM, keyPEM, caPEM string) (*Client, error) {
 	proof, err := pki.NewCredentials([]byte(certPEM), []byte(keyPEM), []byte(caPEM))
 	if err != nil {
 		return nil, fmt.Errorf("use identity from root: %w", err)
 	}
-	return &Client{base: strings.TrimSuffix(base, "/"), id: id, http: newHTTP(proof.TLS()), proof: proof}, nil
+	return &Client{bases: trimmed(bases), id: id, http: newHTTP(proof.TLS()), proof: proof}, nil
+}
+
+func trimmed(bases []string) []string {
+	out := make([]string, len(bases))
+	for i, b := range bases {
+		out[i] = strings.TrimSuffix(b, "/")
+	}
+	return out
 }
 
 func newHTTP(conf *tls.Config) *http.Client {
@@ -68,16 +78,20 @@ func newHTTP(conf *tls.Config) *http.Client {
 }
 
 // Join asks root to take the cluster in. The token pins root's authority, so that nobody else can answer.
-func Join(ctx context.Context, base, token string, req wire.ClusterJoinRequest) (resp wire.JoinResponse, err error) {
+func Join(ctx context.Context, bases []string, token string, req wire.ClusterJoinRequest) (resp wire.JoinResponse, err error) {
 	t, err := pki.ParseToken(token)
 	if err != nil {
 		return resp, err
 	}
-	c := &Client{base: strings.TrimSuffix(base, "/"), http: newHTTP(pki.PinnedTLS(t.CAHash))}
+	c := &Client{bases: trimmed(bases), http: newHTTP(pki.PinnedTLS(t.CAHash))}
 	defer c.http.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	if err := c.do(ctx, http.MethodPost, wire.PathClusterJoin, t.String(), req, &resp); err != nil {
+	for range bases { // what the last one says counts
+		err = c.join(ctx, t.String(), req, &resp)
+		if refused := (*Refusal)(nil); err == nil || errors.As(err, &refused) && refused.Status < 500 {
+			break
+		}
+	}
+	if err != nil {
 		return resp, fmt.Errorf("join root: %w", err)
 	}
 	if !pki.ValidID(resp.ID) || resp.Certificate == "" || resp.CA == "" {
@@ -101,6 +115,12 @@ func (c *Client) Renew(ctx context.Context, csrPEM string) (certPEM string, err 
 		return "", errors.New("renew the certificate from root: its answer is for another cluster, or lacks the certificate")
 	}
 	return resp.Certificate, nil
+}
+
+func (c *Client) join(ctx context.Context, token string, req wire.ClusterJoinRequest, resp *wire.JoinResponse) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.do(ctx, http.MethodPost, wire.PathClusterJoin, token, req, resp)
 }
 
 // Desired asks for what changed after since, waiting up to wait for it. It returns nil if nothing did.
@@ -143,7 +163,18 @@ func (c *Client) Secret(ctx context.Context, in *wire.SecretRequest) (out wire.S
 
 func (c *Client) path(p string) string { return strings.ReplaceAll(p, "{id}", c.id) }
 
+// do asks the present root process. One that cannot be reached, or cannot answer, is not asked again before the others.
 func (c *Client) do(ctx context.Context, method, path, bearer string, in, out any) error {
+	at := c.at.Load()
+	err := c.ask(ctx, c.bases[at%uint64(len(c.bases))], method, path, bearer, in, out)
+	refused := (*Refusal)(nil)
+	if err != nil && !errors.Is(context.Cause(ctx), context.Canceled) && (!errors.As(err, &refused) || refused.Status >= 500) {
+		c.at.CompareAndSwap(at, at+1)
+	}
+	return err
+}
+
+func (c *Client) ask(ctx context.Context, base, method, path, bearer string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -152,7 +183,7 @@ func (c *Client) do(ctx context.Context, method, path, bearer string, in, out an
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func clientOf(t *testing.T, answer http.HandlerFunc) *Client {
 	t.Helper()
 	s := httptest.NewServer(answer)
 	t.Cleanup(s.Close)
-	return &Client{base: s.URL, id: "c", http: s.Client()}
+	return &Client{bases: []string{s.URL}, id: "c", http: s.Client()}
 }
 
 func TestRefusalCarriesRootsOwnWords(t *testing.T) {
@@ -56,4 +56,36 @@ func TestDesired(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want.news, d != nil, text)
 	}
+}
+
+// TestNextRootIsAsked: a root process that is gone, or has no database, is left for the next; one that refuses is right.
+func TestNextRootIsAsked(t *testing.T) {
+	asked := map[string]int{}
+	serve := func(name string, status int) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked[name]++
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(`{"format":1}`))
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	c := &Client{bases: []string{gone.URL, serve("sick", 503), serve("well", 200)}, id: "c", http: http.DefaultClient}
+	for range 2 {
+		_, err := c.Report(t.Context(), &wire.ClusterReport{})
+		require.Error(t, err)
+	}
+	for range 3 {
+		_, err := c.Report(t.Context(), &wire.ClusterReport{})
+		require.NoError(t, err)
+	}
+	require.Equal(t, map[string]int{"sick": 1, "well": 3}, asked)
+	c.bases[2] = serve("refuses", 409)
+	for range 3 {
+		_, err := c.Report(t.Context(), &wire.ClusterReport{})
+		require.Error(t, err)
+	}
+	require.Equal(t, 3, asked["refuses"])
 }

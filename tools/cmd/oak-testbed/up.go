@@ -36,12 +36,14 @@ func upCommand() *cobra.Command {
 	}
 	dirFlag(cmd, &o.Dir)
 	cmd.Flags().StringVar(&o.Bin, "bin", "", "folder of the programs (default: where oak-testbed is)")
+	cmd.Flags().IntVar(&o.Roots, "roots", 1, "number of root orchestrators, all over one database")
 	cmd.Flags().IntVar(&o.Clusters, "clusters", 1, "number of clusters")
 	cmd.Flags().IntVar(&o.Workers, "workers", 2, "number of workers in each cluster")
 	cmd.Flags().BoolVar(&o.IPv6, "ipv6", false, "give hosts addresses of IPv6 alone, not of IPv4 alone")
 	cmd.Flags().BoolVar(&o.Fsync, "fsync", false, "make Postgres durable, at the price of speed")
 	cmd.Flags().StringVar(&o.Broker, "broker", testbed.BrokerBuiltin, "the clusters' MQTT broker: "+testbed.BrokerBuiltin+" or "+testbed.BrokerMosquitto)
 	cmd.Flags().DurationVar(&o.LostAfter, "lost-after", 0, "how long a worker has to be gone before its instances go to others (default: the clusters' own)")
+	cmd.Flags().DurationVar(&o.ClusterLostAfter, "cluster-lost-after", 0, "how long a cluster has to be gone before its instances go to others (default: root's own)")
 	return cmd
 }
 
