@@ -54,6 +54,8 @@ type Desired struct {
 	Header
 	Instances  []DesiredInstance `json:"instances"`
 	Tombstones []Tombstone       `json:"tombstones"`
+	// LostAfterSeconds is for how long the worker may be away before its instances are given to others; 0 from senders that do not say.
+	LostAfterSeconds int `json:"lost_after_s,omitempty"`
 }
 
 // DesiredInstance is one instance that a worker is to run.

@@ -51,6 +51,7 @@ type actor struct {
 	elsewhere bool
 	// exhausted is set while the copy fails here so often, or for so long, that another worker should be tried.
 	exhausted bool
+	resting   bool      // it is stopped while the cluster is away
 	began     time.Time // since when it is tried to bring the copy up
 	due       time.Time // nothing is tried before
 
@@ -102,7 +103,7 @@ func (c *actor) nudge() {
 	}
 	t, stop := a.tombs[c.key]
 	d, want := a.desired[c.key]
-	if stop && c.opGen.Compare(t) <= 0 || want && d.Generation.Compare(c.opGen) > 0 {
+	if a.resting || stop && c.opGen.Compare(t) <= 0 || want && d.Generation.Compare(c.opGen) > 0 {
 		c.cancelOp()
 	}
 }
@@ -191,7 +192,7 @@ func (c *actor) overruled(g goal) bool {
 	if c.have == nil {
 		return g.want != nil
 	}
-	return g.stops(c.have.Generation) || g.want != nil && g.want.Generation.Compare(c.have.Generation) > 0
+	return g.rest != c.resting && c.phase != runtime.PhaseCompleted || g.stops(c.have.Generation) || g.want != nil && g.want.Generation.Compare(c.have.Generation) > 0
 }
 
 func (c *actor) setOp(cancel context.CancelFunc) {

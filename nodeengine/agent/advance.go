@@ -36,6 +36,13 @@ func (c *actor) advance(ctx context.Context, g goal) (bool, error) {
 		return true, nil
 	case c.have == nil:
 		return false, c.giveAddressesBack(ctx)
+	case c.phase == runtime.PhaseCompleted: // nothing of it runs
+	case g.rest && !c.resting:
+		return true, c.rest(ctx)
+	case g.rest:
+		return false, c.giveAddressesBack(ctx)
+	case c.resting:
+		return true, c.wakeUp(ctx)
 	}
 	switch c.phase {
 	case phaseNone, runtime.PhaseIncomplete:
@@ -64,7 +71,7 @@ func (c *actor) advance(ctx context.Context, g goal) (bool, error) {
 
 func (c *actor) adoptGoal(in runtime.Instance) {
 	c.have, c.phase, c.exit = &in, phaseNone, runtime.Exit{}
-	c.crashes, c.fails, c.elsewhere, c.exhausted, c.due, c.began = 0, 0, false, false, time.Time{}, time.Now()
+	c.crashes, c.fails, c.elsewhere, c.exhausted, c.resting, c.due, c.began = 0, 0, false, false, false, time.Time{}, time.Now()
 	c.ready, c.doubt, c.sick = nil, "", ""
 	c.report(wire.StateCreating, "")
 }

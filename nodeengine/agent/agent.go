@@ -42,6 +42,11 @@ type Agent struct {
 	samples map[string]sample
 	// sweepDue says that NetManager became ready before Run had adopted what runs.
 	sweepDue bool
+	// resting says that all instances are stopped since the cluster is away; heard is when it last said what it wants, lostAfter how long
+	// it may be away.
+	resting   bool
+	heard     time.Time
+	lostAfter time.Duration
 	// astray counts states that followed another one that they cannot follow.
 	astray atomic.Int64
 }
@@ -67,7 +72,7 @@ func New(o Options) (*Agent, error) {
 		return nil, fmt.Errorf("load desired state: %w", err)
 	}
 	a.remember(d)
-	return a, nil
+	return a, a.loadResting()
 }
 
 func (a *Agent) desiredPath() string { return filepath.Join(a.opts.StateDir, "desired.json") }
@@ -98,6 +103,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.sweepNamespaces(copies)
 	if sweep {
 		a.sweepEndpoints(ctx)
+	}
+	if a.opts.CutOff.Stop {
+		a.wg.Go(func() { a.watchContact(ctx) })
 	}
 	<-ctx.Done()
 	a.wg.Wait()

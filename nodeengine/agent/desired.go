@@ -4,6 +4,7 @@ package agent
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/statefile"
@@ -23,6 +24,9 @@ func (a *Agent) Apply(d wire.Desired) error {
 	if err := validate(d); err != nil {
 		return fmt.Errorf("apply desired state %s: %w", d.Stamp, err)
 	}
+	a.mu.Lock()
+	a.heard = time.Now()
+	a.mu.Unlock()
 	a.applying.Lock()
 	defer a.applying.Unlock()
 	old := a.Applied()
@@ -65,7 +69,10 @@ func (a *Agent) Applied() wire.Stamp {
 
 // remember indexes d; of several entries for an instance the highest generation counts. The lock is held, or not needed yet.
 func (a *Agent) remember(d wire.Desired) {
-	a.applied = d.Stamp
+	a.applied, a.lostAfter = d.Stamp, defaultLostAfter
+	if d.LostAfterSeconds > 0 {
+		a.lostAfter = time.Duration(d.LostAfterSeconds) * time.Second
+	}
 	a.desired = make(map[wire.InstanceKey]wire.DesiredInstance, len(d.Instances))
 	a.tombs = make(map[wire.InstanceKey]wire.Generation, len(d.Tombstones))
 	for _, i := range d.Instances {
@@ -110,6 +117,8 @@ type goal struct {
 	want *runtime.Instance
 	// tomb is nil if nothing is to be stopped.
 	tomb *wire.Generation
+	// rest says that nothing is to run for the time being.
+	rest bool
 }
 
 // stops reports whether generation g has to stop.
@@ -119,7 +128,7 @@ func (g goal) stops(gen wire.Generation) bool { return g.tomb != nil && gen.Comp
 func (a *Agent) goalOf(key wire.InstanceKey) goal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var g goal
+	g := goal{rest: a.resting}
 	if t, ok := a.tombs[key]; ok {
 		g.tomb = &t
 	}

@@ -286,6 +286,7 @@ type worker struct {
 	stop    func()
 	// failWithin is the option, for the next start.
 	failWithin time.Duration
+	whenCutOff CutOff
 }
 
 func newWorker(t *testing.T) *worker {
@@ -311,7 +312,7 @@ func (w *worker) restart() {
 		}
 	}
 	a, err := New(Options{Runtimes: map[string]runtime.Runtime{"container": w.runtime}, Network: w.net, Namespaces: w.spaces, StateDir: w.dir,
-		FirstBackOff: 2 * time.Millisecond, LastBackOff: 20 * time.Millisecond, FailWithin: w.failWithin, Log: slog.New(slog.DiscardHandler)})
+		FirstBackOff: 2 * time.Millisecond, LastBackOff: 20 * time.Millisecond, FailWithin: w.failWithin, CutOff: w.whenCutOff, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		w.t.Fatal(err)
 	}

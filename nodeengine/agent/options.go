@@ -46,7 +46,9 @@ type Options struct {
 	Stable time.Duration
 	// FailWithin is for how long steps may fail before another worker should be looked for; 0 is [lifecycle.FailWithin].
 	FailWithin time.Duration
-	Log        *slog.Logger
+	// CutOff says what becomes of instances when the cluster is away for too long.
+	CutOff CutOff
+	Log    *slog.Logger
 }
 
 // failsUntilFailed is how many failed steps in a row are still told as an instance being created; after that it is FAILED, and is tried
@@ -73,6 +75,12 @@ func (o *Options) setDefaults() {
 	}
 	if o.FailWithin == 0 {
 		o.FailWithin = lifecycle.FailWithin
+	}
+	if o.CutOff.Check == 0 {
+		o.CutOff.Check = cutOffCheck
+	}
+	if o.CutOff.Settle == 0 {
+		o.CutOff.Settle = settleTime
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
@@ -29,7 +30,7 @@ func (c *Cluster) publishDesired(worker string) {
 	stamp := wire.Stamp{Epoch: c.epoch.Load(), Revision: c.revisions[worker]}
 	c.ledger.NoteDesired(worker, stamp)
 	c.mu.Unlock()
-	d.Header = wire.NewHeader(stamp)
+	d.Header, d.LostAfterSeconds = wire.NewHeader(stamp), int(c.opts.LostAfter/time.Second)
 	c.publish(worker, wire.TopicDesired, d, true)
 }
 

@@ -41,9 +41,16 @@ type options struct {
 	at                 *wire.Location // what location says; nil: where the cluster is
 	privileged         bool
 	stopGrace          time.Duration
+	whenCutOff         string
 	logging            cmdline.Log
 	log                *slog.Logger
 }
+
+// What --when-cut-off may say.
+const (
+	keepRunning = "keep"
+	stopAll     = "stop"
+)
 
 // defaultTokenFile is where a cluster orchestrator on the same machine, or whoever sets a worker up, leaves a token.
 const defaultTokenFile = "/etc/oakestra/worker.token"
@@ -93,6 +100,7 @@ func commandOf() (*cobra.Command, *options) {
 	f.StringVar(&o.location, "location", "", "where this worker is: lat,lon in degrees; empty for where its cluster is")
 	f.BoolVar(&o.privileged, "allow-privileged", false, "let descriptors ask for privileged containers, which own this machine")
 	f.DurationVar(&o.stopGrace, "stop-grace", 5*time.Second, "time that a container has between SIGTERM and SIGKILL")
+	f.StringVar(&o.whenCutOff, "when-cut-off", keepRunning, "what becomes of the instances when the cluster is away for so long that it gives them to others: keep (running) or stop (until it is back)")
 	p := root.PersistentFlags()
 	p.StringVar(&o.runDir, "run-dir", "/run/oakestra/nodeengine", "folder of what need not outlive a reboot: network namespaces, the socket of status")
 	o.logging.AddFlags(p)
@@ -147,6 +155,9 @@ func (o *options) check(cmd *cobra.Command) error {
 	}
 	if o.port < 1 || o.port > 65535 {
 		return cmdline.Usagef("flag --cluster-port: %d is not from 1 to 65535", o.port)
+	}
+	if o.whenCutOff != keepRunning && o.whenCutOff != stopAll {
+		return cmdline.Usagef("flag --when-cut-off: %q is none of %s, %s", o.whenCutOff, keepRunning, stopAll)
 	}
 	if o.stopGrace < 0 || o.stopGrace > 10*time.Minute {
 		return cmdline.Usagef("flag --stop-grace: %s is not from 0 to 10 minutes", o.stopGrace)

@@ -316,7 +316,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct{ flag, value, want string }{
 		{"--log-level", "loud", "--log-level"}, {"--log-format", "xml", "--log-format"}, {"--name", "a b", "--name"},
-		{"--location", "Munich", "--location"},
+		{"--location", "Munich", "--location"}, {"--when-cut-off", "panic", "--when-cut-off"},
 		{"--cluster-port", "0", "--cluster-port"}, {"--stop-grace", "-1s", "--stop-grace"}, {"--join-token-file", "/none", "--cluster-address"},
 	} {
 		cmd := command()

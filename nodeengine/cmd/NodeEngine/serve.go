@@ -130,7 +130,7 @@ func (o *options) assemble(ctx context.Context, id *join.Identity, epoch uint64)
 	network := netmanager.NewAt(o.netManagerAt)
 	w.watch = netmanager.NewWatch(network, id.Local(), o.log)
 	w.agent, err = agent.New(agent.Options{Runtimes: map[string]runtime.Runtime{containerd.Name: w.container}, Network: network, Namespaces: spaces,
-		StateDir: o.stateDir, Log: o.log})
+		StateDir: o.stateDir, Log: o.log, CutOff: agent.CutOff{Stop: o.whenCutOff == stopAll, Connected: func() bool { return w.uplink.Connected() }}})
 	if err != nil {
 		return nil, err
 	}
