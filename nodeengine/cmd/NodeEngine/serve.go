@@ -27,6 +27,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/nodeengine/resources"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime/containerd"
+	"github.com/oakestra/oakestra-ebpf/nodeengine/secrets"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/uplink"
 )
 
@@ -107,6 +108,7 @@ type worker struct {
 	watch     *netmanager.Watch
 	container *containerd.Runtime
 	machine   *resources.Machine
+	secrets   *secrets.Source
 }
 
 func (o *options) assemble(ctx context.Context, id *join.Identity, epoch uint64) (*worker, error) {
@@ -122,8 +124,13 @@ func (o *options) assemble(ctx context.Context, id *join.Identity, epoch uint64)
 	if err != nil {
 		return nil, err
 	}
+	w.secrets, err = secrets.Open(secrets.Options{Cluster: id.Cluster, WorkerID: id.WorkerID, TLS: w.keeper.Credentials().TLS(), StateDir: o.stateDir,
+		PrivateKey: []byte(id.Key), Log: o.log})
+	if err != nil {
+		return nil, err
+	}
 	w.container, err = containerd.Connect(ctx, containerd.Options{Socket: o.containerd, Namespace: o.namespace, StateDir: o.stateDir, RunDir: o.runDir,
-		WorkerID: id.WorkerID, InsecureRegistries: o.insecureRegistries, AllowPrivileged: o.privileged, StopGrace: o.stopGrace, Log: o.log})
+		WorkerID: id.WorkerID, InsecureRegistries: o.insecureRegistries, Secrets: w.secrets, AllowPrivileged: o.privileged, StopGrace: o.stopGrace, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +177,7 @@ func (w *worker) run(ctx context.Context) error {
 		return nil
 	})
 	part(func() error { w.container.BoundLogs(ctx); return nil })
+	part(func() error { w.secrets.Sweep(ctx, w.agent.Specs); return nil })
 	part(func() error {
 		w.watch.Run(ctx, func(ready bool) {
 			w.uplink.Hurry()

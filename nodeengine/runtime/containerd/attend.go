@@ -85,9 +85,9 @@ func (r *Runtime) processOf(ctx context.Context, id string, p runtime.Process) (
 	if err != nil {
 		return nil, nil, notFound(id, err)
 	}
-	spec, err := c.Spec(ctx)
+	own, err := r.ownProcess(ctx, c)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read specification of %s: %w", id, err)
+		return nil, nil, err
 	}
 	task, err := c.Task(ctx, nil)
 	if errdefs.IsNotFound(err) {
@@ -99,7 +99,7 @@ func (r *Runtime) processOf(ctx context.Context, id string, p runtime.Process) (
 	if s, err := task.Status(ctx); err != nil || s.Status != client.Running {
 		return nil, nil, errors.Join(fmt.Errorf("container %s: %w", id, runtime.ErrNotRunning), err)
 	}
-	process := *spec.Process
+	process := *own
 	process.Args, process.Terminal = p.Command, p.TTY
 	process.Env = slices.Clone(process.Env)
 	if p.TTY && !slices.ContainsFunc(process.Env, func(e string) bool { return strings.HasPrefix(e, "TERM=") }) {

@@ -10,7 +10,7 @@ import (
 	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
 
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
@@ -30,6 +30,11 @@ func (r *Runtime) Create(ctx context.Context, in runtime.Instance, network runti
 	if err != nil {
 		return err
 	}
+	secretMounts, err := r.secretFiles(ctx, in)
+	if err != nil {
+		return err
+	}
+	specOpts = append(specOpts, oci.WithMounts(secretMounts))
 	ext, err := encodeInstance(in)
 	if err != nil {
 		return err
@@ -54,12 +59,15 @@ func (r *Runtime) Create(ctx context.Context, in runtime.Instance, network runti
 		if _, err = r.writeFiles(in, network); err != nil {
 			return err
 		}
+		if _, err = r.secretFiles(ctx, in); err != nil {
+			return err
+		}
 		c, err = attempt()
 	}
 	if err != nil {
 		return fmt.Errorf("create container %s: %w", id, err)
 	}
-	if _, err := c.NewTask(ctx, cio.LogFile(r.logPath(id))); err != nil {
+	if err := r.newTask(ctx, c, in); err != nil {
 		return errors.Join(fmt.Errorf("create task of %s: %w", id, err), r.Remove(context.WithoutCancel(ctx), id))
 	}
 	return nil

@@ -26,17 +26,16 @@ func (r *Runtime) Execute(ctx context.Context, id string, command []string) (sta
 	if err != nil {
 		return 0, notFound(id, err)
 	}
-	spec, err := c.Spec(ctx)
+	process, err := r.ownProcess(ctx, c)
 	if err != nil {
-		return 0, fmt.Errorf("read specification of %s: %w", id, err)
+		return 0, err
 	}
 	task, err := c.Task(ctx, nil)
 	if err != nil {
 		return 0, notFound(id, err)
 	}
-	process := *spec.Process
 	process.Args, process.Terminal = command, false
-	p, err := task.Exec(ctx, "probe-"+rand.Text(), &process, cio.NullIO)
+	p, err := task.Exec(ctx, "probe-"+rand.Text(), process, cio.NullIO)
 	if err != nil {
 		return 0, fmt.Errorf("run command in %s: %w", id, err)
 	}

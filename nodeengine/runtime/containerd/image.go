@@ -33,7 +33,11 @@ func (r *Runtime) Pull(ctx context.Context, spec wire.InstanceSpec) error {
 	} else if !errdefs.IsNotFound(err) {
 		return err
 	}
-	ch := r.pulls.DoChan(ref.String()+" "+spec.Platform, func() (any, error) {
+	same := ref.String() + " " + spec.Platform
+	if c := spec.RegistryCredentials; c != nil { // who has no credentials does not profit from another's
+		same += fmt.Sprintf(" %s/%s/%d", spec.Organization, c.Name, c.Version)
+	}
+	ch := r.pulls.DoChan(same, func() (any, error) {
 		// The pull goes on for others when one that waits gives up.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lifecycle.PullWithin)
 		defer cancel()
@@ -49,13 +53,17 @@ func (r *Runtime) Pull(ctx context.Context, spec wire.InstanceSpec) error {
 
 func (r *Runtime) pull(ctx context.Context, ref reference.Named, spec wire.InstanceSpec) error {
 	began := time.Now()
+	login, err := r.login(ctx, &spec)
+	if err != nil {
+		return err
+	}
 	var seen progress
 	ctx, cancel := seen.guard(ctx, r.opts.PullStall)
 	defer cancel()
 	opts := []client.RemoteOpt{
 		client.WithPullUnpack,
 		client.WithPullSnapshotter(r.snapshotter),
-		client.WithResolver(docker.NewResolver(docker.ResolverOptions{Hosts: r.registryHosts(&seen)})),
+		client.WithResolver(docker.NewResolver(docker.ResolverOptions{Hosts: r.registryHosts(login, &seen)})),
 	}
 	if spec.Platform != "" {
 		opts = append(opts, client.WithPlatform(spec.Platform))
@@ -74,23 +82,27 @@ func (r *Runtime) pull(ctx context.Context, ref reference.Named, spec wire.Insta
 }
 
 // registryHosts says how a registry is reached: over TLS, save for those that the operator named.
-func (r *Runtime) registryHosts(seen *progress) docker.RegistryHosts {
-	return func(host string) ([]docker.RegistryHost, error) { return r.registryHost(host, seen) }
+func (r *Runtime) registryHosts(login *wire.RegistryLogin, seen *progress) docker.RegistryHosts {
+	return func(host string) ([]docker.RegistryHost, error) { return r.registryHost(host, login, seen) }
 }
 
-func (r *Runtime) registryHost(host string, seen *progress) ([]docker.RegistryHost, error) {
+func (r *Runtime) registryHost(host string, login *wire.RegistryLogin, seen *progress) ([]docker.RegistryHost, error) {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 30 * time.Second,
 		IdleConnTimeout:       30 * time.Second,
 	}
+	through := &http.Client{Transport: seen.through(transport)}
 	opts := []docker.RegistryOpt{
-		docker.WithClient(&http.Client{Transport: seen.through(transport)}),
+		docker.WithClient(through),
 		docker.WithPlainHTTP(func(h string) (bool, error) { return slices.Contains(r.opts.InsecureRegistries, h), nil }),
 	}
 	if slices.Contains(r.opts.InsecureRegistries, host) {
 		transport.Proxy = nil // a registry named so is near
+	}
+	if login != nil {
+		opts = append(opts, docker.WithAuthorizer(docker.NewDockerAuthorizer(docker.WithAuthClient(through), credentials(login))))
 	}
 	return docker.ConfigureDefaultRegistries(opts...)(host)
 }

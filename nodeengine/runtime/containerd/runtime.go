@@ -36,6 +36,8 @@ type Options struct {
 	WorkerID string
 	// InsecureRegistries are HOST:PORT that are spoken to over plain HTTP.
 	InsecureRegistries []string
+	// Secrets gets the values of secrets; nil if there are none.
+	Secrets Secrets
 	// AllowPrivileged lets descriptors ask for privileged containers, which own the machine.
 	AllowPrivileged bool
 	// StopGrace is how long a container has between SIGTERM and SIGKILL; 0 is 5 s.

@@ -29,6 +29,9 @@ type rig struct {
 	registry string
 	image    string
 	netns    *netspace.Folder
+	secrets  Secrets
+	// closed is the address of another registry, in front of the same one.
+	closed string
 }
 
 func newRig(t *testing.T) *rig {
@@ -52,7 +55,7 @@ func (g *rig) connect() {
 	defer cancel()
 	r, err := Connect(ctx, Options{Socket: g.server.Socket, Namespace: containerdtest.Namespace,
 		StateDir: filepath.Join(g.server.Dir, "ne"), RunDir: filepath.Join(g.server.Dir, "run"), WorkerID: "0123456789abcdef01234567",
-		InsecureRegistries: []string{g.registry}, StopGrace: 300 * time.Millisecond, MaxLogBytes: 64 << 10})
+		InsecureRegistries: []string{g.registry, g.closed}, Secrets: g.secrets, StopGrace: 300 * time.Millisecond, MaxLogBytes: 64 << 10})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -149,6 +152,8 @@ func TestRuntime(t *testing.T) {
 		{"ImageErrors", testImageErrors},
 		{"LocalImageNeedsNoRegistry", testLocalImage},
 		{"PrivilegedIsRefused", testPrivileged},
+		{"SecretsAreHandedOver", testSecrets},
+		{"RegistryCredentials", testCredentials},
 		{"CreateToStarted", testSpeed},
 		{"PullThatStallsIsGivenUp", testStall}, // last: it forgets what is pulled
 	} {

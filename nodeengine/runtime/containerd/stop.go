@@ -78,7 +78,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 			return fmt.Errorf("delete container %s: %w", id, err)
 		}
 	}
-	if err := os.RemoveAll(r.filesDir(id)); err != nil {
+	if err := errors.Join(os.RemoveAll(r.filesDir(id)), os.RemoveAll(r.secretsDir(id))); err != nil {
 		return fmt.Errorf("remove files of %s: %w", id, err)
 	}
 	return nil
