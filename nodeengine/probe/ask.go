@@ -127,20 +127,21 @@ func (a *asker) ask(ctx context.Context) error {
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	ended, result := make(chan struct{}), make(chan error, 1)
+	defer cancel()
+	ended := make(chan struct{})
 	a.pending = ended
+	var result error // read once ended is closed
 	go func() {
 		defer close(ended)
-		defer cancel()
-		result <- ask(ctx, a.probe, a.target)
+		result = ask(ctx, a.probe, a.target)
 	}()
 	late := fmt.Errorf("no answer within %s", a.timeout)
 	select {
-	case err := <-result:
-		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	case <-ended:
+		if result != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return late
 		}
-		return err
+		return result
 	case <-ctx.Done():
 	}
 	select { // it mostly ends at once
