@@ -20,6 +20,9 @@ import (
 const (
 	maxPacket  = 4 << 20
 	maxClients = 1 << 15
+	// maxWaiting is how many messages may wait to be written to one client. The queue is there at once, 8 bytes a place: it is most of what an
+	// idle client takes. One that passes it is dropped, connects anew and is told everything.
+	maxWaiting = 1 << 10
 )
 
 // qos is at least once, as on all topics.
@@ -36,6 +39,7 @@ type Broker struct {
 func New(log *slog.Logger) (*Broker, error) {
 	caps := mochi.NewDefaultServerCapabilities()
 	caps.MaximumClients = maxClients
+	caps.MaximumClientWritesPending = maxWaiting
 	caps.MaximumPacketSize = maxPacket
 	caps.MaximumMessageExpiryInterval = 0 // retained state never lapses
 	caps.MaximumSessionExpiryInterval = 0

@@ -4,6 +4,7 @@ package overlay
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,8 @@ type Plane struct {
 	publish func(Message) (bytes int)
 	refresh func()
 	wake    chan struct{}
+	// later is what one worker is not sent all at once.
+	later backlog
 	// exported holds a token whenever [Core.Export] may have become another.
 	exported chan struct{}
 }
@@ -57,10 +60,8 @@ func (p *Plane) Export(now time.Time) Export {
 func (p *Plane) Do(f func(*Core) []Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, m := range f(p.core) {
-		p.publish(m)
-	}
-	if p.core.Dirty() {
+	p.emit(f(p.core))
+	if p.core.Dirty() || p.later.len() > 0 {
 		p.Wake()
 	}
 	select {
@@ -103,12 +104,27 @@ func (p *Plane) Run(ctx context.Context) {
 func (p *Plane) flush() (bytes int, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, m := range p.core.Flush(time.Now()) {
-		if n := p.publish(m); !strings.HasPrefix(m.Name, wire.TopicNetRoutes) {
-			bytes += n
+	bytes = p.emit(slices.Concat(p.later.take(), p.core.Flush(time.Now())))
+	return bytes, p.core.Dirty() || p.later.len() > 0
+}
+
+// emit publishes messages, but for routes that would fill the queue of one worker: they follow. It returns how much of it is not spaced by
+// itself.
+func (p *Plane) emit(messages []Message) (bytes int) {
+	crowded := len(messages) > burst
+	sent := map[string]int{}
+	for _, m := range messages {
+		if !strings.HasPrefix(m.Name, wire.TopicNetRoutes) {
+			bytes += p.publish(m)
+			continue
 		}
+		if sent[m.Worker]++; crowded && sent[m.Worker] > burst {
+			p.later.put(m)
+			continue
+		}
+		p.publish(m)
 	}
-	return bytes, p.core.Dirty()
+	return bytes
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

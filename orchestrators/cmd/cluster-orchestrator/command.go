@@ -47,6 +47,7 @@ func newCommand() *cobra.Command {
 					return fmt.Errorf("create --state-dir: %w", err)
 				}
 			}
+			go settings.KeepSmall(cmd.Context())
 			return cluster.Run(cmd.Context(), o)
 		},
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/settings"
 )
 
 // maxRate bounds the limits of requests a second.
@@ -29,6 +30,7 @@ const (
 
 // run serves until ctx ends.
 func (o *options) run(ctx context.Context, log *slog.Logger) error {
+	go settings.KeepSmall(ctx)
 	ranges, err := o.overlay()
 	if err != nil {
 		return err
