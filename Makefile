@@ -99,6 +99,10 @@ else
 		$(if $(GROWTH_ROUNDS),--growth-rounds $(GROWTH_ROUNDS)) $(if $(PUBLISH),--publish tools/bench)
 endif
 
+.PHONY: bench-control
+bench-control: deps build ## measure the control plane with hollow workers, 25 minutes; ONLY=crowd,idle keeps to parts; goes on where it broke off
+	@$(BIN)/oak-sim bench $(if $(ONLY),--only $(ONLY)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(STABLE),--stable $(STABLE))
+
 .PHONY: lint
 lint: ## run gofmt, go vet and golangci-lint
 	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "gofmt: run gofmt -w on:" $$files; exit 1; fi

@@ -13,4 +13,4 @@ import (
 // version is set by the build.
 var version string
 
-func main() { os.Exit(cmdline.Main(cli.Command(version, os.Stderr))) }
+func main() { os.Exit(cmdline.Main(cli.Command(version, os.Stdout, os.Stderr))) }

@@ -41,6 +41,8 @@ type Options struct {
 	Bin string
 	// Environment is added to the orchestrators', NAME=VALUE each.
 	Environment []string
+	// Mosquitto takes the place of the cluster's own broker.
+	Mosquitto bool
 	// ClusterArgs are added to the cluster orchestrator's arguments.
 	ClusterArgs []string
 }
@@ -48,6 +50,8 @@ type Options struct {
 // Bed is a root, a cluster and a Postgres that run.
 type Bed struct {
 	Postgres, Root, Cluster *Process
+	// Broker is mosquitto; nil if the cluster has a broker of its own.
+	Broker *Process
 	// API is root's URL, ClusterAPI HOST:PORT of the cluster's.
 	API, ClusterAPI string
 	// Client is logged in at root as the administrator.
@@ -167,9 +171,17 @@ func (b *Bed) cluster(ctx context.Context) error {
 		}
 	}
 	b.ClusterAPI = ports[0]
-	args := append([]string{"--listen", ports[0], "--mqtt-listen", ports[1], "--hello-listen", ports[1], "--other-hello-listen", ports[2],
+	broker := []string{"--mqtt-listen", ports[1]}
+	if b.options.Mosquitto {
+		if err := b.mosquitto(ctx, ports[1]); err != nil {
+			return err
+		}
+		broker = []string{"--broker", ports[1]}
+	}
+	args := append([]string{"--listen", ports[0], "--hello-listen", ports[1], "--other-hello-listen", ports[2],
 		"--database", b.database(clusterName), "--root-url", "https://" + strings.TrimPrefix(b.API, "http://"), "--join-token-file", file,
-		"--name", clusterName, "--location", "48.26,11.67,1000"}, b.options.ClusterArgs...)
+		"--name", clusterName, "--location", "48.26,11.67,1000"}, broker...)
+	args = append(args, b.options.ClusterArgs...)
 	b.Cluster, err = b.starter.run(spec{name: clusterProgram, path: filepath.Join(b.options.Bin, clusterProgram), args: args, env: b.environment(),
 		end: syscall.SIGTERM}, b.logs())
 	if err != nil {
@@ -241,7 +253,7 @@ func (b *Bed) Check() error {
 
 // processes lists those that were started.
 func (b *Bed) processes() (all []*Process) {
-	for _, p := range []*Process{b.Cluster, b.Root, b.Postgres} {
+	for _, p := range []*Process{b.Cluster, b.Broker, b.Root, b.Postgres} {
 		if p != nil {
 			all = append(all, p)
 		}

@@ -108,5 +108,8 @@ func (b *Bed) database(name string) string {
 	return fmt.Sprintf("postgres:///%s?host=%s&user=postgres", name, filepath.Join(b.dir, "run"))
 }
 
-// ClusterDatabase returns the URL of the cluster's database.
+// ClusterDatabase returns the URL of the cluster's database, RootDatabase that of root's.
 func (b *Bed) ClusterDatabase() string { return b.database(clusterName) }
+
+// RootDatabase returns the URL of root's database.
+func (b *Bed) RootDatabase() string { return b.database(rootName) }

@@ -19,6 +19,9 @@ import (
 // DefaultCapacity is what a hollow worker has unless told otherwise.
 var DefaultCapacity = wire.Slot{VCPUs: 16, MemoryMB: 32 << 10, StorageMB: 256 << 10}
 
+// LargeCapacity is that of workers that never are full.
+var LargeCapacity = wire.Slot{VCPUs: 256, MemoryMB: 1 << 20, StorageMB: 1 << 20}
+
 // DefaultJoining is how many workers join at the same time.
 const DefaultJoining = 16
 
@@ -114,6 +117,16 @@ func (f *Fleet) Connected() (n int) {
 func (f *Fleet) Running() (n int) {
 	for _, w := range f.Workers {
 		n += len(w.Running())
+	}
+	return n
+}
+
+// Holding counts the steady workers that have a route to a copy.
+func (f *Fleet) Holding(c hollow.Copy) (n int) {
+	for _, w := range f.Workers {
+		if w.Kind() == hollow.Steady && w.Holds(c) {
+			n++
+		}
 	}
 	return n
 }

@@ -46,13 +46,15 @@ const (
 	DefaultEvery  = time.Minute
 )
 
+// CrashPause is how long a container that ended by itself is down.
+const CrashPause = 500 * time.Millisecond
+
 // Times of what workers do.
 const (
-	slowFactor   = 10
-	slowHears    = 500 * time.Millisecond
-	flapAway     = 2 * time.Second // mean time that a flapping worker stays away
-	stopTakes    = 15 * time.Millisecond
-	crashBackOff = 500 * time.Millisecond
+	slowFactor = 10
+	slowHears  = 500 * time.Millisecond
+	flapAway   = 2 * time.Second // mean time that a flapping worker stays away
+	stopTakes  = 15 * time.Millisecond
 )
 
 // chance is a worker's source of chance. It is not safe for concurrent use.

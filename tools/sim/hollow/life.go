@@ -111,10 +111,10 @@ func (w *Worker) run(c *container) {
 // crash ends a container, which is started again after a pause.
 func (w *Worker) crash(c *container) {
 	c.restarts++
-	c.enter(wire.StateCreating, "ended with code 1: restart in "+crashBackOff.String())
+	c.enter(wire.StateCreating, "ended with code 1: restart in "+CrashPause.String())
 	w.opts.Watch.Down(w.id.id, Copy{c.InstanceKey, c.Generation}, c.since)
 	w.change(c)
-	w.next(c, crashBackOff, w.run)
+	w.next(c, CrashPause, w.run)
 }
 
 // Crash ends a container that runs, as if it had ended by itself. It reports whether there was one.

@@ -225,3 +225,11 @@ func (w *Worker) RoutesOf(service string) map[int]wire.Generation {
 	}
 	return out
 }
+
+// Holds reports whether the worker has a route to a copy.
+func (w *Worker) Holds(c Copy) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.over.routes[c.ServiceID]
+	return h != nil && h.up[c.Number] == c.Generation
+}

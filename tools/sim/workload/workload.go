@@ -47,8 +47,8 @@ type App struct {
 	shape  Shape
 }
 
-// descriptor is the SLA of the shape. With replicas, its instances are deployed as it is created.
-func (s Shape) descriptor(replicas bool) ([]byte, error) {
+// descriptor is the SLA of the shape.
+func (s Shape) descriptor() ([]byte, error) {
 	services := make([]map[string]any, s.Services)
 	for i := range services {
 		m := map[string]any{
@@ -61,9 +61,6 @@ func (s Shape) descriptor(replicas bool) ([]byte, error) {
 		if s.Node != "" {
 			m["constraints"] = []map[string]any{{"type": "direct", "node": s.Node}}
 		}
-		if replicas {
-			m["replicas"] = s.Instances
-		}
 		services[i] = m
 	}
 	return json.Marshal(map[string]any{"sla_version": "v2.0", "customerID": "Admin", "applications": []map[string]any{{
@@ -72,16 +69,7 @@ func (s Shape) descriptor(replicas bool) ([]byte, error) {
 
 // Create registers the application and its services, and deploys nothing.
 func Create(ctx context.Context, c *client.Client, s Shape) (*App, error) {
-	return create(ctx, c, s, false)
-}
-
-// CreateWithReplicas registers the application and has all of its instances deployed with it.
-func CreateWithReplicas(ctx context.Context, c *client.Client, s Shape) (*App, error) {
-	return create(ctx, c, s, true)
-}
-
-func create(ctx context.Context, c *client.Client, s Shape, replicas bool) (*App, error) {
-	doc, err := s.descriptor(replicas)
+	doc, err := s.descriptor()
 	if err != nil {
 		return nil, fmt.Errorf("write a descriptor: %w", err)
 	}
@@ -124,6 +112,42 @@ func (a *App) Deploy(ctx context.Context, parallel int) error {
 		return fmt.Errorf("deploy application %s: %w", a.shape.Name, err)
 	}
 	return nil
+}
+
+// Scale has root keep all instances, service by service, so many requests at a time. It returns when all have been answered.
+func (a *App) Scale(ctx context.Context, parallel int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, s := range a.Services {
+		group.Go(func() error { return a.client.Scale(ctx, s, a.shape.Instances) })
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("scale application %s: %w", a.shape.Name, err)
+	}
+	return nil
+}
+
+// One deploys one instance of a service and returns how long it took from the request until root's API showed it running. It is asked every so
+// often.
+func (a *App) One(ctx context.Context, service client.ID, every time.Duration) (time.Duration, error) {
+	began := time.Now()
+	if err := a.client.AddInstance(ctx, service); err != nil {
+		return 0, fmt.Errorf("deploy an instance: %w", err)
+	}
+	for {
+		s, err := a.client.Service(ctx, service)
+		if err != nil {
+			return 0, fmt.Errorf("look at an instance: %w", err)
+		}
+		if len(s.Instances) > 0 && !slices.ContainsFunc(s.Instances, func(i client.Instance) bool { return i.Status != wire.StateRunning }) {
+			return time.Since(began), nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("wait for an instance: %w", context.Cause(ctx))
+		case <-time.After(every):
+		}
+	}
 }
 
 // Delete undeploys and deletes the application. It returns at once.
@@ -176,22 +200,36 @@ func (a *App) Running(ctx context.Context) (all []wire.InstanceKey, err error) {
 	return all, nil
 }
 
-// AwaitRunning asks root every so often until all instances run, and returns when that was first seen.
+// AwaitRunning asks root every so often until all instances run at the same time, and returns when that was first seen.
 func (a *App) AwaitRunning(ctx context.Context, every time.Duration) (time.Time, error) {
+	return a.await(ctx, every, false)
+}
+
+// AwaitAllSeen is the same for workers whose containers crash: each instance has to be seen running once.
+func (a *App) AwaitAllSeen(ctx context.Context, every time.Duration) (time.Time, error) {
+	return a.await(ctx, every, true)
+}
+
+func (a *App) await(ctx context.Context, every time.Duration, once bool) (time.Time, error) {
 	want := a.shape.Instances * len(a.Services)
-	var last Count
+	seen := map[wire.InstanceKey]struct{}{}
 	for {
-		count, err := a.Count(ctx)
-		if err == nil {
-			if last = count; count[wire.StateRunning] >= want {
-				return time.Now(), nil
-			}
-		} else if ctx.Err() == nil {
+		running, err := a.Running(ctx)
+		if err != nil && ctx.Err() == nil {
 			return time.Time{}, err
+		}
+		if !once && err == nil {
+			clear(seen)
+		}
+		for _, key := range running {
+			seen[key] = struct{}{}
+		}
+		if len(seen) >= want {
+			return time.Now(), nil
 		}
 		select {
 		case <-ctx.Done():
-			return time.Time{}, fmt.Errorf("wait for %d instances of application %s to run: %w; there are %v", want, a.shape.Name, context.Cause(ctx), last)
+			return time.Time{}, fmt.Errorf("wait for %d instances of application %s to run: %w; %d do", want, a.shape.Name, context.Cause(ctx), len(seen))
 		case <-time.After(every):
 		}
 	}
