@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/control/strictjson"
 )
 
 // presence says whether a field has to be there.
@@ -69,6 +70,7 @@ func (o *object) take(key string, p presence) (json.RawMessage, bool) {
 		for _, other := range slices.Sorted(maps.Keys(o.fields)) {
 			if other != key && nearMiss(other, []string{key}) == key {
 				hint = fmt.Sprintf(" (found %q: did you mean it?)", clip(other))
+				o.known = append(o.known, other) // told by this
 				break
 			}
 		}
@@ -197,15 +199,24 @@ func (o *object) atMost(key, s string, n int) {
 	}
 }
 
-// rest returns the fields that were not asked for, in a form that marshalling does not change, and warns of those that
-// look like a known name misspelt.
+// rest returns the fields that were not asked for, in a form that marshalling does not change. Of a user's own words each is a fault, since
+// it would do nothing; otherwise those are warned of that look like a known name misspelt.
 func (o *object) rest() map[string]json.RawMessage {
 	var extra map[string]json.RawMessage
 	for _, key := range slices.Sorted(maps.Keys(o.fields)) {
 		if slices.Contains(o.known, key) {
 			continue
 		}
-		if meant := nearMiss(key, o.known); meant != "" {
+		meant := nearMiss(key, o.known)
+		if o.r.strict && !servers(key) {
+			hint := ""
+			if meant != "" {
+				hint = fmt.Sprintf(": did you mean %q?", meant)
+			}
+			o.r.fail(o.path+"."+strictjson.Shown(key), "is no field of a descriptor%s", hint)
+			continue
+		}
+		if meant != "" {
 			o.r.warn(o.path, "unknown field %q is ignored: did you mean %q?", clip(key), meant)
 		}
 		if strings.ContainsRune(key, 0) || bytes.Contains(o.fields[key], []byte(`\u0000`)) {

@@ -4,9 +4,11 @@ package sla
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/oakestra/oakestra-ebpf/control/semantic"
+	"github.com/oakestra/oakestra-ebpf/control/strictjson"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
@@ -32,7 +34,11 @@ func ParseWith(body []byte, o Options) (*Descriptor, error) {
 	if err := syntaxError(body); err != nil {
 		return nil, err
 	}
-	r := &reader{options: o}
+	var fault *strictjson.Fault
+	if errors.As(strictjson.Check(body), &fault) {
+		return nil, ValidationErrors{{Path: fault.Path, Reason: fault.Reason}}
+	}
+	r := &reader{options: o, strict: true}
 	d := r.descriptor(r.root(body))
 	if err := r.err(); err != nil {
 		return nil, err
@@ -43,7 +49,10 @@ func ParseWith(body []byte, o Options) (*Descriptor, error) {
 
 // reader collects what is wrong with a descriptor while it is read.
 type reader struct {
-	options  Options
+	options Options
+	// strict makes a fault of every field that means nothing, save those that servers add to what they give out. What was stored is read
+	// without: it is what an earlier release took.
+	strict   bool
 	errors   ValidationErrors
 	warnings []string
 }

@@ -91,7 +91,7 @@ func fields(d *json.Decoder, path string, depth int) error {
 		if !ok {
 			return io.ErrUnexpectedEOF
 		}
-		at := path + "." + shown(key)
+		at := path + "." + Shown(key)
 		if seen[key] {
 			return &Fault{Duplicate, at, "is there twice: which of the two counts is not for the reader to guess"}
 		}
@@ -103,8 +103,8 @@ func fields(d *json.Decoder, path string, depth int) error {
 	return nil
 }
 
-// shown makes a field's name fit for a path: it is as long, and of such characters, as a stranger likes.
-func shown(key string) string {
+// Shown makes a field's name fit for a path: it is as long, and of such characters, as a stranger likes.
+func Shown(key string) string {
 	if len(key) > maxShown {
 		key = key[:maxShown] + "…"
 	}

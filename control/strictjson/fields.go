@@ -62,9 +62,9 @@ func object(raw json.RawMessage, path string, depth int, find func(key string) (
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		t, ok := find(key)
 		if !ok {
-			return &Fault{Unknown, path + "." + shown(key), "is no field of this request"}
+			return &Fault{Unknown, path + "." + Shown(key), "is no field of this request"}
 		}
-		if err := walk(fields[key], t, path+"."+shown(key), depth+1); err != nil {
+		if err := walk(fields[key], t, path+"."+Shown(key), depth+1); err != nil {
 			return err
 		}
 	}

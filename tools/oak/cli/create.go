@@ -84,14 +84,9 @@ func (p *program) readDescriptor(args []string, file string) ([]byte, error) {
 }
 
 // create registers the descriptor's applications and deploys them if asked to. What is wrong with the descriptor the server
-// says, since its address ranges decide; here only remarks are made.
+// says, since its address ranges decide.
 func (p *program) create(ctx context.Context, body []byte, deploy bool, w waiting) error {
 	described, faults := sla.ParseWith(body, sla.Options{AllowIDs: true})
-	if faults == nil {
-		for _, warning := range described.Warnings {
-			p.note("warning: %s", warning)
-		}
-	}
 	c, err := p.session(ctx)
 	if err != nil {
 		return err
