@@ -28,6 +28,9 @@ type Service struct {
 	MemoryMB       int    `json:"memory"`
 	VCPUs          int    `json:"vcpus"`
 	Port           string `json:"port"`
+	// Revision is that of the descriptor. Replicas is how many instances root keeps; nil if it keeps none by itself.
+	Revision int  `json:"revision"`
+	Replicas *int `json:"replicas"`
 	// Status is that of its instances taken together; StatusDetail says why in a person's words.
 	Status       wire.State `json:"status"`
 	StatusDetail string     `json:"status_detail"`

@@ -117,7 +117,11 @@ func (p *program) create(ctx context.Context, body []byte, deploy bool, w waitin
 			return fmt.Errorf("list services of %s: %w", a.Name, err)
 		}
 		for _, s := range services {
-			targets = append(targets, target{service: s, add: 1})
+			t := target{service: s, add: 1}
+			if s.Replicas != nil { // root deploys these by itself
+				t.add = 0
+			}
+			targets = append(targets, t)
 		}
 	}
 	return p.addInstances(ctx, c, targets, w)

@@ -85,8 +85,13 @@ func (p *program) addInstances(ctx context.Context, c *client.Client, targets []
 				return fmt.Errorf("deploy %s: %w", jobName(t.service), err)
 			}
 		}
-		p.note("%s: %d %s requested", jobName(t.service), t.add, plural(t.add, "instance"))
-		goals = append(goals, allRun(t.service, len(staying(t.service))+t.add))
+		want := len(staying(t.service)) + t.add
+		if t.add > 0 {
+			p.note("%s: %d %s requested", jobName(t.service), t.add, plural(t.add, "instance"))
+		} else if t.service.Replicas != nil {
+			want = *t.service.Replicas
+		}
+		goals = append(goals, allRun(t.service, want))
 	}
 	return p.await(ctx, c, goals, w)
 }
@@ -131,7 +136,13 @@ func (p *program) serviceUndeploy() *cobra.Command {
 }
 
 func (p *program) serviceScale() *cobra.Command {
-	cmd := &cobra.Command{Use: "scale", Short: "Add or remove instances of a service"}
+	var w waiting
+	cmd := &cobra.Command{
+		Use: "scale ID|NAME COUNT", Short: "Say how many instances of a service are kept, or add and remove some",
+		Example:           "  oak service scale web 5 --wait\n  oak service scale up web 2",
+		ValidArgsFunction: p.complete(serviceNames),
+	}
+	w.flags(cmd, "wait until exactly so many instances run")
 	scale := func(use, short, wait string, run func(context.Context, *client.Client, client.Service, int, waiting) error) *cobra.Command {
 		var w waiting
 		sub := &cobra.Command{
@@ -168,7 +179,18 @@ func (p *program) serviceScale() *cobra.Command {
 			}),
 		scale("down", "Stop the COUNT instances with the highest numbers, 1 if not given", "wait until they are gone", p.scaleDown),
 	)
-	cmdline.Group(cmd)
+	cmdline.Group(cmd) // for whoever calls it without anything
+	help := cmd.RunE
+	cmd.Args = cmdline.Args(0, 2)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch len(args) {
+		case 0:
+			return help(cmd, args)
+		case 1:
+			return cmdline.Usagef("how many instances of %s are to be kept? see `%s --help`", args[0], cmd.CommandPath())
+		}
+		return p.scaleTo(cmd.Context(), args[0], args[1], w)
+	}
 	return cmd
 }
 

@@ -22,7 +22,8 @@ import (
 
 func (p *program) serviceCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "service", Aliases: []string{"s", "svc"}, Short: "Look at services, deploy, scale and undeploy them"}
-	cmd.AddCommand(p.serviceList(), p.serviceShow(), p.serviceInspect(), p.serviceEvents(), p.serviceExplain(), p.serviceDeploy(), p.serviceUndeploy(), p.serviceScale())
+	cmd.AddCommand(p.serviceList(), p.serviceShow(), p.serviceInspect(), p.serviceEvents(), p.serviceExplain(), p.serviceDeploy(), p.serviceUndeploy(), p.serviceScale(), p.serviceUpdate(),
+		p.serviceRollout(), p.serviceRollback(), p.serviceHistory())
 	cmdline.Group(cmd)
 	return cmd
 }
