@@ -62,6 +62,8 @@ type Instance struct {
 	CPUPercent   float64   `json:"cpu_percent"`
 	MemoryBytes  int64     `json:"memory_bytes"`
 	Restarts     int       `json:"restarts"`
+	// Ready is the verdict of its readiness probe; nil for one that has none, which is ready once it runs.
+	Ready *bool `json:"ready"`
 	// Deleting is true from the request to undeploy until the instance is gone, whatever its status.
 	Deleting bool `json:"deleting"`
 }
