@@ -25,7 +25,8 @@ import (
 )
 
 // Run runs a cluster orchestrator until ctx ends, which is not an error, or until another process takes its database over.
-// It waits for Postgres; root may be away.
+// It waits for Postgres; root may be away. With an external
+// broker it waits, too, while another process of the same database is active.
 func Run(ctx context.Context, o Options) error {
 	if err := o.check(); err != nil {
 		return err
@@ -35,12 +36,26 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer pool.Close()
+	leadership, err := lead(ctx, pool, &o)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	c := &Cluster{
 		opts: o, log: o.Log, start: time.Now(), pool: pool, reg: prometheus.NewRegistry(),
 		unclaimed: map[string]map[ledger.CopyID]wire.WorkerInstance{}, overruled: map[string]struct{}{}, looked: time.Now(), revisions: map[string]uint64{}, unfed: map[string]struct{}{}, behind: newWriteBehind(),
 		wakeDecider: make(chan struct{}, 1), wakeReporter: make(chan struct{}, 1), wakeWriter: make(chan struct{}, 1),
 		wakeAbroad: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return keepLead(ctx, leadership) })
+	g.Go(func() error { return c.run(ctx) })
+	return g.Wait()
+}
+
+func (c *Cluster) run(ctx context.Context) error {
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
