@@ -29,6 +29,12 @@ const (
 // world raises a testbed with an application in each of its clusters.
 func world(t *testing.T, clusters, workers int) *World {
 	t.Helper()
+	return worldWith(t, clusters, workers, func(*testbed.Options) {})
+}
+
+// worldWith does so with other options.
+func worldWith(t *testing.T, clusters, workers int, change func(*testbed.Options)) *World {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("the testbed makes network namespaces and loads BPF programs: run this test as root")
 	}
@@ -40,6 +46,7 @@ func world(t *testing.T, clusters, workers int) *World {
 		Dir: testbed.DefaultDir, Bin: bin, Self: filepath.Join(bin, "oak-testbed"), Clusters: clusters, Workers: workers,
 		Fsync: true, Broker: testbed.BrokerMosquitto, Owner: &self,
 	}
+	change(&o)
 	t.Cleanup(func() {
 		if t.Failed() {
 			to, err := os.MkdirTemp("", "oak-chaos-")
