@@ -60,12 +60,17 @@ func undeploy(t *testing.T, s *scene.Scene) {
 	for _, app := range []string{"hello", "fresh"} {
 		remove(t, s, app)
 	}
-	until(t, time.Minute, func(context.Context) error {
+	until(t, time.Minute, noTasks(t, s))
+}
+
+// noTasks says which containers still run.
+func noTasks(t *testing.T, s *scene.Scene) func(context.Context) error {
+	return func(context.Context) error {
 		if left := tasks(t, s); len(left) > 0 {
 			return fmt.Errorf("containers still run: %v", left)
 		}
 		return nil
-	})
+	}
 }
 
 // remove deletes an application.

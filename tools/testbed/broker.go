@@ -49,7 +49,7 @@ func (t *Testbed) mosquitto(ctx context.Context, h Host) (Component, error) {
 	if err != nil {
 		return Component{}, err
 	}
-	prepare := exec.CommandContext(ctx, filepath.Join(t.state.Bin, progCluster), "mosquitto", //nolint:gosec // our own program
+	prepare := exec.CommandContext(ctx, t.state.program(progCluster), "mosquitto", //nolint:gosec // our own program
 		"--database", databaseURL(h.Name), "--dir", t.layout().disk(h.Name, progMosquitto), "--port", mqttPort, "--user", "root")
 	prepare.Env, prepare.Dir = env(t.state.Dir, Machine), "/"
 	var errs bytes.Buffer

@@ -55,7 +55,7 @@ func registryAddress(f underlay.Family) string {
 // component fills in what all components have in common. Path is relative to the folder of programs.
 func (t *Testbed) component(name, host, path string, args ...string) Component {
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(t.state.Bin, path)
+		path = t.state.program(path)
 	}
 	c := Component{Name: name, Host: host}
 	c.Spec = proc.Spec{Path: path, Args: args, Env: env(t.state.Dir, host), Log: t.layout().log(c.String())}
@@ -63,6 +63,14 @@ func (t *Testbed) component(name, host, path string, args ...string) Component {
 		c.Spec.Host = host
 	}
 	return c
+}
+
+// program returns the file of one of our own programs.
+func (s *state) program(name string) string {
+	if dir, ok := s.Elsewhere[name]; ok {
+		return filepath.Join(dir, name)
+	}
+	return filepath.Join(s.Bin, name)
 }
 
 func (t *Testbed) registry(self string) Component {

@@ -26,6 +26,8 @@ type API struct {
 type state struct {
 	Dir string `json:"dir"`
 	Bin string `json:"bin"`
+	// Elsewhere are the folders of programs that are not in Bin.
+	Elsewhere map[string]string `json:"elsewhere,omitempty"`
 	// Ready is false from the first change that "up" makes until it has succeeded.
 	Ready bool `json:"ready"`
 	// Owner is the process that the testbed goes with: once it is dead, what runs is left-overs. Empty if it stays.

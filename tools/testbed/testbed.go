@@ -19,6 +19,8 @@ type Options struct {
 	Dir string
 	// Bin is the folder of the programs.
 	Bin string
+	// Elsewhere are folders of programs, by name, that are not to be taken from Bin, such as those of another version.
+	Elsewhere map[string]string
 	// Self is the oak-testbed program, which also serves the registry.
 	Self string
 	// Roots counts root orchestrators, all over one database; 0 is 1. Clusters and Workers count clusters, and workers in each.

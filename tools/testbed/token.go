@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +18,7 @@ const tokenLife = time.Hour
 
 // issueToken has the orchestrator program make a join token for so many uses, and writes it to each file.
 func (t *Testbed) issueToken(ctx context.Context, program, role, database string, uses int, files ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(t.state.Bin, program), "token", "create", //nolint:gosec // our own program
+	cmd := exec.CommandContext(ctx, t.state.program(program), "token", "create", //nolint:gosec // our own program
 		"--role", role, "--database", databaseURL(database), "--ttl", tokenLife.String(), "--uses", strconv.Itoa(uses))
 	cmd.Env, cmd.Dir = env(t.state.Dir, Machine), "/"
 	var errs bytes.Buffer

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,13 +30,13 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 	if err := o.checkBroker(); err != nil {
 		return nil, err
 	}
+	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Elsewhere: o.Elsewhere, Self: o.Self, Owner: o.Owner, Fsync: o.Fsync, Broker: o.Broker, LostAfter: o.LostAfter,
+		ClusterLostAfter: o.ClusterLostAfter, Hosts: hosts, Registry: registryAddress(o.family())}}
 	for _, p := range programs(hosts) {
-		if _, err := os.Stat(filepath.Join(o.Bin, p)); err != nil {
+		if _, err := os.Stat(t.state.program(p)); err != nil {
 			return nil, fmt.Errorf("find program %s: %w: build it with \"make build\", or name its folder with --bin", p, err)
 		}
 	}
-	t := &Testbed{opts: o, state: &state{Dir: o.Dir, Bin: o.Bin, Self: o.Self, Owner: o.Owner, Fsync: o.Fsync, Broker: o.Broker, LostAfter: o.LostAfter, ClusterLostAfter: o.ClusterLostAfter,
-		Hosts: hosts, Registry: registryAddress(o.family())}}
 	if err := t.step("clear left-overs away", func() error { return sweep(ctx, o.Dir, false) }); err != nil {
 		return nil, err
 	}
