@@ -17,6 +17,9 @@ const (
 	ConstraintGeo      = "geo"      // at most so many km from a place
 )
 
+// maxConvergence bounds a convergence time, in seconds.
+const maxConvergence = 24 * 60 * 60
+
 // ConstraintTypes lists the types of constraints that a descriptor may have.
 func ConstraintTypes() []string {
 	return []string{ConstraintDirect, ConstraintClusters, ConstraintAddons, ConstraintLatency, ConstraintGeo}
@@ -58,6 +61,7 @@ func (c *Constraint) Coordinates() (lat, lon float64, ok bool) {
 
 // constraint reads one of $.constraints.
 func (r *reader) constraint(o *object) Constraint {
+	before := len(r.errors)
 	c := Constraint{
 		Type:            o.string("type", required),
 		Area:            o.string("area", optional),
@@ -92,7 +96,23 @@ func (r *reader) constraint(o *object) Constraint {
 			r.fail(o.at("location"), "%q is no location of the form lon;lat in degrees", clip(c.Location))
 		}
 	}
+	if r.strict && len(r.errors) == before {
+		r.limits(o, c.Type == ConstraintLatency || c.Type == ConstraintGeo, c.Threshold, c.Rigidness, c.ConvergenceTime)
+	}
 	return c
+}
+
+// limits checks how much of something a constraint allows. That none is below 0 is known.
+func (r *reader) limits(o *object, needed bool, threshold, rigidness, convergence float64) {
+	if needed && threshold == 0 {
+		r.fail(o.at("threshold"), "is 0, has to be above 0")
+	}
+	if rigidness > 1 {
+		r.fail(o.at("rigidness"), "is %v, has to be from 0 to 1", rigidness)
+	}
+	if convergence > maxConvergence {
+		r.fail(o.at("convergence_time"), "is %v, has to be from 0 to %d seconds", convergence, maxConvergence)
+	}
 }
 
 // connectivity reads one of $.connectivity.
@@ -102,6 +122,7 @@ func (r *reader) connectivity(o *object) Connectivity {
 		Constraints:          []LinkConstraint{},
 	}
 	for _, item := range o.objects("con_constraints", optional) {
+		before := len(r.errors)
 		l := LinkConstraint{
 			Type:            item.string("type", required),
 			Threshold:       item.number("threshold"),
@@ -112,6 +133,9 @@ func (r *reader) connectivity(o *object) Connectivity {
 			r.fail(item.at("type"), "%q is neither latency nor bandwidth", clip(l.Type))
 		}
 		l.Extra = item.rest()
+		if r.strict && len(r.errors) == before {
+			r.limits(item, true, l.Threshold, l.Rigidness, l.ConvergenceTime)
+		}
 		c.Constraints = append(c.Constraints, l)
 	}
 	c.Extra = o.rest()

@@ -59,10 +59,11 @@ type Microservice struct {
 	VCPUs int `json:"vcpus"`
 	VGPUs int `json:"vgpus"`
 	VTPUs int `json:"vtpus"`
-	// BandwidthIn and BandwidthOut are in kbit/s.
+	// BandwidthIn and BandwidthOut are set aside of the worker's uplink, in kbit/s. They are reserved, not enforced: a worker that does not
+	// tell its uplink's speed gets no service that asks for them.
 	BandwidthIn  int `json:"bandwidth_in"`
 	BandwidthOut int `json:"bandwidth_out"`
-	// StorageMB is in units of 2^20 bytes.
+	// StorageMB is reserved of the worker's disk, in units of 2^20 bytes. It is not enforced: containers share a file system without quotas.
 	StorageMB int `json:"storage"`
 	// Port lists exposed ports as the user wrote them; see [Microservice.Ports].
 	Port string `json:"port,omitempty"`
@@ -80,7 +81,8 @@ type Microservice struct {
 	AddedFiles []string `json:"added_files,omitempty"`
 	Args       []string `json:"args,omitempty"`
 	State      string   `json:"state,omitempty"`
-	// ViolationStrategy and TargetNode are kept for files of earlier releases; nothing reads them.
+	// AddedFiles, Args, ViolationStrategy and TargetNode are refused unless they are empty, and State is ignored with a warning: nothing has
+	// ever read them.
 	ViolationStrategy string `json:"sla_violation_strategy,omitempty"`
 	TargetNode        string `json:"target_node,omitempty"`
 	// Replicas is how many instances the server keeps, 0 to [MaxReplicas]; nil leaves it to whoever asks for instances.
@@ -114,15 +116,21 @@ type Addresses struct {
 type Constraint struct {
 	// Type is one of [ConstraintTypes].
 	Type string `json:"type"`
-	// Area and Location are where latency and distance are measured to: Location is "lon;lat" in degrees.
+	// Area and Location are where latency and distance are measured to. Location is "lon;lat" in degrees. Area is that too, or a name: of a
+	// place that root was told (--area), of a cluster, or the text that clusters give as their location. Users' round trips are not
+	// measured: of an area, distance bounds them, as fast as light goes in fibre; of a cluster's, network coordinates estimate them.
 	Area     string `json:"area,omitempty"`
 	Location string `json:"location,omitempty"`
 	// Cluster names a cluster, Node workers; see [Constraint.Nodes].
 	Cluster string `json:"cluster,omitempty"`
 	Node    string `json:"node,omitempty"`
-	// Threshold is in ms for latency, in km for geo.
-	Threshold       float64 `json:"threshold,omitempty"`
-	Rigidness       float64 `json:"rigidness,omitempty"`
+	// Threshold is the most that is allowed: in ms of round trip for latency, in km for geo; above 0.
+	Threshold float64 `json:"threshold,omitempty"`
+	// Rigidness says how rigid the threshold is, above 0 to 1; 0 or none stands for 1. Nothing is placed beyond threshold ÷ rigidness, and
+	// between the two only where nothing within the threshold has room: at 0.8, a threshold of 20 ms lets 25 ms pass if need be.
+	Rigidness float64 `json:"rigidness,omitempty"`
+	// ConvergenceTime is for how many seconds what is measured may be beyond that limit, while the instance runs, before the cluster looks
+	// for a better worker; 0 or none for ever. The instance moves only if there is one.
 	ConvergenceTime float64 `json:"convergence_time,omitempty"`
 	// Needs lists add-ons, Allowed clusters.
 	Needs   []string `json:"needs,omitempty"`
@@ -151,8 +159,10 @@ type Update struct {
 	Rollback *bool `json:"rollback,omitempty"`
 }
 
-// Connectivity says how well a service has to reach another one.
+// Connectivity says how well a service has to reach another one: the nearest instance of that counts. While nothing of it runs, any place
+// is near enough.
 type Connectivity struct {
+	// TargetMicroserviceID is the id of a service of the same organisation, or the name (NAME or NAME.NAMESPACE) of one of the same application.
 	TargetMicroserviceID string                     `json:"target_microservice_id"`
 	Constraints          []LinkConstraint           `json:"con_constraints"`
 	Extra                map[string]json.RawMessage `json:"-"`
@@ -160,7 +170,9 @@ type Connectivity struct {
 
 // LinkConstraint is one demand on the path between two services.
 type LinkConstraint struct {
-	// Type is "latency", with Threshold in ms, or "bandwidth", in kbit/s.
+	// Type is "latency", with Threshold in ms of round trip, or "bandwidth", with Threshold in kbit/s, which are set aside of the uplink of the
+	// instance's worker in both directions, beside bandwidth_in and bandwidth_out. Rigidness and ConvergenceTime are those of [Constraint], and
+	// mean nothing for bandwidth.
 	Type            string                     `json:"type"`
 	Threshold       float64                    `json:"threshold,omitempty"`
 	Rigidness       float64                    `json:"rigidness,omitempty"`

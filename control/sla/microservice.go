@@ -89,10 +89,34 @@ func (r *reader) microservice(o *object) Microservice {
 		r.fail(o.at("platform"), "%q is no platform such as linux/arm64", clip(m.Platform))
 	}
 	r.code(o, &m)
+	if r.strict {
+		r.meaningless(o, &m)
+	}
 	if _, err := parsePorts(m.Port); err != nil {
 		r.fail(o.at("port"), "%v", err)
 	}
 	return m
+}
+
+// meaningless refuses what the service would have to do without: nothing here acts on these fields, and nothing ever did in earlier releases.
+func (r *reader) meaningless(o *object, m *Microservice) {
+	for _, f := range []struct {
+		key     string
+		set     bool
+		instead string
+	}{
+		{"added_files", len(m.AddedFiles) > 0, "put the files into the image, or give them as secrets with file"},
+		{"args", len(m.Args) > 0, "write the arguments into cmd"},
+		{"target_node", m.TargetNode != "", "use a constraint of type direct with node"},
+		{"sla_violation_strategy", m.ViolationStrategy != "", "give constraints a convergence_time, after which an instance is moved"},
+	} {
+		if f.set {
+			r.fail(o.at(f.key), "is not supported: %s", f.instead)
+		}
+	}
+	if m.State != "" {
+		r.warn(o.path, "field \"state\" is ignored: it is the server's to tell")
+	}
 }
 
 // code checks the image reference, and that required strings which are present are not empty.

@@ -56,7 +56,7 @@ func TestParseReadsEveryField(t *testing.T) {
 		"constraints":[{"type":"direct","cluster":"c","node":"h1;h2"},{"type":"geo","location":"11.5;48.1","threshold":100}],
 		"connectivity":[{"target_microservice_id":"x","con_constraints":[{"type":"latency","threshold":5,"rigidness":0.5,"convergence_time":3}]}],
 		"volumes":[{"volume_id":"v","csi_driver":"hostpath","mount_path":"/data","config":{"host_path":"/srv"}}],
-		"arch":["amd64"],"platform":"linux/amd64","added_files":["f"],"args":["g"],"state":"s","sla_violation_strategy":"t","target_node":"n",
+		"arch":["amd64"],"platform":"linux/amd64","added_files":[],"args":[],"state":"","sla_violation_strategy":"","target_node":"",
 		"vm_images":{"b": [1, 2]}}`))
 	require.NoError(t, err)
 	m := &d.Applications[0].Microservices[0]

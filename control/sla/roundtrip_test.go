@@ -115,27 +115,26 @@ func microservice(t *rapid.T) sla.Microservice {
 	m := sla.Microservice{
 		Virtualization: rapid.SampledFrom([]string{"container", "docker", "unikernel", "runsc"}).Draw(t, "virtualization"),
 		Code:           rapid.SampledFrom([]string{"nginx", "ghcr.io/a/b:v1", "localhost:5000/x@sha256:" + fmt.Sprintf("%064d", 7)}).Draw(t, "code"),
-		Cmd:            texts(t, "cmd"), Args: texts(t, "args"), AddedFiles: texts(t, "files"),
-		Environment: list(t, "environment", func(t *rapid.T, _ int) string { return rapid.StringMatching(`[A-Z]{1,5}=[^\x00]{0,9}`).Draw(t, "env") }),
-		MemoryMB:    rapid.IntRange(0, sla.MaxMemoryMB).Draw(t, "memory"), VCPUs: rapid.IntRange(0, sla.MaxVCPUs).Draw(t, "vcpus"),
+		Cmd:            texts(t, "cmd"),
+		Environment:    list(t, "environment", func(t *rapid.T, _ int) string { return rapid.StringMatching(`[A-Z]{1,5}=[^\x00]{0,9}`).Draw(t, "env") }),
+		MemoryMB:       rapid.IntRange(0, sla.MaxMemoryMB).Draw(t, "memory"), VCPUs: rapid.IntRange(0, sla.MaxVCPUs).Draw(t, "vcpus"),
 		VGPUs: rapid.IntRange(0, 9).Draw(t, "vgpus"), VTPUs: rapid.IntRange(0, 9).Draw(t, "vtpus"),
 		BandwidthIn: rapid.IntRange(0, 9).Draw(t, "in"), BandwidthOut: rapid.IntRange(0, 9).Draw(t, "out"), StorageMB: rapid.IntRange(0, sla.MaxStorageMB).Draw(t, "storage"),
 		Port:    rapid.SampledFrom([]string{"", "80", "80:8080/tcp;53/udp", "1;2;3:4"}).Draw(t, "port"),
 		OneShot: rapid.Bool().Draw(t, "one shot"), Privileged: rapid.Bool().Draw(t, "privileged"),
 		Arch:     list(t, "arch", func(t *rapid.T, _ int) string { return rapid.SampledFrom([]string{"amd64", "arm64"}).Draw(t, "arch") }),
-		Platform: rapid.SampledFrom([]string{"", "linux/arm64", "linux/arm/v7"}).Draw(t, "platform"), State: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "state"),
-		ViolationStrategy: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "strategy"), TargetNode: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "target"), Extra: extra(t),
+		Platform: rapid.SampledFrom([]string{"", "linux/arm64", "linux/arm/v7"}).Draw(t, "platform"), Extra: extra(t),
 		Constraints: list(t, "constraints", func(t *rapid.T, _ int) sla.Constraint {
 			return sla.Constraint{
 				Type: rapid.SampledFrom(sla.ConstraintTypes()).Draw(t, "type"), Area: "munich", Location: "11.5;48.1", Cluster: "c", Node: "a;b",
-				Threshold: rapid.Float64Range(0, 1e9).Draw(t, "threshold"), Rigidness: rapid.Float64Range(0, 1).Draw(t, "rigidness"),
+				Threshold: rapid.Float64Range(1e-6, 1e9).Draw(t, "threshold"), Rigidness: rapid.Float64Range(0, 1).Draw(t, "rigidness"),
 				ConvergenceTime: 3, Needs: []string{"x"}, Allowed: []string{"y"}, Extra: extra(t),
 			}
 		}),
 		Connectivity: list(t, "connectivity", func(t *rapid.T, _ int) sla.Connectivity {
 			c := sla.Connectivity{TargetMicroserviceID: rapid.StringMatching(`[^\x00]{0,20}`).Draw(t, "target"), Constraints: []sla.LinkConstraint{}, Extra: extra(t)}
 			c.Constraints = append(c.Constraints, list(t, "links", func(t *rapid.T, _ int) sla.LinkConstraint {
-				return sla.LinkConstraint{Type: "bandwidth", Threshold: rapid.Float64Range(0, 1e9).Draw(t, "threshold"), Extra: extra(t)}
+				return sla.LinkConstraint{Type: "bandwidth", Threshold: rapid.Float64Range(1e-6, 1e9).Draw(t, "threshold"), Extra: extra(t)}
 			})...)
 			return c
 		}),

@@ -85,7 +85,9 @@ type Information struct {
 	// Location is where the worker says that it is; nil if it is where its cluster is.
 	Location *Location `json:"location,omitempty"`
 	// Addons are what the worker offers to services that ask for it, and VolumeDrivers the CSI drivers that answer there.
-	Addons        []string `json:"addons,omitempty"`
+	Addons []string `json:"addons,omitempty"`
+	// Privileged says whether the worker takes privileged containers; nil from workers that do not tell.
+	Privileged    *bool    `json:"privileged,omitempty"`
 	VolumeDrivers []string `json:"volume_drivers,omitempty"`
 	Version       string   `json:"version"`
 }

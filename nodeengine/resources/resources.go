@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/mem"
@@ -23,7 +24,14 @@ type Machine struct {
 
 	mu   sync.Mutex
 	last cpu.TimesStat
+	// uplink is the speed of the uplink as of uplinkAt, in kbit/s.
+	uplink   int64
+	uplinkAt time.Time
 }
+
+// uplinkFor is how long the speed of the uplink is believed.
+const uplinkFor = time.Minute
+
 
 // Reading is the machine at one moment. Percentages are 0 to 100.
 type Reading struct {
@@ -58,11 +66,16 @@ func (m *Machine) Read(ctx context.Context) (Reading, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if now := time.Now(); m.uplinkAt.IsZero() || now.Sub(m.uplinkAt) > uplinkFor {
+		m.uplink, m.uplinkAt = UplinkKbit(), now
+	}
 	r := Reading{
 		Capacity: wire.Slot{
 			VCPUs:     float64(runtime.NumCPU()),
 			MemoryMB:  int64(memory.Total >> 20),
 			StorageMB: int64(disk.Blocks) * disk.Bsize >> 20,
+			// The link is taken for one that sends and receives at its speed.
+			BandwidthIn: m.uplink, BandwidthOut: m.uplink,
 		},
 		CPUPercent:    busy(m.last, times[0]),
 		MemoryPercent: memory.UsedPercent,

@@ -42,7 +42,7 @@ func (r *Root) readDescriptor(c echo.Context) (*sla.Descriptor, error) {
 	if err != nil {
 		return nil, descriptorProblem(err)
 	}
-	return d, nil
+	return d, mayOwnAll(principal(c), d)
 }
 
 // createApplications registers all applications of a descriptor with their services, or none. It deploys nothing. The

@@ -101,7 +101,7 @@ func TestBandwidthToAServiceIsReserved(t *testing.T) {
 }
 
 func TestAttemptDelayIsBounded(t *testing.T) {
-	require.Equal(t, "5s", attemptDelay(1).String())
-	require.Equal(t, "10s", attemptDelay(2).String())
-	require.Equal(t, "5m20s", attemptDelay(1000).String())
+	require.Equal(t, "1s", attemptDelay(1).String())
+	require.Equal(t, "2s", attemptDelay(2).String())
+	require.Equal(t, "4m16s", attemptDelay(1000).String())
 }

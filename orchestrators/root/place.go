@@ -201,8 +201,9 @@ func (i *instanceRow) noteUnplaced(batch *pgx.Batch, view *clusterView, state wi
 	i.state, i.detail = state, detail
 }
 
-// attemptDelay spaces the attempts to find another cluster: 5 s, doubled each time up to about five minutes. It keeps an
-// instance that fits nowhere from going round among clusters that each believe to have room.
+// attemptDelay spaces the attempts to find another cluster: 1 s, doubled each time up to about four minutes. It and the memory of who has
+// refused keep an instance that fits nowhere from going round among clusters that each believe to have room; capacity that appears in one
+// brings the next attempt forward.
 func attemptDelay(attempts int) time.Duration {
-	return 5 * time.Second << min(max(attempts-1, 0), 6)
+	return time.Second << min(max(attempts-1, 0), 8)
 }

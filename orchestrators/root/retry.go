@@ -17,7 +17,7 @@ import (
 
 const (
 	// retryEvery is the time between two passes over the instances without a place; a report brings the next one forward.
-	retryEvery = 5 * time.Second
+	retryEvery = 2 * time.Second
 	// retrySpacing is the least time between two passes, however many reports come.
 	retrySpacing = 200 * time.Millisecond
 	// retryBatch bounds what one transaction, which keeps others from placing, does.

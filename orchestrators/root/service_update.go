@@ -49,6 +49,9 @@ func (r *Root) updateService(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := mayOwn(principal(c), m, at); err != nil {
+			return err
+		}
 		if err := now.keepsIdentity(ctx, tx, m, at); err != nil {
 			return err
 		}
@@ -100,6 +103,9 @@ func (r *Root) rollbackService(c echo.Context) error {
 		}
 		m, err := readRevision(ctx, tx, id, to)
 		if err != nil {
+			return err
+		}
+		if err := mayOwn(principal(c), m, "$"); err != nil {
 			return err
 		}
 		m.Replicas = nil // scaling is not taken back

@@ -60,8 +60,10 @@ func checkRoles(roles []string, path string) error {
 
 // mayGrant keeps administrators of an organisation from making, or touching, those of the whole.
 func mayGrant(p users.Principal, roles []string) error {
-	if !p.IsAdmin() && slices.Contains(roles, users.RoleAdmin) {
-		return httpapi.NewProblem(http.StatusForbidden, "not_allowed", "the role %s is for administrators to give and to take", users.RoleAdmin)
+	for _, role := range []string{users.RoleAdmin, users.RoleInfrastructureProvider} { // both own machines, see mayOwn
+		if !p.IsAdmin() && slices.Contains(roles, role) {
+			return httpapi.NewProblem(http.StatusForbidden, "not_allowed", "the role %s is for administrators to give and to take", role)
+		}
 	}
 	return nil
 }

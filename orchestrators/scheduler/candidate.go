@@ -18,6 +18,8 @@ type Candidate struct {
 	Arch   string
 	// Runtimes, Addons and VolumeDrivers are what it offers.
 	Runtimes, Addons, VolumeDrivers []string
+	// Unprivileged says that it takes no privileged instance.
+	Unprivileged bool
 	// Unavailable says in a person's words why nothing new may go there now; empty when it may.
 	Unavailable string
 	// Capacity is what the candidate has in all; Free what is not reserved. Free may be negative where a candidate shrank.

@@ -45,7 +45,7 @@ func (p *Pool) classOf(req *Request) *class {
 // appendKey appends all that [suits] reads of a request.
 func appendKey(b []byte, req *Request) []byte {
 	flags := byte(0)
-	for i, set := range []bool{req.HasAllowed, req.Need.GPUs > 0, req.Need.TPUs > 0, req.Need.BandwidthIn > 0, req.Need.BandwidthOut > 0} {
+	for i, set := range []bool{req.HasAllowed, req.Need.GPUs > 0, req.Need.TPUs > 0, req.Need.BandwidthIn > 0, req.Need.BandwidthOut > 0, req.Privileged} {
 		if set {
 			flags |= 1 << i
 		}

@@ -37,6 +37,8 @@ func suits(req *Request, c *Candidate) (why reason, far float64) {
 		return lacksAddon, 0
 	case missing(req.VolumeDrivers, c.VolumeDrivers) != "":
 		return lacksVolumeDriver, 0
+	case req.Privileged && c.Unprivileged:
+		return unprivileged, 0
 	case req.Need.BandwidthIn > 0 && c.Capacity.BandwidthIn == 0, req.Need.BandwidthOut > 0 && c.Capacity.BandwidthOut == 0:
 		return uplinkUnknown, 0
 	}
@@ -88,6 +90,8 @@ func (p *Pool) text(req *Request, i int32, why reason) string {
 		return "lacks add-on " + missing(req.Addons, c.Addons)
 	case lacksVolumeDriver:
 		return "lacks volume driver " + missing(req.VolumeDrivers, c.VolumeDrivers)
+	case unprivileged:
+		return "takes no privileged containers (--allow-privileged), and the service is one"
 	case uplinkUnknown:
 		return "does not tell the speed of its uplink (--uplink-kbit), and the service asks for bandwidth"
 	case placeUnknown, tooFar, tooSlow:

@@ -21,6 +21,7 @@ const (
 	noTPU
 	lacksAddon
 	lacksVolumeDriver
+	unprivileged
 	uplinkUnknown
 	placeUnknown
 	tooFar
@@ -46,7 +47,7 @@ const (
 // words are the reasons' stable names.
 var words = [reasons]string{
 	notNamed: "direct", notAllowed: "clusters_allowed", denied: "clusters_denied", unheard: "unknown", wrongArchitecture: "architecture",
-	wrongRuntime: "runtime", noGPU: "gpu", noTPU: "tpu", lacksAddon: "addon", lacksVolumeDriver: "volume_driver", uplinkUnknown: "uplink_unknown",
+	wrongRuntime: "runtime", noGPU: "gpu", noTPU: "tpu", lacksAddon: "addon", lacksVolumeDriver: "volume_driver", unprivileged: "privileged", uplinkUnknown: "uplink_unknown",
 	placeUnknown: "location_unknown", tooFar: "geo", tooSlow: "latency", excluded: "excluded", unavailable: "unavailable", lacksVCPUs: "vcpus",
 	lacksMemory: "memory", lacksStorage: "storage", lacksGPUs: "gpus", lacksTPUs: "tpus", lacksBandwidthIn: "bandwidth_in",
 	lacksBandwidthOut: "bandwidth_out", noSlot: "no_single_worker", portTaken: "host_port", portInUse: "host_port_of_process",

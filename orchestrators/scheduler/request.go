@@ -24,6 +24,8 @@ type Request struct {
 	Even bool
 	// Addons and VolumeDrivers have to be offered.
 	Addons, VolumeDrivers []string
+	// Privileged says that it asks for all rights on its worker.
+	Privileged bool
 	// Near is what it has to be near to.
 	Near []Demand
 	// Ports are the host ports that it takes: on one candidate each pair of protocol and host port is given once.
@@ -42,6 +44,7 @@ func FromSpec(service string, spec *wire.InstanceSpec) Request {
 		Nodes:         spec.Node,
 		Addons:        spec.Addons,
 		VolumeDrivers: spec.VolumeDrivers,
+		Privileged:    spec.Privileged,
 		Ports:         spec.Ports,
 	}
 }

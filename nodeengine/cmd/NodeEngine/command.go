@@ -40,6 +40,8 @@ type options struct {
 	location           string
 	at                 *wire.Location // what location says; nil: where the cluster is
 	privileged         bool
+	addons             []string
+	uplinkKbit         int64
 	stopGrace          time.Duration
 	whenCutOff         string
 	logging            cmdline.Log
@@ -57,6 +59,11 @@ const defaultTokenFile = "/etc/oakestra/worker.token"
 
 // environment is where flags come from that the command line lacks.
 func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_NODEENGINE_"} }
+
+// addonName is what an add-on may be called, and maxUplinkKbit the fastest uplink: 1 Tbit/s.
+var addonName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+const maxUplinkKbit = 1_000_000_000
 
 // workerName is what a cluster takes as the name of a worker.
 var workerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
@@ -98,6 +105,9 @@ func commandOf() (*cobra.Command, *options) {
 	f.StringSliceVar(&o.insecureRegistries, "insecure-registry", nil, "HOST:PORT of a registry to be spoken to over plain HTTP; several times, or separated by commas")
 	f.StringVar(&o.name, "name", cmdline.Hostname(), "what people call this worker")
 	f.StringVar(&o.location, "location", "", "where this worker is: lat,lon in degrees; empty for where its cluster is")
+	f.StringSliceVar(&o.addons, "addon", nil, "what this worker offers to services that ask for it in a constraint of type addons, such as camera; "+
+		"several times, or separated by commas")
+	f.Int64Var(&o.uplinkKbit, "uplink-kbit", 0, "kbit/s of this worker's uplink, in each direction, that services may have set aside; 0 for the speed that its link tells")
 	f.BoolVar(&o.privileged, "allow-privileged", false, "let descriptors ask for privileged containers, which own this machine")
 	f.DurationVar(&o.stopGrace, "stop-grace", 5*time.Second, "time that a container has between SIGTERM and SIGKILL")
 	f.StringVar(&o.whenCutOff, "when-cut-off", keepRunning, "what becomes of the instances when the cluster is away for so long that it gives them to others: keep (running) or stop (until it is back)")
@@ -152,6 +162,14 @@ func (o *options) check(cmd *cobra.Command) error {
 			return cmdline.Usagef("flag --location: %q is not lat,lon in degrees, such as 48.26,11.67", o.location)
 		}
 		o.at = &at
+	}
+	for _, name := range o.addons {
+		if !addonName.MatchString(name) {
+			return cmdline.Usagef("flag --addon: %q is no name of an add-on: it does not match %s", name, addonName)
+		}
+	}
+	if o.uplinkKbit < 0 || o.uplinkKbit > maxUplinkKbit {
+		return cmdline.Usagef("flag --uplink-kbit: %d is not from 0 to %d", o.uplinkKbit, int64(maxUplinkKbit))
 	}
 	if o.port < 1 || o.port > 65535 {
 		return cmdline.Usagef("flag --cluster-port: %d is not from 1 to 65535", o.port)

@@ -207,7 +207,10 @@ func (w *worker) information(ctx context.Context) (wire.Information, error) {
 		return wire.Information{}, err
 	}
 	ready, _ := w.watch.Ready()
-	return wire.Information{Name: w.o.name, Architecture: resources.Architecture(), Runtimes: []string{containerd.Name}, Capacity: r.Capacity,
+	if kbit := w.o.uplinkKbit; kbit != 0 {
+		r.Capacity.BandwidthIn, r.Capacity.BandwidthOut = kbit, kbit
+	}
+	return wire.Information{Addons: w.o.addons, Privileged: &w.o.privileged, Name: w.o.name, Architecture: resources.Architecture(), Runtimes: []string{containerd.Name}, Capacity: r.Capacity,
 		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, DiskPercent: r.DiskPercent, Overlay: ready, UsedPorts: w.watch.UsedPorts(), Location: w.o.at,
 		Version: cmdline.Version(version)}, nil
 }

@@ -16,7 +16,7 @@ func (l *Ledger) pool(now time.Time) *scheduler.Pool {
 	candidates := make([]scheduler.Candidate, 0, len(l.workers))
 	for id, w := range l.workers {
 		candidates = append(candidates, scheduler.Candidate{ID: id, Name: w.Name, Arch: w.Info.Architecture, Runtimes: w.Info.Runtimes,
-			Addons: w.Info.Addons, VolumeDrivers: w.Info.VolumeDrivers, Unavailable: w.unavailable(now, l.options), Capacity: w.Info.Capacity,
+			Addons: w.Info.Addons, VolumeDrivers: w.Info.VolumeDrivers, Unprivileged: w.Info.Privileged != nil && !*w.Info.Privileged, Unavailable: w.unavailable(now, l.options), Capacity: w.Info.Capacity,
 			Free: w.Info.Capacity, UsedPorts: w.Info.UsedPorts, Where: l.where(w)})
 	}
 	pool := scheduler.NewPool(candidates)

@@ -4,11 +4,13 @@ package main
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
+	"github.com/oakestra/oakestra-ebpf/control/geo"
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/semantic"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -35,6 +37,7 @@ type options struct {
 	peerRate      float64
 	mail          mailOptions
 	log           cmdline.Log
+	areas         map[string]string
 	ranges        map[string]*string
 }
 
@@ -67,6 +70,8 @@ func newCommand() *cobra.Command {
 	own.StringVar(&o.secretsKey, "secrets-key-file", defaultSecretsKey, "file with the key that seals users' secrets, made at the first start; back it up, "+
 		"apart from the database, and give all roots of an installation the same. "+secretsKeyVariable+" may hold the key itself instead: base64 of 32 bytes")
 	own.StringSliceVar(&o.names, "name", nil, "DNS name or IP address by which users reach this root, for its TLS certificate; repeatable")
+	own.StringToStringVar(&o.areas, "area", nil, "NAME=lat:lon[:radius] of a place that latency constraints may name, in degrees and metres, "+
+		"such as --area munich=48.14:11.58:15000; repeatable")
 	own.Float64Var(&o.userRate, "rate-limit-user", 500, "requests a second that one user may make, and six times as many at once; 0 for no limit")
 	own.Float64Var(&o.peerRate, "rate-limit-address", 1000, "requests a second that may come from one address, and six times as many at once; 0 for no limit. "+
 		"Clusters, which show their certificate, are not limited")
@@ -96,4 +101,17 @@ func (o *options) overlay() (r wire.Ranges, err error) {
 		}
 	}
 	return r, nil
+}
+
+// places reads the areas. A colon is what flags of a list leave free.
+func (o *options) places() (map[string]wire.Point, error) {
+	out := map[string]wire.Point{}
+	for name, text := range o.areas {
+		at, radius, ok := geo.Parse(strings.ReplaceAll(text, ":", ","))
+		if name = strings.ToLower(strings.TrimSpace(name)); !ok || name == "" {
+			return nil, cmdline.Usagef("flag --area: %q is not NAME=lat:lon[:radius] in degrees and metres", name+"="+text)
+		}
+		out[name] = wire.Point{Location: &at, RadiusKM: radius}
+	}
+	return out, nil
 }

@@ -51,12 +51,16 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	areas, err := o.places()
+	if err != nil {
+		return err
+	}
 	pool, err := o.database.Open(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Vault: secrets, Log: log, LostAfter: o.lostAfter, UserRate: o.userRate, PeerRate: o.peerRate, Mail: mailer, Version: cmdline.Version(version)})
+	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Areas: areas, Vault: secrets, Log: log, LostAfter: o.lostAfter, UserRate: o.userRate, PeerRate: o.peerRate, Mail: mailer, Version: cmdline.Version(version)})
 	if err != nil {
 		return fmt.Errorf("start root orchestrator: %w", err)
 	}

@@ -142,6 +142,11 @@ type Principal struct {
 // IsAdmin reports whether the principal may do everything.
 func (p Principal) IsAdmin() bool { return slices.Contains(p.Roles, RoleAdmin) }
 
+// OwnsMachines reports whether the principal may run what owns the machine that it runs on.
+func (p Principal) OwnsMachines() bool {
+	return p.IsAdmin() || slices.Contains(p.Roles, RoleInfrastructureProvider)
+}
+
 // IsOrganizationAdmin reports whether the principal may do everything in his organisation.
 func (p Principal) IsOrganizationAdmin() bool {
 	return p.IsAdmin() || slices.Contains(p.Roles, RoleOrganizationAdmin)
