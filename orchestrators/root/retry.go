@@ -60,12 +60,12 @@ func (r *Root) retryUnplaced(ctx context.Context) error {
 }
 
 // due selects the instances to look for a place for, as of $1: those that no cluster has, that a cluster gives back by one of the states $3,
-// or that are with a cluster that was silent for $2 seconds and have not completed. One of which its cluster has never said anything is taken
+// or that are with a cluster that was silent for $2 seconds and have not ended for good. One of which its cluster has never said anything is taken
 // from it once its time is up.
 var due = fmt.Sprintf(`FROM instance WHERE deleted_at IS NULL AND NOT held AND next_attempt <= $1 AND (cluster_id IS NULL OR state = ANY($3)
 	OR state = '%s' AND placed_at < $1 - interval '%d seconds' AND (reported_at IS NULL OR reported_at < placed_at)
-	OR state <> '%s' AND cluster_id IN (%s))`,
-	wire.StateClusterScheduled, lifecycle.AnswerWithin/time.Second, wire.StateCompleted, lostClusters)
+	OR state NOT IN ('%s', '%s') AND cluster_id IN (%s))`,
+	wire.StateClusterScheduled, lifecycle.AnswerWithin/time.Second, wire.StateCompleted, wire.StateDead, lostClusters)
 
 func (r *Root) dueArgs(start time.Time) []any {
 	return []any{start, r.lostBefore(time.Now()), givenBack()}

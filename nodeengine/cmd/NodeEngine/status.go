@@ -54,14 +54,25 @@ func printStatus(out io.Writer, s localapi.Status, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "worker\t%s (%s)\ncluster\t%s, %s\noverlay\t%s\ndesired state\t%s\nversion\t%s\n\n", s.Name, s.WorkerID, s.Cluster, yes[s.Connected],
 		overlay, desired, s.Version)
-	fmt.Fprintln(w, "INSTANCE\tGENERATION\tSTATE\tFOR\tRESTARTS\tCPU %\tMEMORY MiB\tDETAIL")
+	fmt.Fprintln(w, "INSTANCE\tGENERATION\tSTATE\tREADY\tFOR\tRESTARTS\tCPU %\tMEMORY MiB\tDETAIL")
 	for _, i := range s.Instances {
 		detail := i.Detail
 		if i.Unclaimed {
 			detail = "unclaimed: no list of the cluster mentions it; " + detail
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", i.InstanceKey, i.Generation, i.State, now.Sub(i.Since).Round(time.Second), i.Restarts,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", i.InstanceKey, i.Generation, i.State, ready(i.Ready), now.Sub(i.Since).Round(time.Second), i.Restarts,
 			i.CPUPercent, float64(i.MemoryBytes)/(1<<20), detail)
 	}
 	return w.Flush()
+}
+
+// ready is the verdict of a readiness probe; "-" without one.
+func ready(verdict *bool) string {
+	switch {
+	case verdict == nil:
+		return "-"
+	case *verdict:
+		return "yes"
+	}
+	return "no"
 }

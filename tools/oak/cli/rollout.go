@@ -305,7 +305,7 @@ func (p *program) scaleTo(ctx context.Context, name, count string, w waiting) er
 // areKept is reached when there are exactly so many instances and all run or have completed.
 func areKept(s client.Service, count int) goal {
 	all := allRun(s, count)
-	return goal{s, func(now client.Service) (bool, string) {
+	return goal{service: s, reached: func(now client.Service) (bool, string) {
 		ok, missing := all.reached(now)
 		return ok && len(present(now)) == count, missing
 	}}

@@ -81,6 +81,7 @@ func (p *program) printInstances(w io.Writer, s client.Service) error {
 	return output.List(w, p.Err, p.format, s.Instances, []output.Column[client.Instance]{
 		{Name: "INSTANCE", Value: func(i client.Instance) string { return strconv.Itoa(i.Number) }},
 		{Name: "STATUS", Value: instanceStatus},
+		{Name: "READY", Wide: true, Value: readiness},
 		{Name: "SINCE", Wide: true, Value: func(i client.Instance) string { return when(i.Since) }},
 		{Name: "CLUSTER", Value: func(i client.Instance) string {
 			return cmp.Or(i.ClusterName, string(i.ClusterID))
@@ -183,6 +184,17 @@ func instanceStatus(i client.Instance) string {
 		return "undeploying"
 	}
 	return string(i.Status)
+}
+
+// readiness is what an instance's readiness probe says of it; "-" for one that has none.
+func readiness(i client.Instance) string {
+	switch {
+	case i.Ready == nil:
+		return "-"
+	case *i.Ready:
+		return "yes"
+	}
+	return "no"
 }
 
 // mebibytes writes an amount of memory given in units of 2^20 bytes.

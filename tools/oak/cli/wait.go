@@ -14,6 +14,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 const (
@@ -39,11 +40,13 @@ type goal struct {
 	service client.Service
 	// reached says whether the goal is reached, and else what is missing.
 	reached func(client.Service) (bool, string)
+	// never says why the goal cannot be reached any more, or returns ""; nil for one that always can.
+	never func(client.Service) string
 }
 
 // allRun is reached when there are at least count instances and all run or have completed.
 func allRun(s client.Service, count int) goal {
-	return goal{s, func(now client.Service) (bool, string) {
+	return goal{service: s, never: ended, reached: func(now client.Service) (bool, string) {
 		wanted := staying(now)
 		missing := fmt.Sprintf("%d of %d %s running", running(now), max(count, len(wanted)), plural(count, "instance"))
 		for _, i := range wanted {
@@ -58,9 +61,19 @@ func allRun(s client.Service, count int) goal {
 	}}
 }
 
+// ended names an instance that has ended badly and that its restart policy has not started again.
+func ended(now client.Service) string {
+	for _, i := range staying(now) {
+		if i.Status == wire.StateDead {
+			return fmt.Sprintf("instance %d is %s: %s", i.Number, i.Status, i.StatusDetail)
+		}
+	}
+	return ""
+}
+
 // areGone is reached when none of the instances is there any more.
 func areGone(s client.Service, gone []int) goal {
-	return goal{s, func(now client.Service) (bool, string) {
+	return goal{service: s, reached: func(now client.Service) (bool, string) {
 		var still []string
 		for _, i := range present(now) {
 			if slices.Contains(gone, i.Number) {
@@ -104,6 +117,11 @@ func (p *program) await(ctx context.Context, c *client.Client, goals []goal, w w
 			for _, instance := range now.Instances {
 				p.progress(start, shown, fmt.Sprintf("%s  instance %d", jobName(g.service), instance.Number),
 					strings.TrimSpace(fmt.Sprintf("%s  %s", instanceStatus(instance), instance.StatusDetail)))
+			}
+			if g.never != nil {
+				if why := g.never(*now); why != "" {
+					return fmt.Errorf("wait for %s: %s", jobName(g.service), why)
+				}
 			}
 			var ok bool
 			if ok, missing[i] = g.reached(*now); ok {
