@@ -24,16 +24,15 @@ func TestLostWorkerComesBack(t *testing.T) {
 	r := NewRun(w, 1, testLog{t})
 	before, err := r.settled(t.Context(), time.Minute)
 	require.NoError(t, err)
-	// Nobody is lost since the cluster itself was held, or its broker, for longer than that.
-	for _, held := range []string{"cluster-orchestrator@c1", "mosquitto@c1"} {
-		require.NoError(t, Fault{Kind: StopCluster, Target: held, Hold: 2*lost + time.Second}.do(t.Context(), w.Testbed))
-		_, err := r.settled(t.Context(), Converge)
-		require.NoError(t, err, "after %s was held", held)
-		pause(t.Context(), 2*time.Second) // what it would do late
-		after, err := r.settled(t.Context(), Converge)
-		require.NoError(t, err)
-		require.Equal(t, before.Tasks, after.Tasks, "after %s was held", held)
-	}
+	// Nobody is lost since the cluster itself was held for longer than that. That its broker was away is a test of package cluster.
+	held := Fault{Kind: StopCluster, Target: "cluster-orchestrator@c1", Hold: lost + 8*time.Second}
+	require.NoError(t, held.do(t.Context(), w.Testbed))
+	_, err = r.settled(t.Context(), Converge)
+	require.NoError(t, err, "after the cluster was held")
+	pause(t.Context(), 2*time.Second) // what it would do late
+	after, err := r.settled(t.Context(), Converge)
+	require.NoError(t, err)
+	require.Equal(t, before.Tasks, after.Tasks, "after the cluster was held")
 	workers := w.Testbed.Hosts(testbed.RoleWorker)
 	gone, here := workers[0].Name, workers[1].Name
 	alone, err := w.Testbed.Tasks(t.Context(), gone)
@@ -67,7 +66,7 @@ func TestLostWorkerComesBack(t *testing.T) {
 		return errors.Join(v.Err(), w.Answers(ctx))
 	})
 	require.NoError(t, err)
-	after, err := w.Testbed.Tasks(t.Context(), here)
+	now, err := w.Testbed.Tasks(t.Context(), here)
 	require.NoError(t, err)
-	require.True(t, maps.Equal(moved, after), "the newer copies went on: %v, %v", moved, after)
+	require.True(t, maps.Equal(moved, now), "the newer copies went on: %v, %v", moved, now)
 }
