@@ -104,8 +104,14 @@ func (r *Root) listApplications(c echo.Context) error { return r.applications(c,
 
 // listApplicationsOf takes a user's name or id. Namesakes in other organisations see nothing of one another.
 func (r *Root) listApplicationsOf(c echo.Context) error {
-	if p := principal(c); isOwn(p, c.Param("name")) {
+	p := principal(c)
+	if isOwn(p, c.Param("name")) {
 		return r.applications(c, `a.owner_id = $5`, p.ID)
+	}
+	if !p.IsAdmin() { // administrators may ask for those of a user who is gone
+		if _, err := r.subject(c); err != nil {
+			return err
+		}
 	}
 	return r.applications(c, `(a.owner_id = $5 OR lower(a.owner_name) = lower($5))`, c.Param("name"))
 }
