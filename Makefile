@@ -48,10 +48,11 @@ generate: deps ## make everything that is generated anew: BPF objects and their 
 	go generate ./...
 
 .PHONY: images
-images: ## build container images of all programs with docker
+images: ## build container images of all programs with docker; BUILD_IMAGE=… to build them in, anything with Go, git and CA certificates
 	@for p in root-orchestrator cluster-orchestrator NodeEngine NetManager oak; do \
 		tag=oakestra/$$(echo $$p | tr A-Z a-z):$(VERSION); echo "image $$tag"; \
-		docker build -q --build-arg VERSION=$(VERSION) --target $$p -t $$tag .; \
+		docker build -q --build-arg VERSION=$(VERSION) $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) --target $$p \
+			-t $$tag -t $${tag%:*}:latest .; \
 	done
 
 ##@ Test

@@ -150,6 +150,14 @@ func (d *Datapath) writeFeatures() {
 	}
 }
 
+// mountBPFFS mounts a BPF file system where distributions have it, for those that have not: it is there until the next boot, as systemd's is.
+func mountBPFFS(path string) error {
+	if err := unix.Mount("bpf", path, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
+		return fmt.Errorf("%s is no BPF file system, and none can be mounted there: %w: mount one with `mount -t bpf bpf %s`", path, err, path)
+	}
+	return nil
+}
+
 // checkBPFFS refuses a folder that is no BPF file system: pins made there would fail one by one with a less telling error.
 func checkBPFFS(path string) error {
 	var fs unix.Statfs_t
@@ -157,6 +165,9 @@ func checkBPFFS(path string) error {
 		return fmt.Errorf("inspect BPF file system %s: %w", path, err)
 	}
 	if fs.Type != unix.BPF_FS_MAGIC {
+		if path == DefaultBPFFS {
+			return mountBPFFS(path)
+		}
 		return fmt.Errorf("%s is no BPF file system: mount one with `mount -t bpf bpf %s`", path, path)
 	}
 	return nil
