@@ -22,6 +22,8 @@ import (
 const (
 	decideEvery = time.Second
 	fenceEvery  = 5 * time.Second
+	// maxPause bounds the pause between two decisions.
+	maxPause = 20 * time.Millisecond
 )
 
 // runDecider decides whenever something is news. It returns only when ctx ends or the database has been taken over.
@@ -32,7 +34,9 @@ func (c *Cluster) runDecider(ctx context.Context) error {
 	away := false
 	fenced := time.Now()
 	for {
+		began := time.Now()
 		err := c.decideAll(ctx)
+		took := time.Since(began)
 		if err == nil && time.Since(fenced) > fenceEvery {
 			if err = c.checkEpoch(ctx); err == nil {
 				fenced = time.Now()
@@ -61,6 +65,8 @@ func (c *Cluster) runDecider(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-c.wakeDecider:
+			// In a storm of news a part of the time is for others, and what comes meanwhile is decided at once.
+			time.Sleep(min(took/2, maxPause))
 		case <-tick.C:
 		}
 	}

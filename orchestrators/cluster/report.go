@@ -18,6 +18,7 @@ const (
 	reportEvery = 5 * time.Second
 	// gatherReports is how long news is gathered into one report.
 	gatherReports = 10 * time.Millisecond
+	maxGather     = 50 * time.Millisecond
 )
 
 // told is what root has acknowledged of one line.
@@ -68,6 +69,7 @@ func (c *Cluster) runReports(ctx context.Context, client *uplink.Client) {
 	retry := uplink.Backoff{Least: 200 * time.Millisecond, Most: reportEvery}
 	regular := true
 	for {
+		began := time.Now()
 		if err := r.send(ctx, regular); err != nil {
 			if refused := (*uplink.Refusal)(nil); !errors.As(err, &refused) && !store.IsUnavailable(err) {
 				c.setConnected(false)
@@ -84,6 +86,7 @@ func (c *Cluster) runReports(ctx context.Context, client *uplink.Client) {
 		if r.full {
 			continue // root asks for everything
 		}
+		took := time.Since(began)
 		timer := time.NewTimer(reportEvery)
 		select {
 		case <-ctx.Done():
@@ -94,7 +97,8 @@ func (c *Cluster) runReports(ctx context.Context, client *uplink.Client) {
 		case <-c.wakeReporter:
 			timer.Stop()
 			regular = false
-			time.Sleep(gatherReports)
+			// In a storm of news half of the time is for others.
+			time.Sleep(min(max(gatherReports, took), maxGather))
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 )
 
 // Spacing of what is not urgent. What facts changed by is gathered for a moment, since an endpoint and the state of its
-// instance come from two programs. Between two updates passes at least as much time as the last one took, so that no storm of changes takes
-// all of the processor, and as lists of peers take at maxRate; each service's routes are spaced besides.
+// instance come from two programs. Between two updates passes at least twice as much time as the last one took, so that no storm of changes
+// takes all of the processor, and as lists of peers take at maxRate; each service's routes are spaced besides.
 const gather = 5 * time.Millisecond
 
 // Plane is a [Core] for concurrent use that publishes what comes out of it.
@@ -91,7 +91,7 @@ func (p *Plane) Run(ctx context.Context) {
 		p.refresh()
 		began := time.Now()
 		bytes, more := p.flush()
-		if !pause(ctx, max(minSpacing-gather, time.Since(began), time.Duration(bytes)*time.Second/maxRate)) {
+		if !pause(ctx, max(minSpacing-gather, 2*time.Since(began), time.Duration(bytes)*time.Second/maxRate)) {
 			return
 		}
 		if more {
