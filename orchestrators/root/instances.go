@@ -4,8 +4,6 @@ package root
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -14,10 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
-	"github.com/oakestra/oakestra-ebpf/control/sla"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
 )
 
 // maxInstances bounds the instances of one service, those that are being undeployed included: a worker's table of routes
@@ -71,63 +67,11 @@ func (r *Root) createInstance(c echo.Context) error {
 // insertInstance stores a new instance with its addresses and returns its number, which no other instance of the service
 // has had.
 func (r *Root) insertInstance(ctx context.Context, tx pgx.Tx, serviceID string) (number int, err error) {
-	var app application
-	var doc []byte
-	var revision int
-	err = tx.QueryRow(ctx, `UPDATE service s SET next_number = next_number + 1 FROM application a
-		WHERE s.id = $1 AND s.deleted_at IS NULL AND a.id = s.application_id
-		RETURNING s.next_number - 1, s.descriptor, s.revision, a.id, a.name, a.namespace, a.organization_id, a.constraints`, serviceID).
-		Scan(&number, &doc, &revision, &app.ID, &app.Name, &app.Namespace, &app.Organization, &app.Constraints)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, notFound("service", serviceID)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("number instance of service %s: %w", serviceID, err)
-	}
-	var count int
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM instance WHERE service_id = $1`, serviceID).Scan(&count); err != nil {
-		return 0, fmt.Errorf("count instances of service %s: %w", serviceID, err)
-	}
-	if count >= maxInstances {
-		return 0, conflict("too_many_instances", "a service has at most %d instances: remove one, or register a second service", maxInstances)
-	}
-	spec, err := r.newSpec(ctx, tx, serviceID, number, app, doc, revision)
+	numbers, err := r.insertInstances(ctx, tx, serviceID, 1)
 	if err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO instance (service_id, number, spec, state, detail, service_revision) VALUES ($1, $2, $3, $4, $5, $6)`,
-		serviceID, number, spec, wire.StateRequested, "root is choosing a cluster", revision)
-	if err != nil {
-		return 0, fmt.Errorf("store instance %d of service %s: %w", number, serviceID, err)
-	}
-	return number, nil
-}
-
-func (r *Root) newSpec(ctx context.Context, tx pgx.Tx, serviceID string, number int, app application, doc []byte, revision int) ([]byte, error) {
-	var m sla.Microservice
-	if err := json.Unmarshal(doc, &m); err != nil {
-		return nil, fmt.Errorf("read descriptor of service %s: %w", serviceID, err)
-	}
-	addrs, err := queryAddresses(ctx, tx, []string{serviceID})
-	if err != nil {
-		return nil, err
-	}
-	spec, err := specOf(app, &m, addrs[serviceID])
-	if err != nil {
-		return nil, err
-	}
-	spec.Revision = revision
-	if err := resolveSecrets(ctx, tx, app.Organization, &m, &spec); err != nil {
-		return nil, err
-	}
-	owner := addresses.Owner{Organization: app.Organization, ServiceID: serviceID, Number: &number}
-	if spec.InstanceIP, err = addresses.Take(ctx, tx, r.ranges, wire.PolicyInstance, false, owner); err != nil {
-		return nil, addressProblem(err, "")
-	}
-	if spec.InstanceIPv6, err = addresses.Take(ctx, tx, r.ranges, wire.PolicyInstance, true, owner); err != nil {
-		return nil, addressProblem(err, "")
-	}
-	return json.Marshal(spec)
+	return numbers[0], nil
 }
 
 // deleteInstances undeploys one instance, or all with number -1. It is gone once its cluster has confirmed that.

@@ -49,27 +49,50 @@ var errNoInstance = errors.New("the instance is gone")
 
 // loadInstance reads an instance that is not to stop; it has to run under the placing lock.
 func loadInstance(ctx context.Context, tx pgx.Tx, key wire.InstanceKey) (*instanceRow, error) {
-	i := &instanceRow{InstanceKey: key}
-	var spec, service []byte
-	var shared []sla.Constraint
-	err := tx.QueryRow(ctx, `SELECT i.spec, s.descriptor, a.constraints, coalesce(i.cluster_id, ''), i.placement, i.attempts, i.state, i.detail, i.refusals
-		FROM instance i JOIN service s ON s.id = i.service_id JOIN application a ON a.id = s.application_id
-		WHERE i.service_id = $1 AND i.number = $2 AND i.deleted_at IS NULL`,
-		key.ServiceID, key.Number).Scan(&spec, &service, &shared, &i.cluster, &i.placement, &i.attempts, &i.state, &i.detail, &i.refusals)
-	if errors.Is(err, pgx.ErrNoRows) {
+	list, err := loadInstances(ctx, tx, []wire.InstanceKey{key})
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
 		return nil, errNoInstance
 	}
+	return list[0], nil
+}
+
+// loadInstances reads those of the instances that are there and are not to stop, in their order.
+func loadInstances(ctx context.Context, tx pgx.Tx, keys []wire.InstanceKey) ([]*instanceRow, error) {
+	services, numbers := make([]string, len(keys)), make([]int, len(keys))
+	for n, key := range keys {
+		services[n], numbers[n] = key.ServiceID, key.Number
+	}
+	rows, err := tx.Query(ctx, `SELECT i.service_id, i.number, i.spec, s.descriptor, a.constraints, coalesce(i.cluster_id, ''), i.placement, i.attempts,
+			i.state, i.detail, i.refusals
+		FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS k (service, number, n) JOIN instance i ON i.service_id = k.service AND i.number = k.number
+		JOIN service s ON s.id = i.service_id JOIN application a ON a.id = s.application_id WHERE i.deleted_at IS NULL ORDER BY k.n`, services, numbers)
 	if err != nil {
-		return nil, fmt.Errorf("read instance %s: %w", key, err)
+		return nil, fmt.Errorf("read %d instances: %w", len(keys), err)
 	}
-	if err := json.Unmarshal(spec, &i.spec); err != nil {
-		return nil, fmt.Errorf("read specification of instance %s: %w", key, err)
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*instanceRow, error) {
+		i := &instanceRow{}
+		var spec, service []byte
+		var shared []sla.Constraint
+		err := row.Scan(&i.ServiceID, &i.Number, &spec, &service, &shared, &i.cluster, &i.placement, &i.attempts, &i.state, &i.detail, &i.refusals)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(spec, &i.spec); err != nil {
+			return nil, fmt.Errorf("read specification of instance %s: %w", i.InstanceKey, err)
+		}
+		if err := json.Unmarshal(service, &i.service); err != nil {
+			return nil, fmt.Errorf("read descriptor of service %s: %w", i.ServiceID, err)
+		}
+		i.service.Constraints = append(i.service.Constraints, shared...)
+		return i, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %d instances: %w", len(keys), err)
 	}
-	if err := json.Unmarshal(service, &i.service); err != nil {
-		return nil, fmt.Errorf("read descriptor of service %s: %w", key.ServiceID, err)
-	}
-	i.service.Constraints = append(i.service.Constraints, shared...)
-	return i, nil
+	return list, nil
 }
 
 // place gives an instance to the cluster that suits it best, with a new placement, or notes why none does. An instance that

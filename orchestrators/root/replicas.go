@@ -141,8 +141,8 @@ func (r *Root) keepService(ctx context.Context, id string) (more bool, err error
 			return fmt.Errorf("count instances of service %s: %w", id, err)
 		}
 		more = max(excess, -excess) > replicaBatch
-		for range min(-excess, replicaBatch) {
-			if _, err := r.insertInstance(ctx, tx, id); err != nil {
+		if n := min(-excess, replicaBatch); n > 0 {
+			if _, err := r.insertInstances(ctx, tx, id, n); err != nil {
 				return err
 			}
 		}

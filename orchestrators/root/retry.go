@@ -4,7 +4,6 @@ package root
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -116,16 +115,9 @@ func (r *Root) retryOnce(ctx context.Context, start time.Time) error {
 		if err != nil {
 			return err
 		}
-		list := make([]*instanceRow, 0, len(keys))
-		for _, key := range keys {
-			i, err := loadInstance(ctx, tx, key)
-			if errors.Is(err, errNoInstance) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			list = append(list, i)
+		list, err := loadInstances(ctx, tx, keys)
+		if err != nil {
+			return err
 		}
 		if err := r.placeAll(ctx, tx, list, view); err != nil {
 			return err
