@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 # Programs, and the sample workloads of the demo and the end-to-end tests.
 PROGRAMS := $(patsubst %/main.go,%,$(wildcard */cmd/*/main.go))
-SAMPLES  := tools/images/hello-server tools/images/hello-client
+SAMPLES  := tools/images/hello-server tools/images/hello-client tools/images/console
 
 # What test-chaos does: which faults, and how many.
 SEED ?= 1

@@ -44,8 +44,10 @@ type Options struct {
 
 // Client talks to one root orchestrator. It is safe for concurrent use.
 type Client struct {
-	base     string
-	http     *http.Client
+	base string
+	http *http.Client
+	// tls is for streams, which have connections of their own.
+	tls      *tls.Config
 	onTokens func(token, refresh string)
 	attempts int
 	agent    string
@@ -66,7 +68,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{
 		base: strings.TrimRight(u.String(), "/"), onTokens: o.OnTokens, attempts: o.Attempts, agent: o.UserAgent,
-		token: o.Token, refresh: o.RefreshToken,
+		token: o.Token, refresh: o.RefreshToken, tls: o.TLS,
 	}
 	if c.attempts <= 0 {
 		c.attempts = DefaultAttempts

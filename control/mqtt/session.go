@@ -40,7 +40,7 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 	s := &Session{opts: o, log: log.With("mqtt_client", o.ClientID)}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	for filter, handle := range o.Handlers {
-		s.routes = append(s.routes, route{filter, handle})
+		s.routes = append(s.routes, route{filter: filter, handle: handle})
 	}
 	s.inbox.init()
 	s.done.Go(func() { s.inbox.run(s.ctx, s.dispatch) })

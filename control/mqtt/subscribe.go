@@ -17,6 +17,8 @@ const denied = 128
 type route struct {
 	filter string
 	handle func(Message)
+	// optional says that the session goes on if the broker refuses the filter.
+	optional bool
 }
 
 // Subscribe has h called with each message whose topic matches filter, from now on and after every reconnect; a second call
@@ -32,17 +34,39 @@ func (s *Session) Subscribe(filter string, h func(topic string, payload []byte))
 
 // Receive is [Session.Subscribe] for a handler that wants to know all of a message.
 func (s *Session) Receive(filter string, h func(Message)) error {
-	if filter == "" || h == nil {
+	return s.add(route{filter: filter, handle: h})
+}
+
+// ReceiveOptional is [Session.Receive] for a filter that the broker may refuse, such as one of an older tier that does not know it: it is
+// asked again at the next connect.
+func (s *Session) ReceiveOptional(filter string, h func(Message)) error {
+	return s.add(route{filter: filter, handle: h, optional: true})
+}
+
+func (s *Session) add(r route) error {
+	if r.filter == "" || r.handle == nil {
 		return errors.New("subscribe: a filter and a handler are needed")
 	}
 	s.mu.Lock()
-	s.routes = append(without(s.routes, filter), route{filter, h})
+	s.routes = append(without(s.routes, r.filter), r)
 	client := s.client
 	s.mu.Unlock()
 	if client == nil {
 		return nil
 	}
-	return subscribe(s.ctx, client, []string{filter})
+	return s.subscribe(s.ctx, client, []string{r.filter})
+}
+
+// isOptional reports whether the session can do without a filter.
+func (s *Session) isOptional(filter string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.routes {
+		if r.filter == filter {
+			return r.optional
+		}
+	}
+	return false
 }
 
 // without returns a copy, since dispatch reads the old slice without the lock.
@@ -75,7 +99,7 @@ func (s *Session) renewSubscriptions(ctx context.Context, c paho.Client, drop fu
 		if len(missing) == 0 {
 			return nil
 		}
-		if err := subscribe(ctx, c, missing); err != nil {
+		if err := s.subscribe(ctx, c, missing); err != nil {
 			return err
 		}
 		for _, f := range missing {
@@ -85,7 +109,7 @@ func (s *Session) renewSubscriptions(ctx context.Context, c paho.Client, drop fu
 }
 
 // subscribe sends one SUBSCRIBE and checks what was granted.
-func subscribe(ctx context.Context, c paho.Client, filters []string) error {
+func (s *Session) subscribe(ctx context.Context, c paho.Client, filters []string) error {
 	want := make(map[string]byte, len(filters))
 	for _, f := range filters {
 		want[f] = qos
@@ -99,7 +123,9 @@ func subscribe(ctx context.Context, c paho.Client, filters []string) error {
 		return nil
 	}
 	for f, code := range st.Result() {
-		if code == denied {
+		if code == denied && s.isOptional(f) {
+			s.log.Info("the broker does not know a topic: it is older than this program", "filter", f)
+		} else if code == denied {
 			return fmt.Errorf("subscribe to %s: the broker refused: its access rules do not let this client read it", f)
 		}
 	}

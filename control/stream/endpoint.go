@@ -24,7 +24,8 @@ type Endpoint struct {
 	OnControl func(wire.StreamControlMessage)
 
 	mu   sync.Mutex
-	owed int // bytes taken and not credited yet
+	came int64 // bytes of data
+	owed int   // bytes taken and not credited yet
 	end  *wire.StreamEndMessage
 }
 
@@ -54,10 +55,14 @@ func (e *Endpoint) run(ctx context.Context) error {
 		}
 		switch kind {
 		case wire.StreamStdin, wire.StreamStdout, wire.StreamStderr:
+			n := int64(len(data))
 			if err := e.queue.put(kind, data); err != nil {
 				e.conn.Abort(err)
 				return err
 			}
+			e.mu.Lock()
+			e.came += n
+			e.mu.Unlock()
 		case wire.StreamControl:
 			var m wire.StreamControlMessage
 			if err := json.Unmarshal(data, &m); err != nil {
@@ -89,6 +94,13 @@ func (e *Endpoint) End() *wire.StreamEndMessage {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.end
+}
+
+// Came returns how many bytes of data have come. Within OnControl they are those that came before the message.
+func (e *Endpoint) Came() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.came
 }
 
 // Next waits for data and returns it with its kind. [Endpoint.Taken] has to follow once it is used. When no more comes it returns why, io.EOF

@@ -53,7 +53,9 @@ type Options struct {
 	Agent Agent
 	// Information returns the worker's present information; its header is filled in here.
 	Information func(ctx context.Context) (wire.Information, error)
-	Log         *slog.Logger
+	// Stream is called with each request for a stream, which it must not hold up; nil if there are none.
+	Stream func(wire.StreamRequest)
+	Log    *slog.Logger
 }
 
 // Uplink is a worker's conversation with its cluster.
@@ -93,6 +95,11 @@ func (u *Uplink) Dial(ctx context.Context) error {
 		return fmt.Errorf("open session with the cluster: %w", err)
 	}
 	u.session = s
+	if u.opts.Stream != nil {
+		if err := s.ReceiveOptional(u.topic(wire.TopicStreams), u.onStream); err != nil {
+			return err
+		}
+	}
 	return s.Subscribe(u.topic(wire.TopicDesired), u.onDesired)
 }
 
@@ -142,6 +149,16 @@ func (u *Uplink) onDesired(_ string, payload []byte) {
 	} else if d != nil {
 		u.refused.Store(nil)
 	}
+}
+
+// onStream takes in a request for a stream. One that was kept by a broker is none of ours: they are never retained.
+func (u *Uplink) onStream(m mqtt.Message) {
+	var r wire.StreamRequest
+	if err := json.Unmarshal(m.Payload, &r); err != nil || m.Retain || r.Format > wire.Format {
+		u.opts.Log.Warn("request for a stream is refused", "retained", m.Retain, "format", r.Format, "error", err)
+		return
+	}
+	u.opts.Stream(r)
 }
 
 // Refused says why the last desired state was not taken over, or returns "".

@@ -37,7 +37,7 @@ func mayRead(worker, filter string) bool {
 		return false
 	}
 	switch name {
-	case wire.TopicDesired, wire.TopicNetNode, wire.TopicNetPeers, wire.TopicNetResolved:
+	case wire.TopicDesired, wire.TopicStreams, wire.TopicNetNode, wire.TopicNetPeers, wire.TopicNetResolved:
 		return true
 	}
 	service, ok := strings.CutPrefix(name, wire.TopicNetRoutes)

@@ -48,6 +48,7 @@ func (c *Cluster) routes(brokers []string) http.Handler {
 	e.POST(wire.PathWorkerRenew, c.renewWorker(brokers), httpapi.RefusePlain)
 	e.POST(httpapi.Route(wire.PathWorkerSecrets), c.workerSecret, httpapi.RefusePlain, ownWorker)
 	e.GET(PathStatus, c.getStatus)
+	e.GET(httpapi.Route(wire.PathStream), c.streams.place.Arrive, httpapi.RefusePlain)
 	e.GET(PathWorkers, c.getWorkers, local)
 	e.GET(PathWorkers+"/:id", c.getWorker, local)
 	e.PUT(PathWorkers+"/:id/mode", c.putMode, loopback)

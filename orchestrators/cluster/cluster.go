@@ -43,8 +43,10 @@ type Cluster struct {
 	plane  *overlay.Plane
 	hellos []*net.UDPConn // the first, and the other one if there is one
 	seer   *observer.Observer
-	gauges *gauges
-	reg    *prometheus.Registry
+	// streams are what users wait for.
+	streams *streams
+	gauges  *gauges
+	reg     *prometheus.Registry
 
 	// epoch is the one of this process; it changes only if a higher one is seen from below.
 	epoch atomic.Uint64

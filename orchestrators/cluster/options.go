@@ -38,6 +38,8 @@ type Options struct {
 	RootURLs []string
 	// JoinTokenFile holds the token to join root with. It is read only until the cluster has joined.
 	JoinTokenFile string
+	// AdvertiseURL is https://HOST:PORT at which workers reach this very process, for streams; empty for where they have joined.
+	AdvertiseURL string
 	// Name is what people call the cluster; Location is "lat,lon[,radius]" or free text.
 	Name, Location string
 	// HideWorkers keeps what single workers are and do from root.

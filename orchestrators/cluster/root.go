@@ -106,6 +106,9 @@ func (c *Cluster) runDesired(ctx context.Context, client *uplink.Client) {
 		since, d, err := c.ask(ctx, client)
 		if err == nil {
 			c.setConnected(true)
+			if d != nil {
+				c.streams.take(ctx, d.Streams) // also of a state that cannot be stored: somebody waits
+			}
 			if d == nil {
 				c.setProblem(nil)
 				retry.Reset()

@@ -49,6 +49,7 @@ func Run(ctx context.Context, o Options) error {
 		wakeDecider: make(chan struct{}, 1), wakeReporter: make(chan struct{}, 1), wakeWriter: make(chan struct{}, 1),
 		wakeAbroad: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 	}
+	c.streams = newStreams(c)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return keepLead(ctx, leadership) })
 	g.Go(func() error { return c.run(ctx) })

@@ -55,6 +55,12 @@ func TestEveryRouteRefusesStrangers(t *testing.T) {
 			status, body := s.call(token, rt.Method, path, nil)
 			require.Equal(t, 401, status, "%s as %s: %v", name, who, body)
 		}
+		if rt.Path == httpapi.Route(wire.PathStream) { // for whoever was asked to come, see TestStreams
+			status, _ := s.call(s.admin, rt.Method, path, nil)
+			require.Equal(t, 401, status, "%s with an administrator's token", name)
+			require.Equal(t, 426, other.send(rt.Method, s.tls+path, nil, nil), "%s with a certificate alone", name)
+			continue
+		}
 		clusterRoute := slices.Contains(clusterRoutes, rt.Path)
 		if clusterRoute {
 			status, _ := s.call(s.admin, rt.Method, path, nil)

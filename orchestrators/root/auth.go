@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,12 @@ const (
 	organizationAdmin
 	// admin routes are for administrators.
 	admin
+	// provider routes are for those who may change what runs, within what is theirs: for application providers and administrators, also
+	// those of the organisation.
+	provider
+	// streamEnd routes are for the cluster that was asked to come, proved by its certificate and the secret that it was told; they check
+	// both by themselves.
+	streamEnd
 	// cluster routes are for the cluster whose id is in the path, proved by its certificate.
 	cluster
 )
@@ -52,7 +59,7 @@ func (r *Root) authorize(a access) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			switch a {
-			case anyoneSecure:
+			case anyoneSecure, streamEnd:
 			case cluster:
 				id, ok := identity.PeerID(c.Request())
 				if !ok {
@@ -61,7 +68,7 @@ func (r *Root) authorize(a access) echo.MiddlewareFunc {
 				if id != c.Param("id") {
 					return httpapi.NewProblem(http.StatusForbidden, "wrong_cluster", "the certificate is of another cluster")
 				}
-			case user, organizationAdmin, admin:
+			case user, organizationAdmin, admin, provider:
 				if err := r.authorizeUser(c, a); err != nil {
 					return err
 				}
@@ -84,6 +91,9 @@ func (r *Root) authorizeUser(c echo.Context, a access) error {
 	}
 	if a == admin && !p.IsAdmin() || a == organizationAdmin && !p.IsOrganizationAdmin() {
 		return httpapi.NewProblem(http.StatusForbidden, "not_allowed", "this is for administrators")
+	}
+	if a == provider && !mayProvide(p) {
+		return httpapi.NewProblem(http.StatusForbidden, "not_allowed", "this is for users with the role %s, and for administrators", users.RoleApplicationProvider)
 	}
 	for _, param := range c.ParamNames() {
 		value := c.Param(param)
@@ -120,6 +130,11 @@ const visible = `($2 OR a.organization_id = $3 AND ($4 OR a.owner_id = $1))`
 // what is in it, and others what is theirs in the organisation that they have logged in to.
 func scope(p users.Principal, more ...any) []any {
 	return append([]any{p.ID, p.IsAdmin(), p.OrganizationID, p.IsOrganizationAdmin()}, more...)
+}
+
+// mayProvide reports whether a user may use what is for providers.
+func mayProvide(p users.Principal) bool {
+	return p.IsOrganizationAdmin() || slices.Contains(p.Roles, users.RoleApplicationProvider)
 }
 
 // isOwn reports whether a user is named by his own name or id.

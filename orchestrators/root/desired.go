@@ -123,6 +123,9 @@ func (r *Root) readDesired(ctx context.Context, id string, since wire.Stamp) (*w
 		if d.Orders, d.ShowWorkers, err = workerOrders(ctx, tx, id, since.Revision); err != nil {
 			return err
 		}
+		if d.Streams, err = streamRequests(ctx, tx, id); err != nil {
+			return err
+		}
 		d.Subnets, err = addresses.Blocks(ctx, tx, r.ranges, id)
 		return err
 	})

@@ -115,6 +115,8 @@ func (r *Root) describe(version string) ([]byte, error) {
 		user:              {"user", "For whoever is logged in, within what is his."},
 		organizationAdmin: {"user", "For administrators, and for those of an organization within it."},
 		admin:             {"user", "For administrators."},
+		provider:          {"user", "For application providers and administrators, within what is theirs."},
+		streamEnd:         {"cluster", "For the cluster that was asked to connect."},
 		cluster:           {"cluster", "For the cluster itself."},
 	}
 	for _, rt := range r.table() {

@@ -94,7 +94,7 @@ func (h *hub) listenOnce(ctx context.Context, pool *pgxpool.Pool) error {
 		defer cancel()
 		_ = raw.Close(ctx)
 	}()
-	for _, channel := range []string{desiredChannel, abroad.Channel} {
+	for _, channel := range []string{desiredChannel, abroad.Channel, eventChannel} {
 		if _, err := raw.Exec(acquire, "LISTEN "+channel); err != nil {
 			return err
 		}

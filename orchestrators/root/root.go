@@ -40,6 +40,8 @@ type Config struct {
 	Mail *Mail
 	// LostAfter is how long a cluster has to be silent before its instances are given to others; [DefaultLostAfter] if zero.
 	LostAfter time.Duration
+	// StreamURL is https://HOST:PORT at which clusters reach this very process; empty for where they ask for their desired state.
+	StreamURL string
 	// Version is the program's, for the description of the API.
 	Version string
 }
@@ -61,6 +63,7 @@ type Root struct {
 
 	guesses *guesses
 	vault   *vault.Vault
+	streams *streams
 	perUser *httpapi.Limiter
 	perPeer *httpapi.Limiter
 	mail    *Mail
@@ -76,7 +79,7 @@ type Root struct {
 // New prepares a root orchestrator on a database that store.Open has opened with schema.Files. It joins others that serve the
 // database, or else raises its epoch. Its place among them ends with [Root.Run].
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
-	r := &Root{pool: pool, ranges: cfg.Ranges, areas: cfg.Areas, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), lostAfter: cmp.Or(cfg.LostAfter, DefaultLostAfter), guesses: newGuesses(), vault: cfg.Vault,
+	r := &Root{pool: pool, ranges: cfg.Ranges, areas: cfg.Areas, log: cfg.Log, hub: newHub(), held: abroad.NewHeld(), lostAfter: cmp.Or(cfg.LostAfter, DefaultLostAfter), guesses: newGuesses(), vault: cfg.Vault, streams: newStreams(cfg.StreamURL),
 		perUser: httpapi.NewLimiter(cfg.UserRate), perPeer: httpapi.NewLimiter(cfg.PeerRate),
 		mail: cfg.Mail, perMailer: httpapi.NewLimiter(resetsPerSecond), resets: make(chan resetBody, maxResets),
 		wake: make(chan struct{}, 1), wakeRollout: make(chan struct{}, 1)}

@@ -34,7 +34,7 @@ type about struct {
 // table lists all routes. Names of parameters matter: see [Root.authorize].
 func (r *Root) table() []route {
 	const get, post, put, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
-	return []route{
+	return append(r.streamRoutes(), []route{
 		{post, "/api/auth/login", anyoneSecure, r.login, about{summary: "Log in", body: loginBody{}, answer: tokensJSON{}}},
 		{post, "/api/auth/refresh", anyoneSecure, r.refresh, about{summary: "Get a new token for a refresh token, sent as the bearer token", answer: tokensJSON{}}},
 		{post, "/api/auth/logout", user, r.logout, about{summary: "End this login", answer: messageJSON{}}},
@@ -112,7 +112,7 @@ func (r *Root) table() []route {
 		{post, httpapi.Route(wire.PathClusterReport), cluster, r.report, about{summary: "Report what a cluster runs, and has room for", body: wire.ClusterReport{}, answer: wire.ClusterReportAck{}}},
 		{post, httpapi.Route(wire.PathClusterOverlay), cluster, r.reportOverlay, about{summary: "Report what workers of a cluster want of others, and what it offers them", body: wire.ClusterOverlay{}, answer: wire.ClusterOverlayAck{}}},
 		{get, httpapi.Route(wire.PathClusterAbroad), cluster, r.abroad, about{summary: "Wait for what a cluster has to know of others", answer: wire.ClusterAbroad{}, query: abroadQuery{}}},
-	}
+	}...)
 }
 
 func (r *Root) routes(registry *prometheus.Registry, document []byte) *echo.Echo {
@@ -125,13 +125,16 @@ func (r *Root) routes(registry *prometheus.Registry, document []byte) *echo.Echo
 		httpapi.LargeBody(httpapi.Route(wire.PathClusterOverlay), maxReport),
 		httpapi.TimeLimit(httpapi.Route(wire.PathClusterDesired), wire.MaxWait+httpapi.RequestTimeout),
 		httpapi.TimeLimit(httpapi.Route(wire.PathClusterAbroad), wire.MaxWait+httpapi.RequestTimeout),
+		httpapi.TimeLimit(pathLogs, maxStream),
+		httpapi.TimeLimit(pathExec, maxStream),
+		httpapi.TimeLimit(pathEventStream, maxStream),
 		httpapi.MetricsAuth(func(c echo.Context) bool {
 			p, err := r.authenticate(c)
 			return err == nil && p.IsAdmin()
 		}))
 	for _, rt := range r.table() {
 		chain := []echo.MiddlewareFunc{r.authorize(rt.access)}
-		if rt.access == anyoneSecure || rt.access == cluster {
+		if rt.access == anyoneSecure || rt.access == cluster || rt.access == streamEnd {
 			chain = append([]echo.MiddlewareFunc{httpapi.RefusePlain}, chain...)
 		}
 		e.Add(rt.method, rt.path, rt.handler, chain...)

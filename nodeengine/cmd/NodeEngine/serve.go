@@ -28,6 +28,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime/containerd"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/secrets"
+	"github.com/oakestra/oakestra-ebpf/nodeengine/streams"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/uplink"
 )
 
@@ -109,6 +110,7 @@ type worker struct {
 	container *containerd.Runtime
 	machine   *resources.Machine
 	secrets   *secrets.Source
+	streams   *streams.Server
 }
 
 func (o *options) assemble(ctx context.Context, id *join.Identity, epoch uint64) (*worker, error) {
@@ -141,8 +143,9 @@ func (o *options) assemble(ctx context.Context, id *join.Identity, epoch uint64)
 	if err != nil {
 		return nil, err
 	}
+	w.streams = streams.New(streams.Options{Cluster: "https://" + id.Cluster, TLS: w.keeper.Credentials().TLS(), Where: w.agent.Where, Log: o.log})
 	w.uplink = uplink.New(uplink.Options{WorkerID: id.WorkerID, Brokers: id.Brokers, TLS: w.keeper.Credentials().TLS(), StateDir: o.stateDir, Epoch: epoch,
-		Agent: w.agent, Information: w.information, Log: o.log})
+		Agent: w.agent, Information: w.information, Stream: w.streams.Take, Log: o.log})
 	return w, nil
 }
 
@@ -178,6 +181,13 @@ func (w *worker) run(ctx context.Context) error {
 	})
 	part(func() error { w.container.BoundLogs(ctx); return nil })
 	part(func() error { w.secrets.Sweep(ctx, w.agent.Specs); return nil })
+	part(func() error {
+		if err := w.container.EndCommands(ctx); err != nil {
+			w.o.log.Warn("commands that users ran before the restart are not all ended", "error", err)
+		}
+		w.streams.Run(ctx)
+		return nil
+	})
 	part(func() error {
 		w.watch.Run(ctx, func(ready bool) {
 			w.uplink.Hurry()

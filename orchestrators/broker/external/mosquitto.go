@@ -107,7 +107,7 @@ func accessRules() string {
 		wire.TopicNetEndpoints, wire.TopicNetInterest} {
 		fmt.Fprintf(&b, "pattern write %s\n", wire.Topic("%u", name))
 	}
-	for _, name := range []string{wire.TopicDesired, wire.TopicNetNode, wire.TopicNetPeers, wire.TopicNetResolved, wire.TopicNetRoutes + "+"} {
+	for _, name := range []string{wire.TopicDesired, wire.TopicStreams, wire.TopicNetNode, wire.TopicNetPeers, wire.TopicNetResolved, wire.TopicNetRoutes + "+"} {
 		fmt.Fprintf(&b, "pattern read %s\n", wire.Topic("%u", name))
 	}
 	return b.String()

@@ -38,6 +38,19 @@ func (l *Ledger) Copy(id CopyID) (Copy, bool) {
 	return Copy{}, false
 }
 
+// Current returns the newest copy of an instance that is not to stop, else the newest there is: the one that is meant when an instance is
+// named without a generation.
+func (l *Ledger) Current(key wire.InstanceKey) (Copy, bool) {
+	c := l.current(key)
+	if all := l.copies[key]; c == nil && len(all) > 0 {
+		c = all[len(all)-1]
+	}
+	if c == nil {
+		return Copy{}, false
+	}
+	return *c, true
+}
+
 // Copies returns all copies, in order.
 func (l *Ledger) Copies() (all []Copy) {
 	for _, key := range l.keys() {

@@ -60,6 +60,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.HelloListen, "hello-listen", ":10003", "UDP address at which workers behind a NAT learn where others see them")
 	f.StringVar(&o.OtherHelloListen, "other-hello-listen", ":10100", "a second such address, by which they learn whether their NAT shows them to all others alike; empty for none")
 	f.StringSliceVar(&o.RootURLs, "root-url", nil, "https://HOST:PORT of the root orchestrator; repeatable, for several that serve one database: any that answers is asked")
+	f.StringVar(&o.AdvertiseURL, "advertise-url", "", "https://HOST:PORT at which workers reach this very process, for logs and commands; needed with several of them (default: where the workers have joined)")
 	f.StringVar(&o.JoinTokenFile, "join-token-file", "", "file with the token to join root with; read only until the cluster has joined")
 	f.StringVar(&o.Name, "name", "", "what people call the cluster; unique at its root")
 	f.StringVar(&o.Location, "location", "", "lat,lon[,radius] in degrees and metres, or free text")

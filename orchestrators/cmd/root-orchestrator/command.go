@@ -36,6 +36,7 @@ type options struct {
 	userRate      float64
 	peerRate      float64
 	mail          mailOptions
+	advertise     string
 	log           cmdline.Log
 	areas         map[string]string
 	ranges        map[string]*string
@@ -72,6 +73,8 @@ func newCommand() *cobra.Command {
 	own.StringSliceVar(&o.names, "name", nil, "DNS name or IP address by which users reach this root, for its TLS certificate; repeatable")
 	own.StringToStringVar(&o.areas, "area", nil, "NAME=lat:lon[:radius] of a place that latency constraints may name, in degrees and metres, "+
 		"such as --area munich=48.14:11.58:15000; repeatable")
+	own.StringVar(&o.advertise, "advertise-url", "", "https://HOST:PORT at which clusters reach this very process, for logs and commands; needed with several of them on one database "+
+		"(default: where the clusters find their root)")
 	own.Float64Var(&o.userRate, "rate-limit-user", 500, "requests a second that one user may make, and six times as many at once; 0 for no limit")
 	own.Float64Var(&o.peerRate, "rate-limit-address", 1000, "requests a second that may come from one address, and six times as many at once; 0 for no limit. "+
 		"Clusters, which show their certificate, are not limited")

@@ -60,7 +60,7 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer pool.Close()
-	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Areas: areas, Vault: secrets, Log: log, LostAfter: o.lostAfter, UserRate: o.userRate, PeerRate: o.peerRate, Mail: mailer, Version: cmdline.Version(version)})
+	r, err := root.New(ctx, pool, root.Config{Ranges: ranges, Areas: areas, Vault: secrets, Log: log, StreamURL: o.advertise, LostAfter: o.lostAfter, UserRate: o.userRate, PeerRate: o.peerRate, Mail: mailer, Version: cmdline.Version(version)})
 	if err != nil {
 		return fmt.Errorf("start root orchestrator: %w", err)
 	}

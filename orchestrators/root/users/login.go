@@ -182,11 +182,16 @@ func (s *Store) check(ctx context.Context, token, kind string) (Principal, error
 	if err != nil || c.Kind != kind {
 		return Principal{}, ErrToken
 	}
-	p := Principal{Session: c.Session}
+	return s.Present(ctx, c.Session)
+}
+
+// Present returns who a login is at present, with the roles that he has now; [ErrToken] if it has ended. Requests that last ask for it again.
+func (s *Store) Present(ctx context.Context, session string) (Principal, error) {
+	p := Principal{Session: session}
 	a := &p.Account
-	err = s.pool.QueryRow(ctx, `SELECT a.id, a.name, o.id, o.name, a.email, m.roles FROM session s JOIN account a ON a.id = s.account_id
+	err := s.pool.QueryRow(ctx, `SELECT a.id, a.name, o.id, o.name, a.email, m.roles FROM session s JOIN account a ON a.id = s.account_id
 		JOIN organization o ON o.id = s.organization_id JOIN membership m ON m.account_id = a.id AND m.organization_id = o.id
-		WHERE s.id = $1 AND s.expires_at > now()`, c.Session).
+		WHERE s.id = $1 AND s.expires_at > now()`, session).
 		Scan(&a.ID, &a.Name, &a.OrganizationID, &a.Organization, &a.Email, &a.Roles)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Principal{}, ErrToken

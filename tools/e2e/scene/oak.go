@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Oak runs the oak program as a user would who has set the environment for this testbed, and returns what it prints: to
-// standard output alone, or with its remarks. The environment holds nothing of the caller's, such as a proxy.
-func (s *Scene) Oak(ctx context.Context, args ...string) (out, remarks string, err error) {
+// OakCommand returns the oak program as a user would run it who has set the environment for this testbed. The environment holds nothing of
+// the caller's, such as a proxy.
+func (s *Scene) OakCommand(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "oak"), args...) //nolint:gosec // our own program
 	api := s.Testbed.API()
 	cmd.Env = []string{
@@ -21,6 +21,12 @@ func (s *Scene) Oak(ctx context.Context, args ...string) (out, remarks string, e
 		"OAK_URL=" + api.URL, "OAK_USERNAME=" + api.Username, "OAK_PASSWORD=" + api.Password,
 		"OAK_CONFIG=" + filepath.Join(s.home, "oak.json"),
 	}
+	return cmd
+}
+
+// Oak runs it and returns what it prints: to standard output alone, or with its remarks.
+func (s *Scene) Oak(ctx context.Context, args ...string) (out, remarks string, err error) {
+	cmd := s.OakCommand(ctx, args...)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	if err := cmd.Run(); err != nil {

@@ -4,8 +4,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +34,8 @@ type program struct {
 	configPath                  string
 	format                      output.Format
 	requestTimeout              time.Duration
+	// output is held while a line of one of several sources is written.
+	output sync.Mutex
 }
 
 // Main runs oak and returns its exit code.
@@ -40,6 +44,10 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	cmd := p.command()
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
+	var command *exitError
+	if errors.As(err, &command) {
+		return command.code
+	}
 	if err != nil {
 		_, _ = fmt.Fprintln(s.Err, "oak: "+explain(err))
 	}
@@ -79,7 +87,7 @@ command line wins. The password is read from OAK_PASSWORD; with it and OAK_USERN
 	p.format.AddFlag(root)
 	flags.DurationVar(&p.requestTimeout, "request-timeout", 30*time.Second, "how long one request may take")
 	root.AddCommand(p.loginCommand(), p.configCommand(), p.applicationCommand(), p.serviceCommand(), p.secretCommand(), p.clusterCommand(),
-		p.workerCommand(), p.tokenCommand(), p.versionCommand())
+		p.workerCommand(), p.tokenCommand(), p.logsCommand(), p.execCommand(), p.eventsCommand(), p.versionCommand())
 	cmdline.Group(root)
 	return root
 }
