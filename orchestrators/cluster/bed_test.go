@@ -58,6 +58,8 @@ type bed struct {
 	lost     time.Duration
 	// brokers are those of an external broker, if it is to be used.
 	brokers []string
+	// tokenFile holds the token that the orchestrator joins root with.
+	tokenFile string
 	// weigh is how often loads and places are told; never, unless a test is about it.
 	weigh time.Duration
 }
@@ -98,6 +100,7 @@ func makeBed(t *testing.T, database string) *bed {
 func (b *bed) start() {
 	b.t.Helper()
 	tokenFile := filepath.Join(b.t.TempDir(), "token")
+	b.tokenFile = tokenFile
 	require.NoError(b.t, os.WriteFile(tokenFile, []byte(b.root.token(b.t)), 0o600))
 	api := relisten(b.t, b.api)
 	b.api = api.Addr().String()

@@ -5,6 +5,8 @@ package cluster
 import (
 	"net/http"
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -269,4 +271,25 @@ func TestJoinWithoutAFreeSubnetIsRefused(t *testing.T) {
 		_, status, _ = b.postJoin(token, "two", key)
 		return status == http.StatusOK
 	})
+}
+
+// TestForgottenClusterJoinsAgain: with a root that knows it no more, by a new token; what runs goes on.
+func TestForgottenClusterJoinsAgain(t *testing.T) {
+	b := newBed(t)
+	b.ready()
+	w := b.worker("one")
+	b.root.want(1, 0)
+	eventually(t, "running", b.root.sees([]int{0}, wire.StateRunning))
+	require.NoError(t, os.WriteFile(b.tokenFile, []byte("used up"), 0o600))
+	b.root.change(func() { b.root.forgotten = true })
+	eventually(t, "the cluster says so", func() bool {
+		var s StatusView
+		b.get(PathStatus, &s)
+		return strings.Contains(s.Problem, "make a new token")
+	})
+	require.NoError(t, os.WriteFile(b.tokenFile, []byte(b.root.token(t)), 0o600))
+	b.root.want(1, 0, 1)
+	eventually(t, "the cluster goes on", b.root.sees([]int{0, 1}, wire.StateRunning))
+	require.Equal(t, 2, w.starts)
+	require.Zero(t, w.stopped)
 }

@@ -3,10 +3,12 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -33,18 +35,20 @@ var errAskAnew = errors.New("everything is to be asked for")
 
 // runRoot joins root if need be, then asks and reports until ctx ends.
 func (c *Cluster) runRoot(ctx context.Context) {
-	client := c.joinRoot(ctx)
-	if client == nil {
-		return
+	for ctx.Err() == nil {
+		client := c.joinRoot(ctx)
+		if client == nil {
+			return
+		}
+		c.client.Store(client)
+		g, ctx := errgroup.WithContext(ctx) // which ends when root has taken the cluster in under another identity
+		g.Go(func() error { return c.runDesired(ctx, client) })
+		g.Go(func() error { c.runReports(ctx, client); return nil })
+		g.Go(func() error { c.runRenewal(ctx, client); return nil })
+		g.Go(func() error { c.runAbroad(ctx, client); return nil })
+		g.Go(func() error { c.runExport(ctx, client); return nil })
+		_ = g.Wait()
 	}
-	c.client.Store(client)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { c.runDesired(ctx, client); return nil })
-	g.Go(func() error { c.runReports(ctx, client); return nil })
-	g.Go(func() error { c.runRenewal(ctx, client); return nil })
-	g.Go(func() error { c.runAbroad(ctx, client); return nil })
-	g.Go(func() error { c.runExport(ctx, client); return nil })
-	_ = g.Wait()
 }
 
 // joinRoot returns a client for root, joining first unless that was done in an earlier life. It returns nil when ctx ends.
@@ -69,37 +73,69 @@ func (c *Cluster) tryJoin(ctx context.Context) (*uplink.Client, error) {
 	link := c.link
 	c.mu.Unlock()
 	if !link.Joined() {
-		token, err := os.ReadFile(c.opts.JoinTokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("read join token (--join-token-file): %w", err)
-		}
-		csr, err := pki.NewCSR([]byte(link.KeyPEM))
-		if err != nil {
+		if err := c.join(ctx, &link); err != nil {
 			return nil, err
 		}
-		answer, err := uplink.Join(ctx, c.opts.RootURLs, string(token), wire.ClusterJoinRequest{Format: wire.Format, CSR: string(csr),
-			Name: c.opts.Name, Location: c.opts.Location})
-		if err != nil {
-			return nil, err
-		}
-		err = store.InTx(ctx, c.pool, func(tx pgx.Tx) error {
-			return records.StoreIdentity(ctx, tx, answer.ID, answer.Certificate, answer.CA)
-		})
-		if err != nil {
-			return nil, err
-		}
-		link.ClusterID, link.CertPEM, link.CAPEM = answer.ID, answer.Certificate, answer.CA
-		c.mu.Lock()
-		c.link.ClusterID, c.link.CertPEM, c.link.CAPEM = link.ClusterID, link.CertPEM, link.CAPEM
-		c.mu.Unlock()
 		c.log.Info("joined root", "cluster_id", link.ClusterID)
 	}
 	return uplink.New(c.opts.RootURLs, link.ClusterID, link.CertPEM, link.KeyPEM, link.CAPEM)
 }
 
+// join has root take the cluster in, by its token, and stores under which identity. What an earlier one has applied counts no more.
+func (c *Cluster) join(ctx context.Context, link *records.Link) error {
+	token, err := os.ReadFile(c.opts.JoinTokenFile)
+	if err != nil {
+		return fmt.Errorf("read join token (--join-token-file): %w", err)
+	}
+	csr, err := pki.NewCSR([]byte(link.KeyPEM))
+	if err != nil {
+		return err
+	}
+	answer, err := uplink.Join(ctx, c.opts.RootURLs, string(bytes.TrimSpace(token)), wire.ClusterJoinRequest{Format: wire.Format, CSR: string(csr),
+		Name: c.opts.Name, Location: c.opts.Location})
+	if err != nil {
+		return err
+	}
+	err = store.InTx(ctx, c.pool, func(tx pgx.Tx) error {
+		if err := records.CheckEpoch(ctx, tx, c.epoch.Load()); err != nil {
+			return err
+		}
+		return records.StoreIdentity(ctx, tx, answer.ID, answer.Certificate, answer.CA)
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link.ClusterID, c.link.CertPEM, c.link.CAPEM = answer.ID, answer.Certificate, answer.CA
+	if link.ClusterID != answer.ID {
+		c.link.Applied, c.applied = wire.Stamp{}, wire.Stamp{}
+	}
+	*link = c.link
+	return nil
+}
+
+// errRejoined ends the conversation with root under an identity that root has replaced.
+var errRejoined = errors.New("root has taken the cluster in anew")
+
+// joinAnew has a root that knows the cluster no more, since somebody has deleted it there or the database is older, take it in again. It
+// returns [errRejoined] if it has. What runs goes on in any case.
+func (c *Cluster) joinAnew(ctx context.Context) error {
+	c.mu.Lock()
+	link := c.link
+	c.mu.Unlock()
+	before := link.ClusterID
+	if err := c.join(ctx, &link); err != nil {
+		return fmt.Errorf("root does not know this cluster, and does not take it in again: have root make a new token for clusters, and write it to the file of "+
+			"--join-token-file: %w", err)
+	}
+	c.log.Warn("root did not know this cluster any more and has taken it in anew; what runs goes on", "former_id", before, "cluster_id", link.ClusterID)
+	return errRejoined
+}
+
 // runDesired asks root for what to run, again and again. The first question of a process asks for everything, which heals what was
-// lost behind its back.
-func (c *Cluster) runDesired(ctx context.Context, client *uplink.Client) {
+// lost behind its back. It returns [errRejoined] once root has taken the cluster in under another identity.
+func (c *Cluster) runDesired(ctx context.Context, client *uplink.Client) error {
 	retry := uplink.Backoff{Least: 200 * time.Millisecond, Most: 5 * time.Second}
 	for ctx.Err() == nil {
 		begin := time.Now()
@@ -113,14 +149,18 @@ func (c *Cluster) runDesired(ctx context.Context, client *uplink.Client) {
 				c.setProblem(nil)
 				retry.Reset()
 				if time.Since(begin) < quickAnswer && !retry.Wait(ctx) {
-					return
+					return nil
 				}
 				continue
 			}
 			err = c.takeDesired(ctx, since, d)
 		} else if errors.Is(err, errAskAnew) {
 			continue
-		} else if refused := (*uplink.Refusal)(nil); !errors.Is(err, wire.ErrNewerFormat) && (!errors.As(err, &refused) || refused.Status >= 500) {
+		} else if refused := (*uplink.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+			if err = c.joinAnew(ctx); errors.Is(err, errRejoined) {
+				return err
+			}
+		} else if !errors.Is(err, wire.ErrNewerFormat) && (!errors.As(err, &refused) || refused.Status >= 500) {
 			c.setConnected(false)
 		}
 		if ctx.Err() == nil {
@@ -135,6 +175,7 @@ func (c *Cluster) runDesired(ctx context.Context, client *uplink.Client) {
 		}
 		retry.Wait(ctx)
 	}
+	return nil
 }
 
 // ask asks root for what changed since the last answer. It ends early with errAskAnew when everything is to be asked for.

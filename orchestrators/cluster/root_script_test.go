@@ -46,6 +46,7 @@ type scriptedRoot struct {
 	certTTL   time.Duration // of what it signs
 	asked     []bool        // of each answered question: whether it was answered in full
 	away      bool
+	forgotten bool                     // answers as if it did not know the cluster, until that joins
 	format    int                      // of what it writes, if not this build's
 	onReport  func(wire.ClusterReport) // before it is answered
 	secrets   map[string]string        // by name
@@ -107,6 +108,9 @@ func (r *scriptedRoot) join(c echo.Context) error {
 	if err := httpapi.DecodeLoose(c, &req); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	r.forgotten = false
+	r.mu.Unlock()
 	return r.certify(c, req.CSR, &r.joins)
 }
 
@@ -136,6 +140,11 @@ func (r *scriptedRoot) certify(c echo.Context, csr string, count *int) error {
 func (r *scriptedRoot) known(c echo.Context) error {
 	if id, ok := identity.PeerID(c.Request()); !ok || id != clusterID || c.Param("id") != clusterID {
 		return httpapi.NewProblem(http.StatusForbidden, "forbidden", "not the cluster")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.forgotten {
+		return httpapi.NewProblem(http.StatusNotFound, "unknown_cluster", "join again")
 	}
 	return nil
 }

@@ -228,6 +228,12 @@ func (s *system) join(name string) *fakeCluster {
 	s.t.Helper()
 	key, err := pki.NewKey()
 	require.NoError(s.t, err)
+	return s.joinAs(name, key)
+}
+
+// joinAs joins with a key.
+func (s *system) joinAs(name string, key []byte) *fakeCluster {
+	s.t.Helper()
 	csr, err := pki.NewCSR(key)
 	require.NoError(s.t, err)
 	status, body, err := request(s.pinned(), s.newToken(1), http.MethodPost, s.tls+wire.PathClusterJoin,

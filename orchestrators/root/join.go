@@ -140,5 +140,9 @@ func (r *Root) admit(ctx context.Context, tx pgx.Tx, token string, in *wire.Clus
 	if err != nil {
 		return "", fmt.Errorf("store cluster %s: %w", in.Name, err)
 	}
+	// One that was deleted and is back has workers in the subnets that it had.
+	if n, err := addresses.RestoreBlocks(ctx, tx, id, keyHash, 1); err != nil || n > 0 {
+		return id, err
+	}
 	return id, addresses.LeaseBlock(ctx, tx, r.ranges, id, 1)
 }

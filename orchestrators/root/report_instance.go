@@ -26,8 +26,10 @@ func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, i
 	var placement, move int64
 	var deleted bool
 	var state wire.State
-	err = tx.QueryRow(ctx, `SELECT coalesce(cluster_id, ''), placement, move, deleted_at IS NOT NULL, state FROM instance
-		WHERE service_id = $1 AND number = $2`, in.ServiceID, in.Number).Scan(&cluster, &placement, &move, &deleted, &state)
+	var orphan bool // of a cluster that was deleted: nobody has it, and nobody is to stop it
+	err = tx.QueryRow(ctx, `SELECT coalesce(cluster_id, ''), placement, move, deleted_at IS NOT NULL, state, cluster_id IS NULL AND deleted_at IS NULL AND placement > 0
+		AND NOT held AND NOT EXISTS (SELECT FROM tombstone t WHERE t.service_id = instance.service_id AND t.number = instance.number) FROM instance
+		WHERE service_id = $1 AND number = $2`, in.ServiceID, in.Number).Scan(&cluster, &placement, &move, &deleted, &state, &orphan)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -41,6 +43,9 @@ func (r *Root) applyInstance(ctx context.Context, tx pgx.Tx, clusterID string, i
 			"instance", in.InstanceKey.String(), "placement", reported, "known", placement)
 		return true, nil
 	case reported > placement && in.State != wire.StateUndeployed:
+		return true, r.adopt(ctx, tx, clusterID, in, cluster, placement, deleted)
+	case orphan && reported == placement && mayAdopt && in.State == wire.StateRunning:
+		// Its cluster has joined again and runs it still.
 		return true, r.adopt(ctx, tx, clusterID, in, cluster, placement, deleted)
 	case cluster != clusterID && in.State != wire.StateUndeployed:
 		// It was given to another cluster since: this copy has to stop, once it has been replaced.
@@ -70,7 +75,7 @@ func (r *Root) acknowledge(ctx context.Context, tx pgx.Tx, clusterID string, in 
 
 // adopt takes over the generation of an instance that a cluster has and this database, being older, does not know of.
 func (r *Root) adopt(ctx context.Context, tx pgx.Tx, clusterID string, in *wire.InstanceReport, cluster string, placement int64, deleted bool) error {
-	r.log.Warn("cluster has a newer placement of an instance than root: taking it over", "cluster", clusterID,
+	r.log.Warn("cluster has a placement of an instance that root has given to nobody else: taking it over", "cluster", clusterID,
 		"instance", in.InstanceKey.String(), "placement", in.Generation.Placement, "known", placement)
 	if cluster != "" && cluster != clusterID {
 		if err := bury(ctx, tx, cluster, in.InstanceKey, placement); err != nil {

@@ -50,9 +50,11 @@ func EnsureLink(ctx context.Context, tx pgx.Tx, freshKey string) (Link, error) {
 	return l, nil
 }
 
-// StoreIdentity stores what root has issued.
+// StoreIdentity stores what root has issued. What was applied under another identity counts no more.
 func StoreIdentity(ctx context.Context, tx pgx.Tx, id, certPEM, caPEM string) error {
-	_, err := tx.Exec(ctx, `UPDATE root_link SET cluster_id = $1, cert_pem = $2, ca_pem = $3`, id, certPEM, caPEM)
+	_, err := tx.Exec(ctx, `UPDATE root_link SET cluster_id = $1, cert_pem = $2, ca_pem = $3,
+		applied_epoch = CASE WHEN cluster_id = $1 THEN applied_epoch ELSE 0 END,
+		applied_revision = CASE WHEN cluster_id = $1 THEN applied_revision ELSE 0 END`, id, certPEM, caPEM)
 	if err != nil {
 		return fmt.Errorf("store identity: %w", err)
 	}

@@ -24,7 +24,7 @@ func LeaseBlock(ctx context.Context, tx pgx.Tx, r wire.Ranges, clusterID string,
 	if err != nil {
 		return err
 	}
-	tag, err := tx.Exec(ctx, `UPDATE subnet_block SET cluster_id = $1, revision = $3, leased_at = now(), released_at = NULL
+	tag, err := tx.Exec(ctx, `UPDATE subnet_block SET cluster_id = $1, revision = $3, leased_at = now(), released_at = NULL, former = NULL
 		WHERE id = (SELECT id FROM subnet_block WHERE released_at <= now() - $2::interval ORDER BY released_at, index LIMIT 1)`,
 		clusterID, Quarantine, revision)
 	if err != nil {
@@ -45,9 +45,24 @@ func LeaseBlock(ctx context.Context, tx pgx.Tx, r wire.Ranges, clusterID string,
 	return nil
 }
 
-// ReleaseBlocks puts all blocks of a cluster into quarantine.
+// RestoreBlocks leases to a cluster the blocks that it had under the same key before it was deleted, as far as nobody else has them by now,
+// and returns how many: its workers still use them. The revision is as for [LeaseBlock].
+func RestoreBlocks(ctx context.Context, tx pgx.Tx, clusterID, keyHash string, revision int64) (int, error) {
+	if _, err := lockPool(ctx, tx, blockPool); err != nil {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, `UPDATE subnet_block SET cluster_id = $1, revision = $3, leased_at = now(), released_at = NULL, former = NULL
+		WHERE former = $2 AND cluster_id IS NULL`, clusterID, keyHash, revision)
+	if err != nil {
+		return 0, fmt.Errorf("restore worker subnets to cluster %s: %w", clusterID, err)
+	}
+	return int(tag.RowsAffected()), nil
+}
+
+// ReleaseBlocks puts all blocks of a cluster into quarantine. Whose they were is remembered until they are leased again.
 func ReleaseBlocks(ctx context.Context, tx pgx.Tx, clusterID string) error {
-	_, err := tx.Exec(ctx, `UPDATE subnet_block SET cluster_id = NULL, released_at = now() WHERE cluster_id = $1`, clusterID)
+	_, err := tx.Exec(ctx, `UPDATE subnet_block b SET cluster_id = NULL, released_at = now(), former = c.key_hash
+		FROM cluster c WHERE c.id = b.cluster_id AND b.cluster_id = $1`, clusterID)
 	if err != nil {
 		return fmt.Errorf("release worker subnets of cluster %s: %w", clusterID, err)
 	}
