@@ -28,6 +28,8 @@ type applicationJSON struct {
 	UserID         string   `json:"userId"`
 	OrganizationID string   `json:"organization_id"`
 	Microservices  []string `json:"microservices"`
+	// Constraints hold for all its services, beside their own.
+	Constraints []sla.Constraint `json:"constraints"`
 
 	created time.Time
 }
@@ -135,13 +137,13 @@ func queryApplications(ctx context.Context, q querier, p users.Principal, page h
 	args = scope(p, args...)
 	paged, args := onPage(page, "a.created_at", "a.id", args)
 	rows, err := q.Query(ctx, `SELECT a.id, a.name, a.namespace, a.description, a.owner_name, a.organization_id,
-		ARRAY(SELECT s.id FROM service s WHERE s.application_id = a.id AND s.deleted_at IS NULL ORDER BY s.created_at, s.id), a.created_at
+		ARRAY(SELECT s.id FROM service s WHERE s.application_id = a.id AND s.deleted_at IS NULL ORDER BY s.created_at, s.id), a.constraints, a.created_at
 		FROM application a WHERE a.deleted_at IS NULL AND `+visible+` AND `+where+paged, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list applications: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a applicationJSON, err error) {
-		err = row.Scan(&a.ID, &a.Name, &a.Namespace, &a.Description, &a.UserID, &a.OrganizationID, &a.Microservices, &a.created)
+		err = row.Scan(&a.ID, &a.Name, &a.Namespace, &a.Description, &a.UserID, &a.OrganizationID, &a.Microservices, &a.Constraints, &a.created)
 		a.OID = oid(a.ID)
 		return a, err
 	})

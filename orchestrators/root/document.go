@@ -89,7 +89,7 @@ type forceQuery struct {
 
 type instancesQuery struct {
 	Service string `query:"service" description:"the id of the only service to show"`
-	httpapi.PageQuery
+	servicesQuery
 }
 
 type waitQuery struct {

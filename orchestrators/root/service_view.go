@@ -245,7 +245,11 @@ func (r *Root) services(c echo.Context, where string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	list, err := r.queryServices(ctx, page, where, args...)
+	selected, args, err := labelled(c, args)
+	if err != nil {
+		return err
+	}
+	list, err := r.queryServices(ctx, page, where+selected, args...)
 	if err != nil {
 		return err
 	}
@@ -273,9 +277,13 @@ func (r *Root) listInstances(c echo.Context) error {
 	if page.After != nil {
 		after = page.After[0]
 	}
+	selected, args, err := labelled(c, scope(principal(c), c.QueryParam("service"), after, number, page.Limit+1))
+	if err != nil {
+		return err
+	}
 	rows, err := r.pool.Query(c.Request().Context(), selectInstances+`JOIN service s ON s.id = i.service_id JOIN application a ON a.id = s.application_id
-		WHERE `+visible+` AND $5 IN ('', s.id) AND ($6 = '' OR (i.service_id, i.number) > ($6, $7)) ORDER BY i.service_id, i.number LIMIT $8`,
-		scope(principal(c), c.QueryParam("service"), after, number, page.Limit+1)...)
+		WHERE `+visible+` AND $5 IN ('', s.id) AND ($6 = '' OR (i.service_id, i.number) > ($6, $7))`+selected+` ORDER BY i.service_id, i.number LIMIT $8`,
+		args...)
 	if err != nil {
 		return fmt.Errorf("list instances: %w", err)
 	}
