@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/broker"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
 )
 
@@ -103,11 +104,13 @@ func Prepare(ca *identity.CA, s Setup) (file string, err error) {
 func accessRules() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "user %s\ntopic readwrite %s\n\n", User, strings.TrimSuffix(wire.Topic("#", ""), "/"))
-	for _, name := range []string{wire.TopicAliveEngine, wire.TopicAliveNet, wire.TopicInformation, wire.TopicInstances,
-		wire.TopicNetEndpoints, wire.TopicNetInterest} {
+	for _, name := range broker.Writes() {
 		fmt.Fprintf(&b, "pattern write %s\n", wire.Topic("%u", name))
 	}
-	for _, name := range []string{wire.TopicDesired, wire.TopicStreams, wire.TopicNetNode, wire.TopicNetPeers, wire.TopicNetResolved, wire.TopicNetRoutes + "+"} {
+	for _, name := range broker.Reads() {
+		if name == wire.TopicNetRoutes {
+			name += "+"
+		}
 		fmt.Fprintf(&b, "pattern read %s\n", wire.Topic("%u", name))
 	}
 	return b.String()
