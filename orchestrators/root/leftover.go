@@ -12,7 +12,9 @@ import (
 )
 
 // replaced are the states of an instance in which an older copy of it, with a cluster that was lost, is needed no more.
-func replaced() []wire.State { return []wire.State{wire.StateRunning, wire.StateCompleted, wire.StateDead} }
+func replaced() []wire.State {
+	return []wire.State{wire.StateRunning, wire.StateCompleted, wire.StateDead}
+}
 
 // leave notes that a cluster may run a copy of an instance that was given to another, and that it may go on until the replacement runs.
 func leave(ctx context.Context, tx pgx.Tx, clusterID string, key wire.InstanceKey, placement int64) error {
