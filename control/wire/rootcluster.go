@@ -144,7 +144,8 @@ type InstanceReport struct {
 	// Scheduling says why the cluster has placed the instance where it is, or not at all. It is sent when it is news; a worker says nothing
 	// here.
 	Scheduling *Explanation `json:"scheduling,omitempty"`
-	// Ready is the verdict of the instance's readiness probe; nil for an instance that has none, which is ready once it runs.
+	// Ready is the verdict of the instance's readiness probe; nil for an instance that has none, which is ready once it runs, and from a
+	// worker that has just started and not asked it yet, which changes nothing.
 	Ready *bool `json:"ready,omitempty"`
 }
 

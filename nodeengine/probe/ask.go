@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -80,7 +81,13 @@ func ask(ctx context.Context, p *wire.Probe, t Target) error {
 
 func get(ctx context.Context, h *wire.HTTPProbe, t Target) error {
 	transport := &http.Transport{
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return t.Dial(ctx, h.Port) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := t.Dial(ctx, h.Port)
+			if err != nil {
+				return nil, &dialError{err}
+			}
+			return conn, nil
+		},
 		DisableKeepAlives: true,
 		// A header without end must not fill the memory.
 		MaxResponseHeaderBytes: maxBody,
@@ -94,10 +101,7 @@ func get(ctx context.Context, h *wire.HTTPProbe, t Target) error {
 	req.Header.Set("User-Agent", "oakestra-probe/1")
 	resp, err := client.Do(req)
 	if err != nil {
-		if cause := errors.Unwrap(err); cause != nil {
-			err = cause // without the URL, which the reader knows
-		}
-		return err
+		return discreet(err)
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
 	_ = resp.Body.Close()
@@ -105,6 +109,29 @@ func get(ctx context.Context, h *wire.HTTPProbe, t Target) error {
 		return fmt.Errorf("it answered with status %d", resp.StatusCode)
 	}
 	return nil
+}
+
+// dialError is a connection that did not come about.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
+// discreet returns what went wrong without what the workload has answered, which some errors of net/http quote.
+func discreet(err error) error {
+	var dial *dialError
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &dial):
+		return dial.err
+	case errors.As(err, &errno):
+		return errno
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it closed the connection without an answer")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return context.DeadlineExceeded
+	}
+	return errors.New("what it answered is not HTTP, or too much of it")
 }
 
 // asker puts one question at a time, and waits for none longer than the time-out, whatever the target does with its context.

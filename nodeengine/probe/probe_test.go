@@ -76,7 +76,7 @@ func TestHTTP(t *testing.T) {
 	}))
 	defer server.Close()
 	port := portOf(t, server.Listener.Addr().String())
-	for path, want := range map[string]string{"/ok": "", "ok": "", "/moved": "", "/endless": "", "/bad?x=1": "status 503", "/silent": "no answer within 1s", "/header": "exceeded"} {
+	for path, want := range map[string]string{"/ok": "", "ok": "", "/moved": "", "/endless": "", "/bad?x=1": "status 503", "/silent": "no answer within 1s", "/header": "too much"} {
 		err := once(&wire.Probe{HTTP: &wire.HTTPProbe{Path: path, Port: port}}, &workload{})
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", path, err, want)
@@ -88,6 +88,29 @@ func TestHTTP(t *testing.T) {
 	server.Close()
 	if err := once(&wire.Probe{HTTP: &wire.HTTPProbe{Port: port}}, &workload{}); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("of a closed port: %v", err)
+	}
+}
+
+// A server that speaks something else, or nothing, is told so, and what it says stays with it.
+func TestWhatIsNotHTTP(t *testing.T) {
+	for answer, want := range map[string]string{"hidden-from-all 1 2 3\r\n\r\n": "not HTTP", "HTTP/1.1 hidden\r\n\r\n": "not HTTP",
+		"HTTP/1.1 200 OK\r\nhidden from all\r\n\r\n": "not HTTP", "": "without an answer"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			if c, err := l.Accept(); err == nil {
+				_, _ = c.Read(make([]byte, 1024))
+				_, _ = c.Write([]byte(answer))
+				_ = c.Close()
+			}
+		}()
+		err = once(&wire.Probe{HTTP: &wire.HTTPProbe{Port: portOf(t, l.Addr().String())}}, &workload{})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%q: %v", answer, err)
+		}
+		_ = l.Close()
 	}
 }
 

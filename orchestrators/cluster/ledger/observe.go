@@ -63,6 +63,9 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 		if c.Report.State != wi.State {
 			c.entered = now
 		}
+		if wi.Ready == nil && wi.State == wire.StateRunning && c.Report.State == wi.State && c.Spec.Readiness != nil {
+			wi.Ready = c.Report.Ready // its worker has just started and not asked it yet: nothing has changed
+		}
 		cid := CopyID{wi.InstanceKey, wi.Generation}
 		told[cid] = struct{}{}
 		if c.Report.State != wi.State || c.Report.Detail != wi.Detail || !equal(c.Report.Ready, wi.Ready) {
