@@ -42,6 +42,9 @@ func Dial(ctx context.Context, url string, conf *tls.Config, header http.Header)
 	ws, resp, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client, HTTPHeader: header})
 	if err != nil {
 		transport.CloseIdleConnections()
+		if resp != nil {
+			defer func() { _ = resp.Body.Close() }()
+		}
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 			return nil, &Refusal{Status: resp.StatusCode, Body: body}

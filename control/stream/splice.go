@@ -14,31 +14,31 @@ import (
 // lower end goes without having said how it ended, the upper is told so; below names the lower end for that.
 func Splice(ctx context.Context, upper, lower *Conn, below string) error {
 	var ended atomic.Bool
-	up, down := make(chan error, 1), make(chan error, 1)
+	type side struct {
+		lower bool
+		err   error
+	}
+	sides := make(chan side, 2)
 	go func() {
-		up <- pump(ctx, lower, upper, func(kind byte) { ended.Store(ended.Load() || kind == wire.StreamEnd) })
+		sides <- side{true, pump(ctx, lower, upper, func(kind byte) { ended.Store(ended.Load() || kind == wire.StreamEnd) })}
 	}()
-	go func() { down <- pump(ctx, upper, lower, func(byte) {}) }()
-	var err error
-	select {
-	case err = <-up:
-		if !ended.Load() {
-			err = fmt.Errorf("lost %s: %w", below, err)
-			_ = upper.SendJSON(wire.StreamEnd, wire.StreamEndMessage{Code: wire.StreamLost, Error: err.Error()})
-		} else {
-			err = nil
-		}
+	go func() { sides <- side{false, pump(ctx, upper, lower, func(byte) {})} }()
+	first := <-sides
+	err := first.err
+	if first.lower && !ended.Load() {
+		err = fmt.Errorf("lost %s: %w", below, err)
+		_ = upper.SendJSON(wire.StreamEnd, wire.StreamEndMessage{Code: wire.StreamLost, Error: err.Error()})
+	}
+	if first.lower {
 		lower.Abort(err)
 		upper.Finish()
-		<-down
-	case err = <-down:
-		// Who is above needs nothing any more; who is below ends when its connection does.
+	} else { // who is above needs nothing any more; who is below ends when its connection does
 		lower.Finish()
 		upper.Abort(err)
-		<-up
-		if ended.Load() {
-			err = nil
-		}
+	}
+	<-sides
+	if ended.Load() {
+		err = nil
 	}
 	return err
 }

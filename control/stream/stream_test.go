@@ -233,7 +233,7 @@ func TestPeersThatKeepToNothingAreEnded(t *testing.T) {
 		"empty":       {func(c *Conn) error { return c.forward(nil) }, "empty"},
 		"no JSON":     {func(c *Conn) error { return c.Send(wire.StreamControl, []byte("{")) }, "control message"},
 		"no end":      {func(c *Conn) error { return c.Send(wire.StreamEnd, []byte("[]")) }, "end of stream"},
-		"beyond what": {func(c *Conn) error { return flood(c) }, "more data"},
+		"beyond what": {flood, "more data"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, client, _ := hop(t)

@@ -62,11 +62,12 @@ func (t *times) mark(size int64, at time.Time) error {
 		return nil
 	}
 	if len(t.marks) >= maxMarks {
-		kept := t.marks[:0]
+		kept := make([]mark, 0, maxMarks/2+1)
 		for i := 1; i < len(t.marks); i += 2 { // of each two the later, so that no byte seems older than it is
 			kept = append(kept, t.marks[i])
 		}
-		t.marks = append(kept, m)
+		kept = append(kept, m)
+		t.marks = kept
 		return t.rewrite()
 	}
 	t.marks = append(t.marks, m)
