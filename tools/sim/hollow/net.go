@@ -146,7 +146,6 @@ type routesHeard struct {
 	Instances []struct {
 		Number     int             `json:"instance_number"`
 		Generation wire.Generation `json:"generation"`
-		InstanceIP netip.Addr      `json:"instance_ip"`
 		State      wire.State      `json:"state"`
 	} `json:"instances"`
 	Gone bool `json:"gone"`
@@ -159,12 +158,10 @@ func (w *Worker) onRoutes(_ string, payload []byte) {
 		return
 	}
 	up := make(map[int]wire.Generation, len(m.Instances))
-	addresses := m.Addresses
 	for _, i := range m.Instances {
 		if i.State == wire.StateRunning {
 			up[i.Number] = i.Generation
 		}
-		addresses = append(addresses, wire.ServiceAddress{Policy: wire.PolicyInstance, Address: i.InstanceIP})
 	}
 	w.mu.Lock()
 	old := w.over.routes[m.ServiceID]
@@ -176,7 +173,7 @@ func (w *Worker) onRoutes(_ string, payload []byte) {
 	if m.Gone {
 		delete(w.over.routes, m.ServiceID)
 	}
-	since := w.over.sinceOf(m.ServiceID, addresses)
+	since := w.over.sinceOf(m.ServiceID, m.Addresses)
 	w.mu.Unlock()
 	if old == nil {
 		old = &heard{}

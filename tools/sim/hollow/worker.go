@@ -240,7 +240,7 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// Want declares which addresses the worker wants routes of.
+// Want declares of which services, by their addresses, the worker wants routes.
 func (w *Worker) Want(addresses ...netip.Addr) {
 	w.mu.Lock()
 	w.over.want(addresses, time.Now())
