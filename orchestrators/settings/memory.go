@@ -12,10 +12,10 @@ import (
 
 // Memory of an orchestrator. It is one of many programs of a small machine: processor time is spent on being small.
 const (
-	// gcPercent has garbage collected once the heap has grown by half, where Go waits until it has doubled.
-	gcPercent = 50
+	// gcPercent has garbage collected once the heap has grown by two fifths, where Go waits until it has doubled.
+	gcPercent = 40
 	// trimEvery is how often memory is given back that a burst has left, such as hashing a password, which takes more than all the rest.
-	trimEvery = 20 * time.Second
+	trimEvery = 5 * time.Second
 	// least is how much of it, in bytes, has to be lying about, a quarter of what is in use besides.
 	least = 6 << 20
 )
