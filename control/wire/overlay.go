@@ -103,6 +103,9 @@ type NetEndpoints struct {
 	Outer     []netip.AddrPort `json:"outer"`
 	NAT       NAT              `json:"nat,omitempty"`
 	Endpoints []NetEndpoint    `json:"endpoints"`
+	// RoundTrips are the smoothed round trips in ms to other workers, by their ids, as the dataplane has measured them; the cluster makes
+	// network coordinates of them. A message that is sent for nothing else comes with them, every ten seconds at most.
+	RoundTrips map[string]float64 `json:"round_trips,omitempty"`
 }
 
 // NetEndpoint is one attached instance.

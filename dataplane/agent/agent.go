@@ -47,9 +47,11 @@ type Agent struct {
 	session atomic.Pointer[mqtt.Session]  // nil until the identity is known
 	problem atomic.Pointer[string]        // the last reason why what the cluster said could not be applied
 	publish *publisher
-	stored  *saver
-	peers   peerList
-	metrics *localapi.Metrics
+	// toldTrips are the round trips that the cluster knows.
+	toldTrips atomic.Pointer[map[string]float64]
+	stored    *saver
+	peers     peerList
+	metrics   *localapi.Metrics
 
 	configuring sync.Mutex // one change of the following at a time
 	known       sync.Mutex // guards them, briefly
@@ -112,6 +114,7 @@ func (a *Agent) run(parent context.Context) error {
 		a.tasks.Go(func() { fail(api(ctx)) })
 	}
 	a.tasks.Go(func() { a.publish.run(ctx) })
+	a.tasks.Go(func() { a.watchRoundTrips(ctx) })
 	a.tasks.Go(func() { a.stored.run(ctx) })
 	changes := make(chan struct{}, 1)
 	a.tasks.Go(func() {

@@ -101,10 +101,12 @@ func (p *publisher) send(ctx context.Context, endpoints, interest bool) error {
 	defer cancel()
 	if endpoints {
 		m := a.endpointsMessage()
+		m.RoundTrips = a.roundTrips()
 		m.Header = wire.NewHeader(a.stamp())
 		if err := publish(ctx, s, wire.Topic(id.WorkerID, wire.TopicNetEndpoints), m); err != nil {
 			return err
 		}
+		a.toldTrips.Store(&m.RoundTrips)
 	}
 	if interest && o != nil {
 		m := o.routes.Interest()

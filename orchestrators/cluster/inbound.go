@@ -130,6 +130,11 @@ func (c *Cluster) onAliveNet(worker string, m wire.Alive) {
 func (c *Cluster) onEndpoints(worker string, m wire.NetEndpoints) {
 	var changed bool
 	var refused []string
+	trips := m.RoundTrips
+	m.RoundTrips = nil // is neither stored nor passed on
+	c.mu.Lock()
+	c.ledger.SeeRoundTrips(worker, trips)
+	c.mu.Unlock()
 	c.plane.Do(func(core *overlay.Core) []overlay.Message {
 		changed, refused = core.SetEndpoints(worker, m, true)
 		return nil

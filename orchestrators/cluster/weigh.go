@@ -33,6 +33,7 @@ func (c *Cluster) runWeights(ctx context.Context) {
 func (c *Cluster) feedWeights() {
 	places := map[string]*wire.Location{}
 	c.mu.Lock()
+	c.ledger.Relax()
 	loads := c.ledger.Loads(time.Now())
 	for _, id := range c.ledger.Workers() {
 		w, _ := c.ledger.Worker(id)

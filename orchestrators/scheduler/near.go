@@ -111,6 +111,12 @@ func (d *Demand) judge(c *Candidate) (reason, float64) {
 	return tooSlow, 0
 }
 
+// Met reports whether the candidate is near enough.
+func (d *Demand) Met(c *Candidate) bool {
+	why, _ := d.judge(c)
+	return why == accepted
+}
+
 // text says why the demand speaks against the candidate.
 func (d *Demand) text(c *Candidate) string {
 	v, how, ok := d.distance(c)

@@ -14,8 +14,8 @@ import (
 // maxRoundTrips bounds how many round trips one worker tells.
 const maxRoundTrips = 256
 
-// SeeRoundTrips takes in the round trips in ms that a worker has measured to others, by their ids: all that it knows. Coordinates of both
-// sides follow them; of workers elsewhere, which the ledger does not know, they are kept as far as is known from elsewhere.
+// SeeRoundTrips takes in the round trips in ms that a worker has measured to others, by their ids: all that it knows. Its coordinate follows
+// those to workers of the cluster.
 func (l *Ledger) SeeRoundTrips(id string, all map[string]float64) {
 	w := l.workers[id]
 	if w == nil {
@@ -32,14 +32,12 @@ func (l *Ledger) SeeRoundTrips(id string, all map[string]float64) {
 	}
 	l.measured[id] = said
 	for peer, ms := range said {
-		// What the other side says of the same pair counts as much; the last to speak is believed.
 		if l.roundTrips[peer] == nil {
 			l.roundTrips[peer] = map[string]float64{}
 		}
 		l.roundTrips[peer][id] = ms
 		if other := l.workers[peer]; other != nil {
-			l.approach(w, other, ms)
-			l.approach(other, w, ms)
+			l.approach(w, other, ms) // and no more: what one worker says moves no other
 		}
 	}
 	maps.DeleteFunc(l.roundTrips, func(_ string, m map[string]float64) bool { return len(m) == 0 })

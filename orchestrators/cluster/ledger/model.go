@@ -30,6 +30,8 @@ type Instance struct {
 	draining time.Time
 	// scheduling says why it is where it is, or has no place; nil if that was decided in an earlier life. It is not stored here.
 	scheduling *wire.Explanation
+	// missedSince is since when it is too far from what it has to be near to; zero if it is not. It is not stored.
+	missedSince time.Time
 }
 
 // Copy is one generation of an instance on one worker. Its existence is the reservation of what it needs.
@@ -73,7 +75,9 @@ type Ledger struct {
 	// offers are what workers had to offer when they were summed up last; gains counts how often that was more than before.
 	offers map[string]offer
 	gains  uint64
-	seed   maphash.Seed
+	// lookedAt is when it was last looked at whether instances are near enough.
+	lookedAt time.Time
+	seed     maphash.Seed
 
 	options Options
 }

@@ -12,8 +12,8 @@ import (
 
 // place decides in one pass on a worker for every instance that needs one, and notes for the others why there is none.
 func (l *Ledger) place(now time.Time, ch *Changes) {
-	waiting := l.waiting(now)
-	if len(waiting) == 0 {
+	waiting, watched := l.waiting(now), l.watched(now)
+	if len(waiting)+len(watched) == 0 {
 		return
 	}
 	if !l.settled(now) {
@@ -43,20 +43,26 @@ func (l *Ledger) place(now time.Time, ch *Changes) {
 			continue
 		}
 		near.placed(i.ServiceID, p.ID)
-		placed := *i
-		placed.LastMove++
-		placed.scheduling = &why
-		g := wire.Generation{Placement: i.Placement, Move: placed.LastMove}
-		ch.Instances[i.InstanceKey] = placed
-		ch.Copies[CopyID{i.InstanceKey, g}] = Copy{InstanceKey: i.InstanceKey, Generation: g, Worker: p.ID, Spec: i.Spec, entered: now,
-			Report: wire.InstanceReport{InstanceKey: i.InstanceKey, Generation: g, State: wire.StateNodeScheduled,
-				Detail: "given to worker " + l.workers[p.ID].Name, Since: now}}
-		for _, c := range l.copies[i.InstanceKey] {
-			if c.Worker == p.ID && !c.Stop { // the same worker replaces its own older copy
-				stopped := *c
-				stopped.Stop = true
-				ch.Copies[CopyID{c.InstanceKey, c.Generation}] = stopped
-			}
+		l.give(i, p.ID, &why, now, ch)
+	}
+	l.relocate(watched, pool, near, now, ch)
+}
+
+// give has a worker run an instance, as the next move of its placement.
+func (l *Ledger) give(i *Instance, worker string, why *wire.Explanation, now time.Time, ch *Changes) {
+	placed := *i
+	placed.LastMove++
+	placed.scheduling = why
+	g := wire.Generation{Placement: i.Placement, Move: placed.LastMove}
+	ch.Instances[i.InstanceKey] = placed
+	ch.Copies[CopyID{i.InstanceKey, g}] = Copy{InstanceKey: i.InstanceKey, Generation: g, Worker: worker, Spec: i.Spec, entered: now,
+		Report: wire.InstanceReport{InstanceKey: i.InstanceKey, Generation: g, State: wire.StateNodeScheduled,
+			Detail: "given to worker " + l.workers[worker].Name, Since: now}}
+	for _, c := range l.copies[i.InstanceKey] {
+		if c.Worker == worker && !c.Stop { // the same worker replaces its own older copy
+			stopped := *c
+			stopped.Stop = true
+			ch.Copies[CopyID{c.InstanceKey, c.Generation}] = stopped
 		}
 	}
 }
