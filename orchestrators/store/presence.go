@@ -122,11 +122,14 @@ func (p *Presence) Keep(ctx context.Context) {
 }
 
 func (p *Presence) check(ctx context.Context) error {
+	if p.conn != nil {
+		// To its end, however soon ctx ends: who breaks off a question loses the connection, and Postgres keeps the place for a while.
+		ping, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+		defer cancel()
+		return p.conn.Ping(ping)
+	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if p.conn != nil {
-		return p.conn.Ping(ctx)
-	}
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
