@@ -32,7 +32,6 @@ type Machine struct {
 // uplinkFor is how long the speed of the uplink is believed.
 const uplinkFor = time.Minute
 
-
 // Reading is the machine at one moment. Percentages are 0 to 100.
 type Reading struct {
 	Capacity                               wire.Slot

@@ -85,7 +85,8 @@ func (d *Demand) toTarget(c *Candidate, t *Target) (v float64, how string, ok bo
 	if rtt, known := t.Measured[c.ID]; known {
 		return rtt, measured, true
 	}
-	if a, b := c.Where.Coordinate, t.Coordinate; a != nil && b != nil && a.Error <= trusted && b.Error <= trusted {
+	// Each cluster measures between its own workers alone: its coordinates say nothing beside another's.
+	if a, b := c.Where.Coordinate, t.Coordinate; a != nil && b != nil && c.Where.Cluster == t.Cluster && a.Error <= trusted && b.Error <= trusted {
 		return max(vivaldi.Distance(*a, *b)-c.Where.SpreadMS-t.SpreadMS, 0), estimated, true
 	}
 	return km / kmPerMS, byDistance, located

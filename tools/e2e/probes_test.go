@@ -47,7 +47,9 @@ func instanceIs(t *testing.T, s *scene.Scene, name string, number int, what stri
 }
 
 func isReady(is bool) func(*client.Instance) bool {
-	return func(i *client.Instance) bool { return i.Status == wire.StateRunning && i.Ready != nil && *i.Ready == is }
+	return func(i *client.Instance) bool {
+		return i.Status == wire.StateRunning && i.Ready != nil && *i.Ready == is
+	}
 }
 
 // freeze stops all threads of an instance's process and has them go on at the end of the test, or when called.
