@@ -35,8 +35,8 @@ func TestNoRequestIsAnInternalError(t *testing.T) {
 	for _, rt := range s.root.handler.(*echo.Echo).Routes() {
 		for _, path := range []string{odd.Replace(rt.Path), wide.Replace(rt.Path), odd.Replace(rt.Path) + "?service=%00&wait=-1&force=%00"} {
 			for _, body := range bodies {
-				if strings.Contains(rt.Path, "logout") || rt.Path == "/metrics" {
-					continue
+				if strings.Contains(rt.Path, "logout") || rt.Path == "/metrics" || rt.Path == "/api/v1/events" {
+					continue // the last answers without an end, whatever it is asked: tests of event streams are about it
 				}
 				status, answer := s.call(s.admin, rt.Method, path, body)
 				if m, ok := answer.(map[string]any); ok && status == http.StatusNotImplemented && m["code"] != "" {
