@@ -66,7 +66,7 @@ test-unit: deps ## run the tests of pure logic, of stores on a real Postgres, of
 
 .PHONY: test-root
 test-root: deps build ## run the tests of BPF programs, datapath, containers, and end to end on the testbed
-	go test -p 1 -timeout 15m $(ROOT_PACKAGES)
+	go test -p 1 -timeout 30m $(ROOT_PACKAGES)
 
 .PHONY: fuzz
 fuzz: deps ## play packets on the BPF programs and on a model of them, for FUZZTIME, and compare all that comes out; needs root
