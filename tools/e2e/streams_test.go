@@ -248,7 +248,7 @@ func (c *streamer) abandoned(t *testing.T) {
 	c.nothingLeft(t)
 	until(t, 30*time.Second, func(context.Context) error {
 		for name, n := range c.files(t) {
-			if n > files[name]+4 {
+			if n > files[name]+25 { // connections are kept for a while; what leaks would be one for each request
 				return fmt.Errorf("%s has %d files open, %d before", name, n, files[name])
 			}
 		}

@@ -25,6 +25,8 @@ import (
 const (
 	// hangUpGrace is how long a command has to end by itself after whoever watched it has gone.
 	hangUpGrace = time.Second
+	// attendStart bounds the start of a command, which takes some 30 ms.
+	attendStart = 10 * time.Second
 	// attendEnd bounds the removal of a command, with which the last of its output comes.
 	attendEnd = 10 * time.Second
 )
@@ -46,7 +48,10 @@ func (r *Runtime) Attend(ctx context.Context, id string, p runtime.Process) (cod
 	}
 	opts = append(opts, cio.WithStreams(stdin.reader(), output.to(p.Stdout), output.to(p.Stderr)))
 	defer func() { err = errors.Join(err, forgetExec(dir)) }()
-	process, err := task.Exec(ctx, execID, spec, cio.NewCreator(opts...))
+	// Not broken off when whoever asked has gone: a command of which it is not known how far its start came could not be ended.
+	starting, started := context.WithTimeout(context.WithoutCancel(ctx), attendStart)
+	defer started()
+	process, err := task.Exec(starting, execID, spec, cio.NewCreator(opts...))
 	if err != nil {
 		return 0, commandError(id, err)
 	}
@@ -61,7 +66,7 @@ func (r *Runtime) Attend(ctx context.Context, id string, p runtime.Process) (cod
 	if err != nil {
 		return 0, fmt.Errorf("wait for command in %s: %w", id, err)
 	}
-	if err := process.Start(ctx); err != nil {
+	if err := process.Start(starting); err != nil {
 		return 0, commandError(id, err)
 	}
 	if p.TTY && p.Size != (runtime.Size{}) {

@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
@@ -35,20 +34,24 @@ func (r *Runtime) Execute(ctx context.Context, id string, command []string) (sta
 		return 0, notFound(id, err)
 	}
 	process.Args, process.Terminal = command, false
-	p, err := task.Exec(ctx, "probe-"+rand.Text(), process, cio.NullIO)
+	starting, started := context.WithTimeout(context.WithoutCancel(ctx), attendStart) // as in Attend
+	defer started()
+	p, err := task.Exec(starting, "probe-"+rand.Text(), process, cio.NullIO)
 	if err != nil {
 		return 0, fmt.Errorf("run command in %s: %w", id, err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), executeEnd)
 		defer cancel()
-		_, _ = p.Delete(ctx, client.WithProcessKill)
+		_ = endProcess(ctx, p)
 	}()
-	ended, err := p.Wait(ctx)
+	waiting, stop := context.WithCancel(context.WithoutCancel(ctx)) // also for what the end of ctx does
+	defer stop()
+	ended, err := p.Wait(waiting)
 	if err != nil {
 		return 0, fmt.Errorf("wait for command in %s: %w", id, err)
 	}
-	if err := p.Start(ctx); err != nil {
+	if err := p.Start(starting); err != nil {
 		return 0, fmt.Errorf("start command: %w", err)
 	}
 	select {

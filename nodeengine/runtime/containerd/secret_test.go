@@ -44,7 +44,7 @@ func testSecrets(t *testing.T, g *rig) {
 	k := &known{values: map[string]string{"pass": password, "pem": "line one\nline two " + password, "binary": "a\x00b"}}
 	g.secrets = k
 	g.connect()
-	in := g.instance(40, "read", "/etc/pem", "/run/secrets/pass")
+	in := g.instance(140, "read", "/etc/pem", "/run/secrets/pass")
 	in.Spec.Environment = append(in.Spec.Environment, "PASS=of the descriptor")
 	in.Spec.Secrets = []wire.SecretRef{{Name: "pass", Version: 1, Env: "PASS"}, {Name: "pem", Version: 1, File: "/etc/pem"}, {Name: "pass", Version: 1, File: "/run/secrets/pass"}}
 	id := g.start(in)
@@ -91,7 +91,7 @@ func testSecrets(t *testing.T, g *rig) {
 		"holds a NUL":   {{Name: "binary", Version: 1, Env: "B"}},
 		"there is none": {{Name: "nothing", Version: 1, File: "/x"}},
 	} {
-		bad := g.instance(41, "stay")
+		bad := g.instance(141, "stay")
 		bad.Spec.Secrets = refs
 		path, err := g.netns.Create(t.Context(), bad.ID())
 		if err != nil {
@@ -151,7 +151,7 @@ func testCredentials(t *testing.T, g *rig) {
 	k := &known{values: map[string]string{"good": login(g.closed, "robot", password), "wrong": login(g.closed, "robot", "no"), "elsewhere": login("other.example", "robot", password), "junk": "x"}}
 	g.secrets = k
 	g.connect()
-	spec := g.instance(42).Spec
+	spec := g.instance(142).Spec
 	spec.Image = g.closed + strings.TrimPrefix(spec.Image, g.registry)
 	for _, name := range []string{"", "wrong", "elsewhere", "junk", "none"} {
 		spec.RegistryCredentials = &wire.SecretRef{Name: name, Version: 1}

@@ -29,6 +29,7 @@ func testStall(t *testing.T, g *rig) {
 	var mended atomic.Bool
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if mended.Load() || r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+			r.Header.Del("Range") // of a blob whose first byte is there already: the registry of these tests knows no range without an end
 			proxy.ServeHTTP(w, r)
 			return
 		}
