@@ -72,7 +72,9 @@ func previous(t *testing.T) (dir string) {
 	}
 	source := t.TempDir()
 	archive, err := exec.Command("git", "-C", repo, "archive", revision).Output() //nolint:gosec // our own arguments
-	require.NoError(t, err, "this test takes the repository with its history: revision %s", revision)
+	if err != nil {
+		t.Skipf("needs the repository with its history, of which this checkout lacks revision %s: %v", revision, err)
+	}
 	unpack := exec.Command("tar", "-x", "-C", source)
 	unpack.Stdin = bytes.NewReader(archive)
 	require.NoError(t, unpack.Run())
