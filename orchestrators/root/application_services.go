@@ -16,6 +16,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/control/sla"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/root/users"
 )
 
 // splitServices tells the ids of services in a list that clients send back from descriptors of services.
@@ -38,7 +39,7 @@ func splitServices(list []json.RawMessage) (ids []string, described map[int]json
 
 // changeServices brings the described services of an application to their descriptors, and adds those that are new. Others stay as they
 // are. It has to run under the placing lock.
-func (r *Root) changeServices(ctx context.Context, tx pgx.Tx, app application, described map[int]json.RawMessage, by string) error {
+func (r *Root) changeServices(ctx context.Context, tx pgx.Tx, app application, described map[int]json.RawMessage, by users.Principal) error {
 	for _, i := range slices.Sorted(maps.Keys(described)) {
 		if err := r.changeOne(ctx, tx, app, described[i], by); err != nil {
 			return shorten(err, "$", fmt.Sprintf("$.microservices[%d]", i))
@@ -48,7 +49,7 @@ func (r *Root) changeServices(ctx context.Context, tx pgx.Tx, app application, d
 }
 
 // changeOne changes or adds one service. Paths of faults begin at the service.
-func (r *Root) changeOne(ctx context.Context, tx pgx.Tx, app application, raw json.RawMessage, by string) error {
+func (r *Root) changeOne(ctx context.Context, tx pgx.Tx, app application, raw json.RawMessage, by users.Principal) error {
 	var who struct {
 		Name      json.RawMessage `json:"microservice_name"`
 		Namespace json.RawMessage `json:"microservice_namespace"`
@@ -66,7 +67,10 @@ func (r *Root) changeOne(ctx context.Context, tx pgx.Tx, app application, raw js
 		if err != nil {
 			return err
 		}
-		_, err = r.insertServices(ctx, tx, app, []sla.Microservice{*m}, by, "$")
+		if err := mayOwn(by, m, "$"); err != nil {
+			return err
+		}
+		_, err = r.insertServices(ctx, tx, app, []sla.Microservice{*m}, by.Name, "$")
 		return shorten(err, "$.microservices[0]", "$")
 	}
 	if err != nil {
@@ -80,13 +84,16 @@ func (r *Root) changeOne(ctx context.Context, tx pgx.Tx, app application, raw js
 	if err != nil {
 		return err
 	}
+	if err := mayOwn(by, m, at); err != nil {
+		return err
+	}
 	if err := now.keepsIdentity(ctx, tx, m, at); err != nil {
 		return err
 	}
 	if err := checkSecrets(ctx, tx, app.ID, m, at); err != nil {
 		return err
 	}
-	_, _, err = r.change(ctx, tx, now, m, by, "updated with its application")
+	_, _, err = r.change(ctx, tx, now, m, by.Name, "updated with its application")
 	return err
 }
 

@@ -102,7 +102,7 @@ func (r *Root) updateApplication(c echo.Context) error {
 				return err
 			}
 		}
-		if err := r.changeServices(ctx, tx, app, described, principal(c).Name); err != nil {
+		if err := r.changeServices(ctx, tx, app, described, principal(c)); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE application SET name = coalesce($2, name), namespace = coalesce($3, namespace),

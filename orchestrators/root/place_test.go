@@ -253,6 +253,13 @@ func TestPrivilegedServicesTakeARole(t *testing.T) {
 		answer = s.wants(403, token, http.MethodPut, "/api/service/"+service, map[string]any{"microservice_name": "svc0", "microservice_namespace": "test",
 			"virtualization": "container", "code": "registry.example/app:1", "privileged": true})
 		require.Equal(t, "$.privileged", answer["path"])
+		// Nor by way of the application: neither one that is there, nor one that is added.
+		application := s.ok(http.MethodGet, "/api/service/"+service, nil).(map[string]any)["applicationID"].(string)
+		for _, name := range []string{"svc0", "another"} {
+			answer = s.wants(403, token, http.MethodPut, "/api/application/"+application, map[string]any{"microservices": []any{map[string]any{
+				"microservice_name": name, "microservice_namespace": "test", "virtualization": "container", "code": "registry.example/app:1", "privileged": true}}})
+			require.Equal(t, "$.microservices[0].privileged", answer["path"], name)
+		}
 	}
 	token, _ := s.member("root", "owner", users.RoleInfrastructureProvider)
 	status, body := s.call(token, http.MethodPost, "/api/application/", privileged)
