@@ -162,3 +162,22 @@ func TestAccounts(t *testing.T) {
 	s.ok(http.MethodDelete, "/api/user/eve", nil)
 	require.Len(t, s.ok(http.MethodGet, "/api/users/", nil), 1)
 }
+
+// TestClustersOfALaterVersionAreUnderstood says on each route of clusters something that this version does not know: of another version, it is
+// passed over.
+func TestClustersOfALaterVersionAreUnderstood(t *testing.T) {
+	s := start(t)
+	c := s.joinWith("c1", 1)
+	tested := 0
+	for _, rt := range s.root.handler.(*echo.Echo).Routes() {
+		if rt.Method != http.MethodPost || !slices.Contains(clusterRoutes, rt.Path) && rt.Path != wire.PathClusterJoin {
+			continue
+		}
+		tested++
+		_, got, err := request(c.client, "", rt.Method, s.tls+strings.ReplaceAll(rt.Path, ":id", c.id), map[string]any{"of_a_later_version": []any{1}})
+		require.NoError(t, err)
+		answer, _ := got.(map[string]any)
+		require.NotEqual(t, "unknown_field", answer["code"], "%s: %v", rt.Path, got)
+	}
+	require.Greater(t, tested, 3)
+}

@@ -25,7 +25,7 @@ const abroadSpacing = 20 * time.Millisecond
 func (r *Root) reportOverlay(c echo.Context) error {
 	ctx, id := c.Request().Context(), c.Param("id")
 	var in wire.ClusterOverlay
-	if err := httpapi.Decode(c, &in); err != nil {
+	if err := httpapi.DecodeLoose(c, &in); err != nil {
 		return err
 	}
 	if err := in.Check(); err != nil {
