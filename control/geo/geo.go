@@ -3,9 +3,14 @@
 package geo
 
 import (
+	"errors"
+	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -30,6 +35,62 @@ func Parse(text string) (at wire.Location, radiusKM float64, ok bool) {
 		return wire.Location{}, 0, false
 	}
 	return at, v[2] / 1000, true
+}
+
+// maxName bounds what people may call a place, in bytes.
+const maxName = 256
+
+// ErrForm is wrapped by the errors of [Check].
+var ErrForm = errors.New("neither lat,lon[,radius] in degrees and metres, such as 48.26,11.67,1000, nor a name")
+
+// number is what a part of coordinates looks like, however wrong.
+var number = regexp.MustCompile(`(?i)^[+-]?([0-9][0-9.]*|\.[0-9]+|nan|inf(inity)?)(e[+-]?[0-9]+)?\s*(°|deg|[nsewo]|k?m)?$`)
+
+// Check refuses a text that is neither a place as [Parse] reads it nor a name: one that people meant as coordinates and that nobody
+// could read, and one that is too long or cannot be shown. No text at all is fine.
+func Check(text string) error {
+	if _, _, ok := Parse(text); ok || text == "" {
+		return nil
+	}
+	switch {
+	case len(text) > maxName:
+		return fmt.Errorf("%w: it has %d bytes, %d at most", ErrForm, len(text), maxName)
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("%w: it has characters that cannot be shown", ErrForm)
+	case !meant(text):
+		return nil
+	}
+	parts := strings.Split(text, ",")
+	if len(parts) != 2 && len(parts) != 3 {
+		return fmt.Errorf("%w: two or three numbers with a comma between them are coordinates", ErrForm)
+	}
+	var v [3]float64
+	for i, part := range parts {
+		var err error
+		if v[i], err = strconv.ParseFloat(strings.TrimSpace(part), 64); err != nil {
+			return fmt.Errorf("%w: %q is no number", ErrForm, part)
+		}
+	}
+	switch {
+	case !(math.Abs(v[0]) <= 90):
+		return fmt.Errorf("%w: latitude %v is not from -90 to 90", ErrForm, v[0])
+	case !(math.Abs(v[1]) <= 180):
+		return fmt.Errorf("%w: longitude %v is not from -180 to 180", ErrForm, v[1])
+	}
+	return fmt.Errorf("%w: a radius of %v m is none", ErrForm, v[2])
+}
+
+// meant reports whether who wrote a text meant coordinates: it has no word in it, or nothing but numbers between separators.
+func meant(text string) bool {
+	if !strings.ContainsFunc(text, unicode.IsLetter) {
+		return true
+	}
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(",;/", r) }) {
+		if !number.MatchString(strings.TrimSpace(part)) {
+			return false
+		}
+	}
+	return true
 }
 
 // Valid reports whether there is such a place.

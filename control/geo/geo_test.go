@@ -3,6 +3,7 @@
 package geo_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -35,6 +36,24 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestCheckTellsNamesFromWrongCoordinates(t *testing.T) {
+	for _, text := range []string{"", "48.26,11.67,1000", "-33.9 , 151.2", "My_Awesome_Apartment", "Munich, next to the river", "12 Main Street, 80331 Munich",
+		"Zürich", "東京", "Rack 7", "R2,D2", "infirmary,east wing"} {
+		assert.NoError(t, geo.Check(text), "%q", text)
+	}
+	for text, reason := range map[string]string{
+		"91,0": "latitude 91 ", "0,-181": "longitude -181 ", "0,0,-1": "radius of -1 m", "NaN,0": "latitude NaN", "0,0,Inf": "radius of +Inf m",
+		"48.26": "two or three numbers", "48.26;11.67": "two or three", "1,2,3,4": "two or three", "48.26 11.67": "two or three", ",": `"" is no number`,
+		"48.26,": `"" is no number`, "48.26N,11.67E": `"48.26N" is no number`, "48.26°, 11.67°": "is no number", "48.26,11.67,1km": `"1km" is no number`,
+		"48,26;11,67": "is no number", "48.1.2,11": "is no number", "80331": "two or three", "<1,2>": "is no number",
+		"a\x00b": "cannot be shown", "two\nlines": "cannot be shown", "\xff": "cannot be shown", strings.Repeat("a", 257): "257 bytes",
+	} {
+		err := geo.Check(text)
+		assert.ErrorIs(t, err, geo.ErrForm, "%q", text)
+		assert.ErrorContains(t, err, reason, "%q", text)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("48.14,11.58,1000")
 	f.Add("Munich, next to the river")
@@ -43,6 +62,9 @@ func FuzzParse(f *testing.F) {
 		at, radius, ok := geo.Parse(text)
 		if ok && (!geo.Valid(at) || !(radius >= 0)) {
 			t.Fatalf("%q gives %v, %v", text, at, radius)
+		}
+		if err := geo.Check(text); ok && err != nil {
+			t.Fatalf("%q is a place and refused: %v", text, err)
 		}
 	})
 }

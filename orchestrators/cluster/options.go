@@ -88,6 +88,9 @@ func (o *Options) check() error {
 			return errors.New("--root-url is plain http: a cluster proves who it is by its certificate, which needs https")
 		}
 	}
+	if err := geo.Check(o.Location); err != nil {
+		return fmt.Errorf("--location %q is %w", o.Location, err)
+	}
 	switch {
 	case o.Name == "" || len(o.Name) > 64:
 		return errors.New("--name is empty or longer than 64 characters")

@@ -63,7 +63,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.AdvertiseURL, "advertise-url", "", "https://HOST:PORT at which workers reach this very process, for logs and commands; needed with several of them (default: where the workers have joined)")
 	f.StringVar(&o.JoinTokenFile, "join-token-file", "", "file with the token to join root with; read only until the cluster has joined")
 	f.StringVar(&o.Name, "name", "", "what people call the cluster; unique at its root")
-	f.StringVar(&o.Location, "location", "", "lat,lon[,radius] in degrees and metres, or free text")
+	f.StringVar(&o.Location, "location", "", "where the cluster is: lat,lon[,radius] in degrees and metres, or a name; what was meant as the one and cannot be read is refused")
 	f.StringVar(&stateDir, "state-dir", "", "folder for state on disk, created if missing; at present all state is in the database")
 	f.BoolVar(&o.HideWorkers, "hide-workers", false, "tell root nothing of single workers when its administrators ask: it cannot cordon or drain them then")
 	f.BoolVar(&o.AllowPlain, "allow-plain", false, "let workers on other machines join without TLS")

@@ -41,9 +41,11 @@ func TestWrongFlagsAreNamed(t *testing.T) {
 		"--name":       {"--root-url", "https://root:10000"},
 		"--lost-after": {"--name", "c1", "--root-url", "https://root:10000", "--lost-after", "1s"},
 		"--database":   {"--name", "c1", "--root-url", "https://root:10000"},
-		"--log-level":  {"--log-level", "loud"},
-		"--log-format": {"--log-format", "xml"},
-		"--role":       {"token", "create", "--role", "cluster"},
+		`--location "48.26;11.67" is neither lat,lon[,radius]`: {"--name", "c1", "--root-url", "https://root:10000", "--location", "48.26;11.67"},
+		"latitude 91 is not": {"--name", "c1", "--root-url", "https://root:10000", "--location", "91,0,5"},
+		"--log-level":        {"--log-level", "loud"},
+		"--log-format":       {"--log-format", "xml"},
+		"--role":             {"token", "create", "--role", "cluster"},
 	} {
 		_, err := run(t, args...)
 		require.ErrorContains(t, err, want, strings.Join(args, " "))
