@@ -9,6 +9,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 )
 
 // toldByCard is struct oak_card of include/card.h.
@@ -21,7 +23,7 @@ type toldByCard struct {
 // newCard makes a world whose card takes outer headers off.
 func newCard(t *testing.T, f pairing) *kernel {
 	t.Helper()
-	has, err := HaveRoom(RoomDecapIPv4 | RoomDecapIPv6)
+	has, err := probe.HaveRoom(probe.RoomDecapIPv4 | probe.RoomDecapIPv6)
 	must(t, err)
 	return newKernelOn(t, f, Kernel{DecapL3: has, CardDecap: true})
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 )
 
 // What tc programs return.
@@ -65,7 +67,7 @@ func newKernel(t testing.TB) *kernel { return newKernelOf(t, pairing{}) }
 // newKernelOf makes the world with peers that are reached by the outer family of f.
 func newKernelOf(t testing.TB, f pairing) *kernel {
 	t.Helper()
-	has, err := HaveRoom(RoomDecapIPv4 | RoomDecapIPv6)
+	has, err := probe.HaveRoom(probe.RoomDecapIPv4 | probe.RoomDecapIPv6)
 	must(t, err)
 	return newKernelOn(t, f, Kernel{DecapL3: has})
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 )
 
 // narrow is a world of which one way is narrow: the client has a flow to the far server, and a packet of it was too long for a router.
@@ -32,7 +34,7 @@ func newNarrow(t *testing.T, f pairing) *narrow {
 // newNarrowFor makes the world where what routers say is believed for so long; 0 is the usual time.
 func newNarrowFor(t *testing.T, f pairing, kept time.Duration) *narrow {
 	t.Helper()
-	has, err := HaveRoom(RoomDecapIPv4 | RoomDecapIPv6)
+	has, err := probe.HaveRoom(probe.RoomDecapIPv4 | probe.RoomDecapIPv6)
 	must(t, err)
 	on := Kernel{DecapL3: has, PathKept: kept}
 	w := &narrow{kernel: newKernelOn(t, f, on), f: f}

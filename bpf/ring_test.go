@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 )
 
 // onOneProcessor keeps the test, and with it the programs that it runs, on the processor that it is on.
@@ -38,7 +40,7 @@ func TestRingsLeaveRoom(t *testing.T) {
 		}
 	}
 	onOneProcessor(t)
-	has, err := HaveRoom(RoomDecapIPv4 | RoomDecapIPv6)
+	has, err := probe.HaveRoom(probe.RoomDecapIPv4 | probe.RoomDecapIPv6)
 	must(t, err)
 	k := newKernelOn(t, pairing{}, Kernel{DecapL3: has, Processors: 512})
 	for port := range uint16(300) {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 )
 
 // TestUpgradeUnderTraffic replaces both workers' NetManagers by a build with another layout of maps and back, while 1,000 flows
@@ -18,7 +18,7 @@ import (
 func TestUpgradeUnderTraffic(t *testing.T) {
 	other := otherBuild(t)
 	t.Run("tcx", func(t *testing.T) { upgradeUnderTraffic(t, inIPv4, other, nil) })
-	t.Run("clsact", func(t *testing.T) { upgradeUnderTraffic(t, inIPv6, other, []string{datapath.FeatureTCX}) })
+	t.Run("clsact", func(t *testing.T) { upgradeUnderTraffic(t, inIPv6, other, []string{probe.TCX}) })
 }
 
 func upgradeUnderTraffic(t *testing.T, in family, other string, without []string) {

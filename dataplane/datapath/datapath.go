@@ -16,6 +16,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/bpf/features"
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 )
 
 // DefaultBPFFS is where distributions mount the BPF file system.
@@ -109,10 +110,10 @@ func open(o Options) (*Datapath, error) {
 	if err := os.MkdirAll(mapDir, 0o700); err != nil {
 		return nil, fmt.Errorf("create folder of pinned maps: %w", err)
 	}
-	if d.found, err = probe(wanted(), o.Without...); err != nil {
+	if d.found, err = probe.Kernel(o.Without...); err != nil {
 		return nil, err
 	}
-	d.hooks = hooks{dir: filepath.Join(d.dir, "links"), tcx: d.found.Uses(FeatureTCX), cards: o.cards, cardDecaps: o.CardDecap, log: d.log}
+	d.hooks = hooks{dir: filepath.Join(d.dir, "links"), tcx: d.found.Uses(probe.TCX), cards: o.cards, cardDecaps: o.CardDecap, log: d.log}
 	if d.progs, d.maps, err = bpf.Load(mapDir, d.kernel()); err != nil {
 		return nil, fmt.Errorf("load datapath over %s: %w", mapDir, err)
 	}
@@ -131,7 +132,7 @@ func open(o Options) (*Datapath, error) {
 // kernel is what the programs have to know of the kernel.
 func (d *Datapath) kernel() bpf.Kernel {
 	return bpf.Kernel{
-		DecapL3: d.found.Uses(FeatureDecapL3), CardDecap: d.hooks.cardDecaps, CardGeneric: d.hooks.cards == cardsGeneric,
+		DecapL3: d.found.Uses(probe.DecapL3), CardDecap: d.hooks.cardDecaps, CardGeneric: d.hooks.cards == cardsGeneric,
 		PathKept: pathKept(d.log),
 	}
 }

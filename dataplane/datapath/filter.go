@@ -5,16 +5,11 @@ package datapath
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// probeIfindex is the number of an interface that does not exist.
-const probeIfindex = math.MaxInt32
 
 // filterPriority and filterHandle name our filter among those of others: first, and the same at every start.
 const (
@@ -23,15 +18,6 @@ const (
 	// frontHandle is of the filter that is in front of it for a moment: of one priority, the kernel asks the last that was added first.
 	frontHandle = 0x6f62
 )
-
-// noop returns a program that does nothing, to probe with.
-func noop() *ebpf.ProgramSpec {
-	return &ebpf.ProgramSpec{
-		Type:         ebpf.SchedCLS,
-		License:      "Dual BSD/GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
-	}
-}
 
 func filterParent(kind string) uint32 {
 	if direction(kind) == ebpf.AttachTCXEgress {

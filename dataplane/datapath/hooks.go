@@ -26,21 +26,6 @@ type hooks struct {
 	log        *slog.Logger
 }
 
-// haveTCX reports whether the kernel has tcx links. There is no program type of their own to probe for, so the one other thing
-// that came with the same version is: a link to no interface is refused as such, not as an unknown kind.
-func haveTCX() bool {
-	prog, err := ebpf.NewProgram(noop())
-	if err != nil {
-		return false
-	}
-	defer prog.Close()
-	l, err := link.AttachTCX(link.TCXOptions{Interface: probeIfindex, Program: prog, Attach: ebpf.AttachTCXIngress})
-	if err == nil {
-		_ = l.Close()
-	}
-	return !errors.Is(err, ebpf.ErrNotSupported)
-}
-
 func direction(kind string) ebpf.AttachType {
 	if kind == kindUplinkOut {
 		return ebpf.AttachTCXEgress

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
@@ -169,7 +170,7 @@ func pattern(size int) []byte {
 
 // TestOldWayOfUncovering goes through both mixed pairings as on kernels before 6.3, on any.
 func TestOldWayOfUncovering(t *testing.T) {
-	old := datapath.Options{Without: []string{datapath.FeatureDecapL3}}
+	old := datapath.Options{Without: []string{probe.DecapL3}}
 	for name, f := range map[string]func(*testing.T, *world){
 		"connections": roundRobinLocalAndRemote, "bulk": bulkBothWays, "datagrams": datagramsOfEverySize, "pieces": largeDatagrams,
 		"segments": segmentedDatagrams,
@@ -181,7 +182,7 @@ func TestOldWayOfUncovering(t *testing.T) {
 			}
 			t.Run(name+"/"+inner.name+"Over"+outer.name, func(t *testing.T) {
 				w := newWorldWith(t, inner, outer, old)
-				if w.workers[0].dp.Features().Uses(datapath.FeatureDecapL3) {
+				if w.workers[0].dp.Features().Uses(probe.DecapL3) {
 					t.Fatal("the feature is used although it was to be done without")
 				}
 				f(t, w)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
@@ -36,7 +37,7 @@ func oakNet(t *testing.T) string {
 // it names the kernel, each fallback, and every program that is attached.
 func TestStatusNamesWhatIsDoneWithout(t *testing.T) {
 	program := oakNet(t)
-	for name, without := range map[string][]string{"as found": nil, "without tcx": {datapath.FeatureTCX}} {
+	for name, without := range map[string][]string{"as found": nil, "without tcx": {probe.TCX}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldWith(t, inIPv4, inIPv4, datapath.Options{Without: without})
 			wk := w.workers[0]

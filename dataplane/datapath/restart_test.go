@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
@@ -38,7 +39,7 @@ func TestRestartBreaksNoFlow(t *testing.T) {
 	t.Run("clsact", func(t *testing.T) {
 		for _, f := range []family{inIPv4, inIPv6} {
 			t.Run(f.name, func(t *testing.T) {
-				restartBreaksNoFlow(t, newWorldWith(t, f, inIPv4, datapath.Options{Without: []string{datapath.FeatureTCX}}))
+				restartBreaksNoFlow(t, newWorldWith(t, f, inIPv4, datapath.Options{Without: []string{probe.TCX}}))
 			})
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 	"github.com/oakestra/oakestra-ebpf/dataplane/datapath"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
@@ -94,7 +95,7 @@ func withFieldMore(m *ebpf.Map, keyName, valueName string) (*ebpf.Map, error) {
 func TestUpgradeFromAnotherLayoutBreaksNoFlow(t *testing.T) {
 	t.Run("tcx", func(t *testing.T) { eachFamily(t, upgradeBreaksNoFlow) })
 	t.Run("clsact", func(t *testing.T) {
-		upgradeBreaksNoFlow(t, newWorldWith(t, inIPv4, inIPv4, datapath.Options{Without: []string{datapath.FeatureTCX}}))
+		upgradeBreaksNoFlow(t, newWorldWith(t, inIPv4, inIPv4, datapath.Options{Without: []string{probe.TCX}}))
 	})
 	t.Run("cards", func(t *testing.T) {
 		w := newWorldWith(t, inIPv4, inIPv4, datapath.Options{CardDecap: true}.GenericCards())

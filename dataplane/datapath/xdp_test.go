@@ -14,6 +14,7 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/bpf/features"
+	"github.com/oakestra/oakestra-ebpf/bpf/probe"
 	"github.com/oakestra/oakestra-ebpf/dataplane/netnstest"
 )
 
@@ -26,7 +27,9 @@ func TestCardProgram(t *testing.T) {
 	progs, maps, err := bpf.Load("", bpf.Kernel{})
 	require.NoError(t, err)
 	t.Cleanup(func() { progs.Close(); _ = maps.Close() })
-	d := &Datapath{progs: progs, maps: maps, hooks: hooks{dir: dir + "/links", tcx: haveTCX()}}
+	kernel, err := probe.Kernel()
+	require.NoError(t, err)
+	d := &Datapath{progs: progs, maps: maps, hooks: hooks{dir: dir + "/links", tcx: kernel.Uses(probe.TCX)}}
 	netnstest.Within(t, netnstest.NewQuiet(t), func() error {
 		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "up0"}, PeerName: "up1"}); err != nil {
 			return err

@@ -26,7 +26,7 @@ import (
 // which take modules and programs that the guests have not, and hold it to times that no emulation keeps.
 func Packages() []string {
 	return []string{
-		"./bpf", "./dataplane/datapath", "./dataplane/device", "./dataplane/endpoint", "./dataplane/egress",
+		"./bpf", "./bpf/probe", "./dataplane/datapath", "./dataplane/device", "./dataplane/endpoint", "./dataplane/egress",
 		"./dataplane/upcall", "./dataplane/peer", "./dataplane/routes",
 	}
 }

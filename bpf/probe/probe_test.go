@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package datapath
+package probe
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 
 // TestProbe holds what is found on this kernel against its version.
 func TestProbe(t *testing.T) {
-	r, err := probe(wanted())
+	r, err := Kernel()
 	require.NoError(t, err, "the test needs root")
 	require.NotEmpty(t, r.Kernel)
 	found := map[string]features.Feature{}
@@ -28,17 +28,17 @@ func TestProbe(t *testing.T) {
 		}
 	}
 	assert.Len(t, found, len(wanted()))
-	assert.Equal(t, older(t, r.Kernel, "6.3"), !found[FeatureDecapL3].Found)
+	assert.Equal(t, older(t, r.Kernel, "6.3"), !found[DecapL3].Found)
 
 	none := room(1 << 20)
 	have, err := none()
 	require.NoError(t, err)
 	assert.False(t, have, "no kernel has this flag")
 
-	r, err = probe(wanted(), FeatureTCX)
+	r, err = Kernel(TCX)
 	require.NoError(t, err)
 	for _, f := range r.Fallbacks() {
-		if f.Name == FeatureTCX {
+		if f.Name == TCX {
 			assert.Contains(t, f.Fallback, "clsact")
 			return
 		}

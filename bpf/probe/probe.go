@@ -1,33 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package datapath
+package probe
 
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	kernel "github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
-	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/bpf/features"
 )
 
-// ErrKernel is wrapped by the error of [Open] on a kernel that lacks what nothing stands in for.
+// ErrKernel is wrapped by the error of [Kernel] on a kernel that lacks what nothing stands in for.
 var ErrKernel = errors.New("this kernel is too old for the datapath")
 
-// leastKernel is what has every feature that there is no fallback for, and is tested.
-const leastKernel = "6.1"
+// LeastKernel is what has every feature that there is no fallback for, and is tested.
+const LeastKernel = "6.1"
 
 // Names of the features that other code asks for.
 const (
-	FeatureTCX        = "tcx"
-	FeatureDecapL3    = "decap_l3"
-	FeatureDecapL4UDP = "decap_l4_udp"
+	TCX        = "tcx"
+	DecapL3    = "decap_l3"
+	DecapL4UDP = "decap_l4_udp"
 )
 
 // feature is one that the datapath wants, and how to find out whether it is there.
@@ -44,23 +45,27 @@ func wanted() []feature {
 		{"batch_lookup", "5.6", "reading maps of many entries", "", haveBatch},
 		{"csum_level", "5.7", "keeping the receive checksum", "", helper(asm.FnCsumLevel)},
 		{"encapsulation", "5.8", "tunnel headers around segmented packets", "",
-			room(bpf.RoomEncapIPv4 | bpf.RoomEncapIPv6 | bpf.RoomEncapUDP | bpf.RoomFixedGSO | bpf.RoomNoCsumReset)},
+			room(RoomEncapIPv4 | RoomEncapIPv6 | RoomEncapUDP | RoomFixedGSO | RoomNoCsumReset)},
 		{"ring_buffer", "5.8", "hello packets and traces", "", is(func() error { return kernel.HaveMapType(ebpf.RingBuf) })},
 		{"redirect_peer", "5.10", "delivery straight into a container's namespace", "", helper(asm.FnRedirectPeer)},
 		{"redirect_neigh", "5.10", "sending to other workers past the host's stack", "", helper(asm.FnRedirectNeigh)},
 		{"coarse_clock", "5.11", "the time of each packet at little cost", "", helper(asm.FnKtimeGetCoarseNs)},
 		{"loop", "5.17", "choosing among a service's instances", "", helper(asm.FnLoop)},
-		{FeatureDecapL3, "6.3", "taking off a tunnel header of the other family", "bpf_skb_change_proto tells the kernel what is inside",
-			room(bpf.RoomDecapIPv4 | bpf.RoomDecapIPv6)},
-		{FeatureTCX, "6.6", "links that are pinned and updated atomically", "clsact filters; a person's `tc filter del` takes them off",
-			func() (bool, error) { return haveTCX(), nil }},
-		{FeatureDecapL4UDP, "", "UDP with segmentation offload through the tunnel", "tx-udp-segmentation is off inside containers",
-			room(bpf.RoomDecapUDP)},
+		{DecapL3, "6.3", "taking off a tunnel header of the other family", "bpf_skb_change_proto tells the kernel what is inside",
+			room(RoomDecapIPv4 | RoomDecapIPv6)},
+		{TCX, "6.6", "links that are pinned and updated atomically", "clsact filters; a person's `tc filter del` takes them off",
+			haveTCX},
+		{DecapL4UDP, "", "UDP with segmentation offload through the tunnel", "tx-udp-segmentation is off inside containers",
+			room(RoomDecapUDP)},
 	}
 }
 
-// probe finds out about each feature; without names those that are done without although the kernel may have them. Its error wraps
-// [ErrKernel] and names what is missing and has no fallback.
+// Kernel finds out about every feature that the datapath wants of the running kernel; without names those that are to be done without
+// although the kernel may have them. Its error wraps [ErrKernel] and names what is missing and has no fallback; any other one says that a
+// question could not be asked, such as for want of a capability. The record is whole in the first case, and ends early in the second.
+func Kernel(without ...string) (features.Record, error) { return probe(wanted(), without...) }
+
+// probe is [Kernel] for a list of features.
 func probe(all []feature, without ...string) (features.Record, error) {
 	r := features.Record{Kernel: kernelRelease(), Probed: time.Now().UTC().Round(time.Second)}
 	var missing []string
@@ -82,7 +87,7 @@ func probe(all []feature, without ...string) (features.Record, error) {
 	}
 	if len(missing) > 0 {
 		return r, fmt.Errorf("%w: Linux %s lacks %s: boot Linux %s or newer",
-			ErrKernel, r.Kernel, strings.Join(missing, ", "), leastKernel)
+			ErrKernel, r.Kernel, strings.Join(missing, ", "), LeastKernel)
 	}
 	return r, nil
 }
@@ -129,5 +134,25 @@ func haveBatch() (bool, error) {
 
 // room reports whether bpf_skb_adjust_room takes these flags.
 func room(flags int32) func() (bool, error) {
-	return func() (bool, error) { return bpf.HaveRoom(flags) }
+	return func() (bool, error) { return HaveRoom(flags) }
+}
+
+// probeIfindex is the number of an interface that does not exist.
+const probeIfindex = math.MaxInt32
+
+// haveTCX reports whether the kernel has tcx links. There is no program type of their own to probe for, so the one other thing
+// that came with the same version is: a link to no interface is refused as such, not as an unknown kind.
+func haveTCX() (bool, error) {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, License: "Dual BSD/GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return false, err
+	}
+	defer prog.Close()
+	l, err := link.AttachTCX(link.TCXOptions{Interface: probeIfindex, Program: prog, Attach: ebpf.AttachTCXIngress})
+	if err == nil {
+		_ = l.Close()
+	}
+	return !errors.Is(err, ebpf.ErrNotSupported), nil
 }
