@@ -32,6 +32,7 @@ type options struct {
 	secretsKey    string
 	keyAsked      bool // not the default
 	names         []string
+	certificate   settings.Certificate
 	lostAfter     time.Duration
 	userRate      float64
 	peerRate      float64
@@ -71,6 +72,7 @@ func newCommand() *cobra.Command {
 	own.StringVar(&o.secretsKey, "secrets-key-file", defaultSecretsKey, "file with the key that seals users' secrets, made at the first start; back it up, "+
 		"apart from the database, and give all roots of an installation the same. "+secretsKeyVariable+" may hold the key itself instead: base64 of 32 bytes")
 	own.StringSliceVar(&o.names, "name", nil, "DNS name or IP address by which users reach this root, for its TLS certificate; repeatable")
+	o.certificate.AddFlags(own)
 	own.StringToStringVar(&o.areas, "area", nil, "NAME=lat:lon[:radius] of a place that latency constraints may name, in degrees and metres, "+
 		"such as --area munich=48.14:11.58:15000; repeatable")
 	own.StringVar(&o.advertise, "advertise-url", "", "https://HOST:PORT at which clusters reach this very process, for logs and commands; needed with several of them on one database "+

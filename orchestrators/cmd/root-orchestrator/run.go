@@ -75,6 +75,9 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("prepare TLS: %w", err)
 	}
+	if err := o.certificate.Serve(tlsConfig, log); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.Run(ctx) })
 	group.Go(func() error { return httpapi.Serve(ctx, o.listen, tlsConfig, o.allowPlain, r.Handler(), log) })

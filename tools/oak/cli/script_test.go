@@ -4,6 +4,7 @@ package cli_test
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
@@ -28,7 +29,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the scenarios in testdata. The command `serve FILE` starts a server whose answers are lines of FILE, each
-// METHOD PATH STATUS BODY, and points OAK_URL at it (`serve FILE tls` over TLS, with a certificate that nobody trusts); `exits CODE COMMAND…` checks an exit code.
+// METHOD PATH STATUS BODY, and points OAK_URL at it (`serve FILE tls` over TLS, with a certificate for
+// 127.0.0.1 that nobody trusts, in ca.pem); `exits CODE COMMAND…` checks an exit code.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -71,6 +73,8 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what is tested
 	if len(args) > 1 && args[1] == "tls" {
 		server.StartTLS()
+		authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), authority, 0o600))
 	} else {
 		server.Start()
 	}
