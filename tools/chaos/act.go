@@ -18,21 +18,26 @@ import (
 // endTimeout bounds how long Postgres may take to end at once.
 const endTimeout = 20 * time.Second
 
-// Do does the faults of a step and undoes them. It returns when all is mended, which says nothing of what follows from it.
-func (s Step) Do(ctx context.Context, t *testbed.Testbed) error {
+// Do does the faults of a step and undoes them. It returns when all is mended, which says nothing of what follows from it; and whether there
+// were two, of which the second began before the first was undone.
+func (s Step) Do(ctx context.Context, t *testbed.Testbed) (overlapped bool, err error) {
 	errs := make([]error, len(s.Faults))
+	begun, undone := make([]time.Time, len(s.Faults)), make([]time.Time, len(s.Faults))
 	var wg sync.WaitGroup
 	for i, f := range s.Faults {
 		wg.Go(func() {
 			pause(ctx, s.Lag*time.Duration(i))
+			begun[i] = time.Now()
 			if err := f.do(ctx, t); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", f, err)
 			}
+			undone[i] = time.Now()
 		})
 	}
 	wg.Wait()
+	overlapped = len(begun) == 2 && begun[1].Before(undone[0])
 	// Of two that befall the same, one may have undone what the other had just begun.
-	return errors.Join(append(errs, mend(ctx, t, s.Faults))...)
+	return overlapped, errors.Join(append(errs, mend(ctx, t, s.Faults))...)
 }
 
 func (f Fault) do(ctx context.Context, t *testbed.Testbed) error {

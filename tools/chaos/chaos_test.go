@@ -26,6 +26,9 @@ const (
 	envWithin = "OAK_CHAOS_WITHIN"
 )
 
+// wholeRun is how many faults a run has to have to hold each kind and each pair often enough.
+const wholeRun = 200
+
 // world raises a testbed with an application in each of its clusters.
 func world(t *testing.T, clusters, workers int) *World {
 	t.Helper()
@@ -43,7 +46,7 @@ func worldWith(t *testing.T, clusters, workers int, change func(*testbed.Options
 	self, err := proc.Find(os.Getpid())
 	require.NoError(t, err)
 	o := testbed.Options{
-		Dir: testbed.DefaultDir, Bin: bin, Self: filepath.Join(bin, "oak-testbed"), Clusters: clusters, Workers: workers,
+		Dir: testbed.DefaultDir, Bin: bin, Self: filepath.Join(bin, "oak-testbed"), Roots: 2, Clusters: clusters, Workers: workers,
 		Fsync: true, Broker: testbed.BrokerMosquitto, Owner: &self,
 	}
 	change(&o)
@@ -106,25 +109,32 @@ func TestLongRun(t *testing.T) {
 	dir := filepath.Join("..", "..", "dist")
 	require.NoError(t, os.MkdirAll(dir, 0o755))
 	name := filepath.Join(dir, fmt.Sprintf("chaos-%d", seed))
-	journal, err := OpenJournal(name+".json", seed, faults)
+	w := world(t, 2, 2)
+	plan := Plan(seed, faults, HostsOf(w.Testbed), 10*time.Second)
+	journal, err := OpenJournal(name+".json", seed, plan)
 	require.NoError(t, err)
+	done := len(journal.Passed)
 	mode := os.O_CREATE | os.O_WRONLY | os.O_APPEND
-	if journal.Done == 0 {
+	if done == 0 {
 		mode |= os.O_TRUNC
 	}
 	log, err := os.OpenFile(name+".log", mode, 0o644)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, log.Close()) }()
-	w := world(t, 2, 2)
-	r := NewRun(w, seed+uint64(journal.Done), io.MultiWriter(log, os.Stdout))
+	r := NewRun(w, seed+uint64(done), io.MultiWriter(log, os.Stdout))
 	r.Done = journal.Note
 	if text := os.Getenv(envWithin); text != "" {
 		within, err := time.ParseDuration(text)
 		require.NoError(t, err, envWithin)
 		r.Until = time.Now().Add(within)
 	}
-	r.say("seed %d, %d faults, %d done already", seed, faults, journal.Done)
-	require.NoError(t, r.Steps(t.Context(), Plan(seed, faults, HostsOf(w.Testbed), 10*time.Second)[journal.Done:]))
+	r.say("seed %d, %d faults, %d done already", seed, faults, done)
+	err = r.Steps(t.Context(), plan[done:])
+	r.say("%s", Table(journal.Passed))
+	require.NoError(t, err)
+	if len(journal.Passed) >= wholeRun {
+		require.Empty(t, Short(journal.Passed))
+	}
 }
 
 // testLog writes to a test's log.

@@ -63,7 +63,7 @@ func TestLostWorkerComesBack(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return errors.Join(v.Err(), w.Answers(ctx))
+		return errors.Join(v.Err(), w.Answers(ctx, v))
 	})
 	require.NoError(t, err)
 	now, err := w.Testbed.Tasks(t.Context(), here)

@@ -88,7 +88,7 @@ func (s Step) harmless() bool {
 
 // Hosts are those that faults befall.
 type Hosts struct {
-	Clusters, Workers []string
+	Roots, Clusters, Workers []string
 }
 
 // Plan returns the faults that a seed stands for: n steps, a tenth of them with two faults that overlap; each kind comes as often as any
@@ -115,18 +115,29 @@ func Plan(seed uint64, n int, h Hosts, longest time.Duration) []Step {
 		if !paired[i] {
 			continue
 		}
-		first := &steps[i].Faults[0]
-		first.Hold = max(first.Hold, time.Second)
-		steps[i].Lag = time.Duration(r.Int64N(int64(first.Hold))).Round(time.Millisecond)
-		steps[i].Faults = append(steps[i].Faults, next())
+		second := next()
+		if second.Kind == Reboot && steps[i].Faults[0].Kind == Reboot { // as a deck ends and another begins
+			deck = append(deck, Reboot)
+			second = next()
+		}
+		steps[i].Lag, steps[i].Faults = overlap(r, steps[i].Faults[0], second)
 	}
 	return steps
+}
+
+// overlap has the second of two faults begin while the first lasts. A reboot, which lasts as long as it takes, comes second.
+func overlap(r *rand.Rand, a, b Fault) (lag time.Duration, pair []Fault) {
+	if a.Kind == Reboot {
+		a, b = b, a
+	}
+	a.Hold = max(a.Hold, time.Second)
+	return time.Duration(r.Int64N(int64(a.Hold) * 3 / 4)).Round(time.Millisecond), []Fault{a, b}
 }
 
 // draw picks whom a fault befalls, and for how long.
 func draw(r *rand.Rand, k Kind, h Hosts, longest time.Duration) Fault {
 	pick := func(from []string) string { return from[r.IntN(len(from))] }
-	all := append(append([]string{"root"}, h.Clusters...), h.Workers...)
+	all := slices.Concat(h.Roots, h.Clusters, h.Workers)
 	f := Fault{Kind: k, Hold: time.Duration(r.Int64N(int64(longest))).Round(time.Millisecond)}
 	if r.IntN(4) == 0 && strings.HasPrefix(string(k), "kill") {
 		f.Hold = 0
@@ -143,7 +154,7 @@ func draw(r *rand.Rand, k Kind, h Hosts, longest time.Duration) Fault {
 	case KillBroker, StopBroker:
 		f.Target = "mosquitto@" + pick(h.Clusters)
 	case KillRoot, StopRoot:
-		f.Target = "root-orchestrator@root"
+		f.Target = "root-orchestrator@" + pick(h.Roots)
 	case EndPostgres:
 		f.Target = "postgres@machine"
 	case CutHost, Reboot:

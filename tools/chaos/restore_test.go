@@ -63,7 +63,7 @@ func TestRestoredFromAnOldDump(t *testing.T) {
 			if len(v.Tasks) != len(before.Tasks) {
 				return fmt.Errorf("containers were %v, are %v", before.Tasks, v.Tasks)
 			}
-			return errors.Join(v.Err(), w.Answers(ctx))
+			return errors.Join(v.Err(), w.Answers(ctx, v))
 		})
 		require.NoError(t, err, "after %v were restored", restored)
 		t.Logf("with %v restored everything agrees after %s, and nothing was stopped", restored, time.Since(start).Round(time.Millisecond))

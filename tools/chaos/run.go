@@ -24,7 +24,7 @@ type Run struct {
 	World *World
 	// Log is told of each step; Done, if not nil, is called after each that has passed.
 	Log  io.Writer
-	Done func(step int) error
+	Done func(Passed) error
 	// Until, if not zero, is when no further step is begun.
 	Until time.Time
 
@@ -42,7 +42,11 @@ func (r *Run) say(format string, args ...any) {
 
 // Steps does the steps and stops at the first after which something is wrong.
 func (r *Run) Steps(ctx context.Context, steps []Step) error {
-	if _, err := r.settled(ctx, 2*Converge); err != nil {
+	v, err := r.settled(ctx, 2*Converge)
+	if err == nil {
+		err = r.World.spread(v)
+	}
+	if err != nil {
 		return fmt.Errorf("before the first fault: %w", err)
 	}
 	for _, s := range steps {
@@ -50,11 +54,12 @@ func (r *Run) Steps(ctx context.Context, steps []Step) error {
 			r.say("the time is up before step %d: the same again goes on there", s.N)
 			break
 		}
-		if err := r.step(ctx, s); err != nil {
+		p := Passed{}
+		if p, v, err = r.step(ctx, s, v); err != nil {
 			return fmt.Errorf("step %s: %w", s, err)
 		}
 		if r.Done != nil {
-			if err := r.Done(s.N); err != nil {
+			if err := r.Done(p); err != nil {
 				return err
 			}
 		}
@@ -63,50 +68,43 @@ func (r *Run) Steps(ctx context.Context, steps []Step) error {
 	return nil
 }
 
-// step does one step while the application serves and somebody writes, and judges what is true afterwards.
-func (r *Run) step(ctx context.Context, s Step) error {
-	before, err := Judge(ctx, r.World.Testbed)
-	if err != nil {
-		return err
-	}
+// step does one step while the application serves and somebody writes, and judges what is true afterwards. before is what was true after
+// the step before it.
+func (r *Run) step(ctx context.Context, s Step, before *Verdict) (p Passed, after *Verdict, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	failures := func() error { return nil }
 	if s.harmless() {
-		if failures, err = r.World.load(ctx, r.seconds(s)); err != nil {
-			return err
+		if failures, err = r.World.load(ctx); err != nil {
+			return p, nil, err
 		}
 	}
 	writing, stop := context.WithCancel(ctx)
 	stopped := make(chan struct{})
 	go func() { r.writer.run(writing); close(stopped) }()
-	err = s.Do(ctx, r.World.Testbed)
+	p.Overlapped, err = s.Do(ctx, r.World.Testbed)
 	healed := time.Now()
 	stop()
 	<-stopped
 	if err != nil {
-		return err
+		return p, nil, err
 	}
-	after, err := r.settled(ctx, Converge)
-	if err != nil {
-		return err
+	if after, err = r.settled(ctx, Converge); err != nil {
+		return p, nil, err
 	}
 	took := time.Since(healed)
 	if err := r.same(s, before, after); err != nil {
-		return err
+		return p, nil, err
 	}
 	if err := failures(); err != nil {
-		return err
+		return p, nil, err
 	}
+	for _, f := range s.Faults {
+		p.Kinds = append(p.Kinds, f.Kind)
+	}
+	p.Milliseconds = took.Milliseconds()
 	r.say("%s  %s; all is well after %s", time.Now().UTC().Format(time.RFC3339), s, took.Round(time.Millisecond))
-	return nil
-}
-
-// seconds is how long the load has to go on so that it covers a step.
-func (r *Run) seconds(s Step) int {
-	longest := s.Faults[0].Hold
-	if len(s.Faults) > 1 {
-		longest = max(longest, s.Lag+s.Faults[1].Hold)
-	}
-	return int(longest/time.Second) + 3
+	return p, after, nil
 }
 
 // settled waits until everything is as it should be, and everybody answers.
@@ -118,7 +116,7 @@ func (r *Run) settled(ctx context.Context, within time.Duration) (v *Verdict, er
 		if wrong := slices.Concat(v.Wrong, r.writer.lost(v)); len(wrong) > 0 {
 			return errors.New(strings.Join(wrong, "\n  "))
 		}
-		return r.World.Answers(ctx)
+		return r.World.Answers(ctx, v)
 	})
 	return v, err
 }
@@ -153,11 +151,12 @@ func (r *Run) same(s Step, before, after *Verdict) error {
 
 // HostsOf returns whom faults of a testbed can befall.
 func HostsOf(t *testbed.Testbed) (h Hosts) {
-	for _, c := range t.Hosts(testbed.RoleCluster) {
-		h.Clusters = append(h.Clusters, c.Name)
-	}
-	for _, w := range t.Hosts(testbed.RoleWorker) {
-		h.Workers = append(h.Workers, w.Name)
+	for role, names := range map[testbed.Role]*[]string{
+		testbed.RoleRoot: &h.Roots, testbed.RoleCluster: &h.Clusters, testbed.RoleWorker: &h.Workers,
+	} {
+		for _, one := range t.Hosts(role) {
+			*names = append(*names, one.Name)
+		}
 	}
 	return h
 }

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/client"
 )
 
 // writeEvery is how often somebody writes while something breaks; writeTimeout is how long they wait for an answer.
@@ -52,6 +54,9 @@ func (x *writer) run(ctx context.Context) {
 	}
 }
 
+// api is one of root's processes: any of them, in no order.
+func (x *writer) api() *client.Client { return x.w.apis[x.rand.IntN(len(x.w.apis))] }
+
 func (x *writer) note(err error) (acknowledged bool) {
 	if err != nil {
 		x.refused++
@@ -67,7 +72,8 @@ func (x *writer) create(ctx context.Context) {
 	name := fmt.Sprintf("written%d", x.n)
 	body := fmt.Sprintf(`{"sla_version":"v2.0","customerID":"Admin","applications":[{"applicationID":"","application_name":%q,
 		"application_namespace":"test","microservices":[]}]}`, name)
-	all, err := x.w.Scene.API.CreateApplication(ctx, []byte(body))
+	api := x.api()
+	all, err := api.CreateApplication(ctx, []byte(body))
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.note(err) {
@@ -80,7 +86,7 @@ func (x *writer) create(ctx context.Context) {
 			continue
 		}
 		delete(x.there, old) // from now on nothing is known
-		if x.note(x.w.Scene.API.DeleteApplication(ctx, a.ID)) {
+		if x.note(api.DeleteApplication(ctx, a.ID)) {
 			x.gone[old] = true
 		}
 	}
@@ -91,7 +97,8 @@ func (x *writer) scale(ctx context.Context) {
 	clusters := x.w.Testbed.Hosts("cluster")
 	cluster := clusters[x.rand.IntN(len(clusters))].Name
 	id := x.w.services[cluster][serviceChanging].ID
-	v, err := x.w.Scene.API.Service(ctx, id)
+	api := x.api()
+	v, err := api.Service(ctx, id)
 	if err != nil {
 		return // nothing was asked for
 	}
@@ -99,12 +106,12 @@ func (x *writer) scale(ctx context.Context) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if n := len(v.Instances); n < 2 || n < most && x.rand.IntN(2) == 0 {
-		x.note(x.w.Scene.API.AddInstance(ctx, id))
+		x.note(api.AddInstance(ctx, id))
 		return
 	}
 	number := v.Instances[x.rand.IntN(len(v.Instances))].Number
 	key := fmt.Sprintf("%s.%d", id, number)
-	x.removed[key] = x.note(x.w.Scene.API.RemoveInstance(ctx, id, number)) || x.removed[key]
+	x.removed[key] = x.note(api.RemoveInstance(ctx, id, number)) || x.removed[key]
 }
 
 // lost says which acknowledged writes the verdict's databases do not hold.

@@ -5,8 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -92,19 +90,11 @@ func TestRoots(t *testing.T) {
 // loginAt logs in at the root orchestrator of a host.
 func loginAt(t *testing.T, s *scene.Scene, host string) *client.Client {
 	t.Helper()
-	roots := s.Testbed.Hosts(testbed.RoleRoot)
-	i := slices.IndexFunc(roots, func(h testbed.Host) bool { return h.Name == host })
-	if i < 0 {
-		t.Fatalf("no host %s among %v", host, roots)
-	}
-	c, err := client.New(client.Options{URL: "http://" + net.JoinHostPort(roots[i].Address, "10000"), UserAgent: "oak-e2e"})
+	c, err := s.LoginAt(t.Context(), host)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	if err := c.Login(t.Context(), s.Testbed.API().Username, s.Testbed.API().Password, ""); err != nil {
-		t.Fatal(err)
-	}
 	return c
 }
 

@@ -12,9 +12,11 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
 )
 
-// Ports of the programs; their defaults.
+// RootPort is where a root orchestrator listens, its default.
+const RootPort = "10000"
+
+// Ports of the other programs; their defaults.
 const (
-	rootPort     = "10000"
 	clusterPort  = "10100"
 	mqttPort     = "10003"
 	registryPort = "5000"
@@ -82,15 +84,18 @@ func (t *Testbed) registry(self string) Component {
 
 func (t *Testbed) root(h Host) Component {
 	c := t.component(progRoot, h.Name, progRoot,
-		"--listen", ":"+rootPort, "--allow-plain",
+		"--listen", ":"+RootPort, "--allow-plain",
 		"--database", databaseURL(rootHost),
 		"--admin-password-file", t.layout().passwordFile(),
 		"--secrets-key-file", t.layout().disk(rootHost, "secrets.key"))
 	if t.state.ClusterLostAfter > 0 {
 		c.Spec.Args = append(c.Spec.Args, "--lost-after", t.state.ClusterLostAfter.String())
 	}
-	c.Ready = Probe{URL: "http://" + net.JoinHostPort(h.Address, rootPort) + "/readyz"}
-	c.Socket = net.JoinHostPort(h.Address, rootPort)
+	if len(t.Hosts(RoleRoot)) > 1 { // a stream has to reach the process that waits for it
+		c.Spec.Args = append(c.Spec.Args, "--advertise-url", "https://"+net.JoinHostPort(h.Address, RootPort))
+	}
+	c.Ready = Probe{URL: "http://" + net.JoinHostPort(h.Address, RootPort) + "/readyz"}
+	c.Socket = net.JoinHostPort(h.Address, RootPort)
 	return c
 }
 
@@ -102,7 +107,7 @@ func (t *Testbed) cluster(h Host) Component {
 		"--name", h.Name, "--location", "48.26,11.67,1000",
 		"--state-dir", t.layout().disk(h.Name, progCluster), "--allow-plain")
 	for _, root := range t.Hosts(RoleRoot) {
-		c.Spec.Args = append(c.Spec.Args, "--root-url", "https://"+net.JoinHostPort(root.Address, rootPort))
+		c.Spec.Args = append(c.Spec.Args, "--root-url", "https://"+net.JoinHostPort(root.Address, RootPort))
 	}
 	if t.state.Broker == BrokerMosquitto {
 		c.Spec.Args = append(c.Spec.Args, "--broker", net.JoinHostPort(h.Address, mqttPort), "--advertise-broker", ":"+mqttPort)

@@ -87,7 +87,7 @@ func (t *Testbed) prepare() error {
 	if err != nil {
 		return err
 	}
-	t.state.API = API{URL: "http://" + net.JoinHostPort(root.Address, rootPort), Username: "Admin", Password: password}
+	t.state.API = API{URL: "http://" + net.JoinHostPort(root.Address, RootPort), Username: "Admin", Password: password}
 	if err := t.state.save(); err != nil {
 		return fmt.Errorf("record the testbed: %w", err)
 	}

@@ -5,6 +5,7 @@ package scene
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -37,6 +38,23 @@ func New(ctx context.Context, t *testbed.Testbed, bin, home string) (*Scene, err
 		return nil, fmt.Errorf("log in at root: %w", err)
 	}
 	return &Scene{Testbed: t, API: c, bin: bin, home: home}, nil
+}
+
+// LoginAt logs in at the root orchestrator of a host, with several of them.
+func (s *Scene) LoginAt(ctx context.Context, host string) (*client.Client, error) {
+	h, err := s.Testbed.Host(host)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(client.Options{URL: "http://" + net.JoinHostPort(h.Address, testbed.RootPort), UserAgent: "oak-e2e"})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Login(ctx, s.Testbed.API().Username, s.Testbed.API().Password, ""); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("log in at %s: %w", host, err)
+	}
+	return c, nil
 }
 
 // PushImages pushes the two sample images, which the build has put beside the programs, and returns their references.

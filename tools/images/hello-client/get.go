@@ -61,18 +61,20 @@ func get(ctx context.Context, url string, o options) hello.GetReport {
 	return t.report
 }
 
-// rate starts o.perSecond requests a second for o.seconds, however long each takes.
+// rate starts o.perSecond requests a second for o.seconds, however long each takes. When ctx ends it begins no more, and waits for those that
+// are under way.
 func rate(ctx context.Context, url string, o options) hello.GetReport {
 	t := newTally()
 	tick := time.NewTicker(time.Second / time.Duration(max(1, o.perSecond)))
 	defer tick.Stop()
 	var wg sync.WaitGroup
-	for range o.perSecond * o.seconds {
+	for n := o.perSecond * o.seconds; n > 0 && ctx.Err() == nil; n-- {
 		select {
 		case <-ctx.Done():
+			continue
 		case <-tick.C:
 		}
-		wg.Go(func() { t.one(ctx, url, o.timeout) })
+		wg.Go(func() { t.one(context.WithoutCancel(ctx), url, o.timeout) })
 	}
 	wg.Wait()
 	t.report.Order = nil // they overlap
