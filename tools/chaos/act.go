@@ -3,9 +3,11 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -74,7 +76,7 @@ func (f Fault) do(ctx context.Context, t *testbed.Testbed) error {
 	return testbed.Restart(ctx, f.Target)
 }
 
-// mend makes sure that everything that the faults have befallen runs, and that the network is whole.
+// mend makes sure that everything that two faults have befallen runs, and that the network is whole.
 func mend(ctx context.Context, t *testbed.Testbed, faults []Fault) error {
 	if len(faults) < 2 {
 		return nil
@@ -90,6 +92,9 @@ func mend(ctx context.Context, t *testbed.Testbed, faults []Fault) error {
 		return err
 	}
 	for _, c := range all {
+		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Target == c.String() || f.Kind == Reboot && f.Target == c.Host }) {
+			continue
+		}
 		switch c.Process.State() {
 		case proc.Dead:
 			errs = append(errs, testbed.Restart(ctx, c.String()))
@@ -98,6 +103,44 @@ func mend(ctx context.Context, t *testbed.Testbed, faults []Fault) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// revive does what a service manager does for a cluster orchestrator that has ended because another one took over, as one does that was
+// held: it starts it again, to stand by. Whatever else has ended without having been killed is an error.
+func revive(ctx context.Context, t *testbed.Testbed) error {
+	all, err := testbed.Components()
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if c.Process.State() != proc.Dead {
+			continue
+		}
+		deposed, err := saysLast(c.Spec.Log, deposedMessage)
+		if err != nil {
+			return err
+		}
+		if len(t.Hosts(testbed.RoleStandby)) == 0 || c.Name != "cluster-orchestrator" || !deposed {
+			return fmt.Errorf("%s has ended by itself: see %s", c, c.Spec.Log)
+		}
+		if err := testbed.Restart(ctx, c.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deposedMessage is what a cluster orchestrator says at last when another one has taken over.
+const deposedMessage = "taken over"
+
+// saysLast reports whether the end of a log says something.
+func saysLast(file, text string) (bool, error) {
+	const end = 2 << 10
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return false, fmt.Errorf("read why a component has ended: %w", err)
+	}
+	return bytes.Contains(raw[max(0, len(raw)-end):], []byte(text)), nil
 }
 
 // EndAtOnce ends Postgres as pg_ctl stop -m immediate does: without a checkpoint or a word to its clients.

@@ -47,7 +47,7 @@ func worldWith(t *testing.T, clusters, workers int, change func(*testbed.Options
 	require.NoError(t, err)
 	o := testbed.Options{
 		Dir: testbed.DefaultDir, Bin: bin, Self: filepath.Join(bin, "oak-testbed"), Roots: 2, Clusters: clusters, Workers: workers,
-		Fsync: true, Broker: testbed.BrokerMosquitto, Owner: &self,
+		Fsync: true, Broker: testbed.BrokerMosquitto, Standby: true, Owner: &self,
 	}
 	change(&o)
 	t.Cleanup(func() {

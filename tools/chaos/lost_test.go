@@ -20,7 +20,7 @@ import (
 // running; when it is back, exactly the older copies stop.
 func TestLostWorkerComesBack(t *testing.T) {
 	const lost = 10 * time.Second
-	w := worldWith(t, 1, 2, func(o *testbed.Options) { o.LostAfter = lost })
+	w := worldWith(t, 1, 2, func(o *testbed.Options) { o.LostAfter, o.Standby = lost, false })
 	r := NewRun(w, 1, testLog{t})
 	before, err := r.settled(t.Context(), time.Minute)
 	require.NoError(t, err)

@@ -89,6 +89,8 @@ func (s Step) harmless() bool {
 // Hosts are those that faults befall.
 type Hosts struct {
 	Roots, Clusters, Workers []string
+	// Standbys have a second orchestrator of some cluster, and no broker.
+	Standbys []string
 }
 
 // Plan returns the faults that a seed stands for: n steps, a tenth of them with two faults that overlap; each kind comes as often as any
@@ -137,7 +139,7 @@ func overlap(r *rand.Rand, a, b Fault) (lag time.Duration, pair []Fault) {
 // draw picks whom a fault befalls, and for how long.
 func draw(r *rand.Rand, k Kind, h Hosts, longest time.Duration) Fault {
 	pick := func(from []string) string { return from[r.IntN(len(from))] }
-	all := slices.Concat(h.Roots, h.Clusters, h.Workers)
+	all := slices.Concat(h.Roots, h.Clusters, h.Standbys, h.Workers)
 	f := Fault{Kind: k, Hold: time.Duration(r.Int64N(int64(longest))).Round(time.Millisecond)}
 	if r.IntN(4) == 0 && strings.HasPrefix(string(k), "kill") {
 		f.Hold = 0
@@ -150,7 +152,7 @@ func draw(r *rand.Rand, k Kind, h Hosts, longest time.Duration) Fault {
 	case KillContainerd:
 		f.Target = "containerd@" + pick(h.Workers)
 	case KillCluster, StopCluster:
-		f.Target = "cluster-orchestrator@" + pick(h.Clusters)
+		f.Target = "cluster-orchestrator@" + pick(slices.Concat(h.Clusters, h.Standbys))
 	case KillBroker, StopBroker:
 		f.Target = "mosquitto@" + pick(h.Clusters)
 	case KillRoot, StopRoot:

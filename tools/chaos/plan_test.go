@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var someHosts = Hosts{Roots: []string{"root", "root2"}, Clusters: []string{"c1", "c2"}, Workers: []string{"c1-w1", "c1-w2", "c2-w1", "c2-w2"}}
+var someHosts = Hosts{Roots: []string{"root", "root2"}, Clusters: []string{"c1", "c2"}, Standbys: []string{"c1s", "c2s"},
+	Workers: []string{"c1-w1", "c1-w2", "c2-w1", "c2-w2"}}
 
 func TestPlanRepeatsAndHoldsItsShares(t *testing.T) {
 	const longest = 10 * time.Second

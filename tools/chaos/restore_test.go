@@ -21,6 +21,11 @@ import (
 	"github.com/oakestra/oakestra-ebpf/tools/testbed"
 )
 
+// programsOf are those that use a database.
+var programsOf = map[string][]string{
+	"root": {"root-orchestrator@root", "root-orchestrator@root2"}, "c1": {"cluster-orchestrator@c1", "cluster-orchestrator@c1s"},
+}
+
 // TestRestoredFromAnOldDump gives root, the cluster, and then both a database that is older than what was acknowledged since. What was
 // deployed since is in no row then, and yet nothing stops: it is adopted from below, until databases, containers and maps agree again.
 func TestRestoredFromAnOldDump(t *testing.T) {
@@ -41,14 +46,17 @@ func TestRestoredFromAnOldDump(t *testing.T) {
 		before, err := r.settled(t.Context(), time.Minute)
 		require.NoError(t, err, "before %v are restored", restored)
 
-		programs := map[string]string{"root": "root-orchestrator@root", "c1": "cluster-orchestrator@c1"}
 		for _, db := range restored {
-			require.NoError(t, testbed.Kill(t.Context(), programs[db]))
+			for _, program := range programsOf[db] {
+				require.NoError(t, testbed.Kill(t.Context(), program))
+			}
 			restore(t, w.Testbed, db, dumps[db])
 		}
 		start := time.Now()
 		for _, db := range restored {
-			require.NoError(t, testbed.Restart(t.Context(), programs[db]))
+			for _, program := range programsOf[db] {
+				require.NoError(t, testbed.Restart(t.Context(), program))
+			}
 		}
 		err = scene.Until(t.Context(), time.Minute, func(ctx context.Context) error {
 			v, err := Judge(ctx, w.Testbed)

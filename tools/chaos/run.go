@@ -54,7 +54,7 @@ func (r *Run) Steps(ctx context.Context, steps []Step) error {
 			r.say("the time is up before step %d: the same again goes on there", s.N)
 			break
 		}
-		p := Passed{}
+		var p Passed
 		if p, v, err = r.step(ctx, s, v); err != nil {
 			return fmt.Errorf("step %s: %w", s, err)
 		}
@@ -110,6 +110,9 @@ func (r *Run) step(ctx context.Context, s Step, before *Verdict) (p Passed, afte
 // settled waits until everything is as it should be, and everybody answers.
 func (r *Run) settled(ctx context.Context, within time.Duration) (v *Verdict, err error) {
 	err = scene.Until(ctx, within, func(ctx context.Context) error {
+		if err := revive(ctx, r.World.Testbed); err != nil {
+			return err
+		}
 		if v, err = Judge(ctx, r.World.Testbed); err != nil {
 			return err
 		}
@@ -152,7 +155,7 @@ func (r *Run) same(s Step, before, after *Verdict) error {
 // HostsOf returns whom faults of a testbed can befall.
 func HostsOf(t *testbed.Testbed) (h Hosts) {
 	for role, names := range map[testbed.Role]*[]string{
-		testbed.RoleRoot: &h.Roots, testbed.RoleCluster: &h.Clusters, testbed.RoleWorker: &h.Workers,
+		testbed.RoleRoot: &h.Roots, testbed.RoleCluster: &h.Clusters, testbed.RoleStandby: &h.Standbys, testbed.RoleWorker: &h.Workers,
 	} {
 		for _, one := range t.Hosts(role) {
 			*names = append(*names, one.Name)

@@ -23,6 +23,9 @@ const (
 func (o Options) checkBroker() error {
 	switch o.Broker {
 	case "", BrokerBuiltin:
+		if o.Standby {
+			return errors.New("a standby needs a broker that outlives the active orchestrator: give --broker " + BrokerMosquitto)
+		}
 		return nil
 	case BrokerMosquitto:
 		_, err := mosquittoPath()

@@ -16,6 +16,8 @@ const (
 	RoleRoot    Role = "root"
 	RoleCluster Role = "cluster"
 	RoleWorker  Role = "worker"
+	// RoleStandby is for a second orchestrator of a cluster, which takes over from the first.
+	RoleStandby Role = "standby"
 )
 
 // Machine is the name under which components that run in the machine's own namespace are known: the registry and Postgres.
@@ -38,12 +40,13 @@ type Host struct {
 	NetNS   string `json:"netns"`
 	Address string `json:"address"`
 	Role    Role   `json:"role"`
-	// Cluster is the host of the cluster orchestrator that a worker belongs to.
+	// Cluster is the host of the cluster orchestrator that a worker, or a standby, belongs to.
 	Cluster string `json:"cluster,omitempty"`
 }
 
-// plan returns the hosts of a testbed with so many root orchestrators, and clusters of so many workers each, with addresses of a family.
-func plan(f underlay.Family, roots, clusters, workers int) ([]Host, error) {
+// plan returns the hosts of a testbed with so many root orchestrators, and clusters of so many workers each, with addresses of a family. With
+// standby each cluster has a second orchestrator.
+func plan(f underlay.Family, roots, clusters, workers int, standby bool) ([]Host, error) {
 	if roots < 0 || roots > MaxRoots {
 		return nil, fmt.Errorf("plan the testbed: want 1 to %d roots, got %d", MaxRoots, roots)
 	}
@@ -58,6 +61,9 @@ func plan(f underlay.Family, roots, clusters, workers int) ([]Host, error) {
 	for c := 1; c <= clusters; c++ {
 		cluster := fmt.Sprintf("c%d", c)
 		hosts = append(hosts, newHost(f, cluster, RoleCluster, "", c, 1))
+		if standby {
+			hosts = append(hosts, newHost(f, cluster+"s", RoleStandby, cluster, c, 2))
+		}
 		for w := 1; w <= workers; w++ {
 			hosts = append(hosts, newHost(f, fmt.Sprintf("%s-w%d", cluster, w), RoleWorker, cluster, c, 10+w))
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestPlan(t *testing.T) {
-	hosts, err := plan(underlay.IPv4, 1, 2, 2)
+	hosts, err := plan(underlay.IPv4, 1, 2, 2, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestPlanLargest(t *testing.T) {
 }
 
 func planLargest(t *testing.T, f underlay.Family) {
-	hosts, err := plan(f, MaxRoots, MaxClusters, MaxWorkers)
+	hosts, err := plan(f, MaxRoots, MaxClusters, MaxWorkers, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func planLargest(t *testing.T, f underlay.Family) {
 
 func TestPlanBounds(t *testing.T) {
 	for _, n := range [][3]int{{1, -1, 1}, {1, 1, -1}, {1, MaxClusters + 1, 1}, {1, 1, MaxWorkers + 1}, {-1, 1, 1}, {MaxRoots + 1, 1, 1}} {
-		if _, err := plan(underlay.IPv4, n[0], n[1], n[2]); err == nil {
+		if _, err := plan(underlay.IPv4, n[0], n[1], n[2], false); err == nil {
 			t.Errorf("%d roots and %d clusters of %d workers are accepted", n[0], n[1], n[2])
 		}
 	}

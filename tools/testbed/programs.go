@@ -99,23 +99,31 @@ func (t *Testbed) root(h Host) Component {
 	return c
 }
 
-func (t *Testbed) cluster(h Host) Component {
+// cluster returns the orchestrator of a cluster that runs on host h: the cluster's own, or its standby's.
+func (t *Testbed) cluster(h, cluster Host) Component {
 	c := t.component(progCluster, h.Name, progCluster,
 		"--listen", ":"+clusterPort, "--mqtt-listen", ":"+mqttPort,
-		"--database", databaseURL(h.Name),
-		"--join-token-file", t.layout().disk(h.Name, "join-token"),
-		"--name", h.Name, "--location", "48.26,11.67,1000",
+		"--database", databaseURL(cluster.Name),
+		"--join-token-file", t.layout().disk(cluster.Name, "join-token"),
+		"--name", cluster.Name, "--location", "48.26,11.67,1000",
 		"--state-dir", t.layout().disk(h.Name, progCluster), "--allow-plain")
 	for _, root := range t.Hosts(RoleRoot) {
 		c.Spec.Args = append(c.Spec.Args, "--root-url", "https://"+net.JoinHostPort(root.Address, RootPort))
 	}
-	if t.state.Broker == BrokerMosquitto {
-		c.Spec.Args = append(c.Spec.Args, "--broker", net.JoinHostPort(h.Address, mqttPort), "--advertise-broker", ":"+mqttPort)
+	ready := "/readyz"
+	broker := net.JoinHostPort(cluster.Address, mqttPort)
+	switch {
+	case len(t.Hosts(RoleStandby)) > 0:
+		// Whichever is active, workers find the broker where it is, and whoever waits for a stream. Who waits is well, but not ready.
+		c.Spec.Args = append(c.Spec.Args, "--broker", broker, "--advertise-broker", broker, "--advertise-url", "https://"+net.JoinHostPort(h.Address, clusterPort))
+		ready = "/healthz"
+	case t.state.Broker == BrokerMosquitto:
+		c.Spec.Args = append(c.Spec.Args, "--broker", broker, "--advertise-broker", ":"+mqttPort)
 	}
 	if t.state.LostAfter > 0 {
 		c.Spec.Args = append(c.Spec.Args, "--lost-after", t.state.LostAfter.String())
 	}
-	c.Ready = Probe{URL: "http://" + net.JoinHostPort(h.Address, clusterPort) + "/readyz"}
+	c.Ready = Probe{URL: "http://" + net.JoinHostPort(h.Address, clusterPort) + ready}
 	c.Socket = net.JoinHostPort(h.Address, clusterPort)
 	return c
 }

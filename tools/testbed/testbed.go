@@ -31,6 +31,8 @@ type Options struct {
 	Fsync bool
 	// Broker is what brokers clusters have: [BrokerBuiltin], which is the default, or [BrokerMosquitto].
 	Broker string
+	// Standby gives each cluster a second orchestrator on a host of its own, which takes over from the first. It needs [BrokerMosquitto].
+	Standby bool
 	// LostAfter, if set, is how long a worker has to be gone before its instances go to others.
 	LostAfter time.Duration
 	// ClusterLostAfter, if set, is how long a cluster has to be gone before its instances go to others.

@@ -23,7 +23,7 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 		return nil, err
 	}
 	defer unlock()
-	hosts, err := plan(o.family(), o.Roots, o.Clusters, o.Workers)
+	hosts, err := plan(o.family(), o.Roots, o.Clusters, o.Workers, o.Standby)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,15 @@ func (t *Testbed) startOrchestrators(ctx context.Context) error {
 					return err
 				}
 			}
-			return t.launch(ctx, t.cluster(c))
+			if err := t.launch(ctx, t.cluster(c, c)); err != nil {
+				return err
+			}
+			for _, h := range t.Hosts(RoleStandby) {
+				if h.Cluster == c.Name {
+					return t.launch(ctx, t.cluster(h, c))
+				}
+			}
+			return nil
 		})
 	}
 	return g.Wait()
