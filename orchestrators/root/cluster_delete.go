@@ -69,10 +69,5 @@ func (r *Root) abandon(ctx context.Context, tx pgx.Tx, id string) error {
 	if err != nil {
 		return fmt.Errorf("drop tombstones of cluster %s: %w", id, err)
 	}
-	for _, key := range keys {
-		if err := r.reapInstance(ctx, tx, key); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.reapInstances(ctx, tx, keys)
 }

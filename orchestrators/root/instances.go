@@ -82,7 +82,11 @@ func (r *Root) deleteInstances(c echo.Context) error {
 		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_number", "the instance's number must be 0 or more, or -1 for all")
 	}
 	err = r.placing(ctx, func(tx pgx.Tx) error {
-		n, err := r.removeInstances(ctx, tx, id, number)
+		var numbers []int // none stands for all
+		if number != allInstances {
+			numbers = []int{number}
+		}
+		n, err := r.removeInstances(ctx, tx, id, numbers)
 		if err == nil && n == 0 && number != allInstances {
 			return notFound("instance", fmt.Sprintf("%d of service %s", number, id))
 		}
@@ -97,37 +101,33 @@ func (r *Root) deleteInstances(c echo.Context) error {
 	return c.JSON(http.StatusOK, message("ok"))
 }
 
-// removeInstances decides that one instance, or all, of a service are to stop, and returns how many that concerns. It has to
-// run under the placing lock.
-func (r *Root) removeInstances(ctx context.Context, tx pgx.Tx, serviceID string, number int) (int, error) {
+// removeInstances decides that the instances of these numbers, or all, of a service are to stop, and returns how many that concerns. It has
+// to run under the placing lock.
+func (r *Root) removeInstances(ctx context.Context, tx pgx.Tx, serviceID string, numbers []int) (int, error) {
 	rows, err := tx.Query(ctx, `UPDATE instance SET deleted_at = now()
-		WHERE service_id = $1 AND ($2 = -1 OR number = $2) AND deleted_at IS NULL
-		RETURNING number, coalesce(cluster_id, ''), placement`, serviceID, number)
+		WHERE service_id = $1 AND ($2::int[] IS NULL OR number = ANY ($2)) AND deleted_at IS NULL
+		RETURNING number, coalesce(cluster_id, ''), placement`, serviceID, numbers)
 	if err != nil {
 		return 0, fmt.Errorf("undeploy instances of service %s: %w", serviceID, err)
 	}
-	type removed struct {
-		Number    int
-		Cluster   string
-		Placement int64
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[removed])
+	var keys []wire.InstanceKey
+	var graves []grave
+	one := grave{InstanceKey: wire.InstanceKey{ServiceID: serviceID}}
+	_, err = pgx.ForEachRow(rows, []any{&one.Number, &one.cluster, &one.placement}, func() error {
+		keys = append(keys, one.InstanceKey)
+		if one.cluster != "" {
+			graves = append(graves, one)
+		}
+		return nil
+	})
 	if err != nil {
 		return 0, fmt.Errorf("undeploy instances of service %s: %w", serviceID, err)
 	}
-	for _, i := range list {
-		key := wire.InstanceKey{ServiceID: serviceID, Number: i.Number}
-		if i.Cluster != "" {
-			if err := bury(ctx, tx, i.Cluster, key, i.Placement); err != nil {
-				return 0, err
-			}
-		}
-		if err := buryDeleted(ctx, tx, key); err != nil {
-			return 0, err
-		}
-		if err := r.reapInstance(ctx, tx, key); err != nil {
-			return 0, err
-		}
+	if err := buryAll(ctx, tx, graves); err != nil {
+		return 0, err
 	}
-	return len(list), nil
+	if err := buryDeleted(ctx, tx, serviceID); err != nil {
+		return 0, err
+	}
+	return len(keys), r.reapInstances(ctx, tx, keys)
 }

@@ -58,9 +58,9 @@ func buryReplaced(ctx context.Context, tx pgx.Tx, clusterID string) error {
 		AND i.state = ANY($2)`, clusterID, replaced())
 }
 
-// buryDeleted leaves tombstones for what lost clusters may still run of an instance that is to stop everywhere.
-func buryDeleted(ctx context.Context, tx pgx.Tx, key wire.InstanceKey) error {
-	return buryLeftovers(ctx, tx, `l.service_id = i.service_id AND l.number = i.number AND i.service_id = $1 AND i.number = $2`, key.ServiceID, key.Number)
+// buryDeleted leaves tombstones for what lost clusters may still run of instances of a service that are to stop everywhere.
+func buryDeleted(ctx context.Context, tx pgx.Tx, serviceID string) error {
+	return buryLeftovers(ctx, tx, `l.service_id = i.service_id AND l.number = i.number AND i.service_id = $1 AND i.deleted_at IS NOT NULL`, serviceID)
 }
 
 func buryLeftovers(ctx context.Context, tx pgx.Tx, where string, args ...any) error {
@@ -68,19 +68,14 @@ func buryLeftovers(ctx context.Context, tx pgx.Tx, where string, args ...any) er
 	if err != nil {
 		return fmt.Errorf("look up what lost clusters may still run: %w", err)
 	}
-	type left struct {
-		Cluster, Service string
-		Number           int
-		Placement        int64
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[left])
+	var graves []grave
+	var one grave
+	_, err = pgx.ForEachRow(rows, []any{&one.cluster, &one.ServiceID, &one.Number, &one.placement}, func() error {
+		graves = append(graves, one)
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("look up what lost clusters may still run: %w", err)
 	}
-	for _, l := range list {
-		if err := bury(ctx, tx, l.Cluster, wire.InstanceKey{ServiceID: l.Service, Number: l.Number}, l.Placement); err != nil {
-			return err
-		}
-	}
-	return nil
+	return buryAll(ctx, tx, graves)
 }

@@ -72,6 +72,7 @@ func loadInstances(ctx context.Context, tx pgx.Tx, keys []wire.InstanceKey) ([]*
 	if err != nil {
 		return nil, fmt.Errorf("read %d instances: %w", len(keys), err)
 	}
+	descriptors := map[string]*sla.Microservice{} // read once each: a burst is of few services
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*instanceRow, error) {
 		i := &instanceRow{}
 		var spec, service []byte
@@ -83,10 +84,16 @@ func loadInstances(ctx context.Context, tx pgx.Tx, keys []wire.InstanceKey) ([]*
 		if err := json.Unmarshal(spec, &i.spec); err != nil {
 			return nil, fmt.Errorf("read specification of instance %s: %w", i.InstanceKey, err)
 		}
-		if err := json.Unmarshal(service, &i.service); err != nil {
-			return nil, fmt.Errorf("read descriptor of service %s: %w", i.ServiceID, err)
+		m := descriptors[i.ServiceID]
+		if m == nil {
+			m = &sla.Microservice{}
+			if err := json.Unmarshal(service, m); err != nil {
+				return nil, fmt.Errorf("read descriptor of service %s: %w", i.ServiceID, err)
+			}
+			m.Constraints = append(m.Constraints, shared...)
+			descriptors[i.ServiceID] = m
 		}
-		i.service.Constraints = append(i.service.Constraints, shared...)
+		i.service = *m
 		return i, nil
 	})
 	if err != nil {
@@ -103,13 +110,13 @@ func (r *Root) place(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clust
 
 // placeAll places instances one after the other, and stores all of it at once.
 func (r *Root) placeAll(ctx context.Context, tx pgx.Tx, list []*instanceRow, view *clusterView) error {
-	batch := &pgx.Batch{}
+	out := &decisions{}
 	flush := func() error {
-		view.touch(batch)
-		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		view.touch(&out.batch)
+		if err := out.store(ctx, tx); err != nil {
 			return fmt.Errorf("store where %d instances go: %w", len(list), err)
 		}
-		batch = &pgx.Batch{}
+		out = &decisions{}
 		return nil
 	}
 	// Those that have to be near to others come once it is stored where these are.
@@ -118,7 +125,7 @@ func (r *Root) placeAll(ctx context.Context, tx pgx.Tx, list []*instanceRow, vie
 			if near != (len(i.service.Connectivity) > 0) {
 				continue
 			}
-			if err := r.decide(ctx, tx, i, view, batch); err != nil {
+			if err := r.decide(ctx, tx, i, view, out); err != nil {
 				return err
 			}
 		}
@@ -129,8 +136,8 @@ func (r *Root) placeAll(ctx context.Context, tx pgx.Tx, list []*instanceRow, vie
 	return nil
 }
 
-// decide chooses a cluster for one instance, reserves on it, and adds to batch what is to be stored.
-func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clusterView, batch *pgx.Batch) error {
+// decide chooses a cluster for one instance, reserves on it, and adds to out what is to be stored.
+func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clusterView, out *decisions) error {
 	if err := view.count(ctx, tx, i.ServiceID); err != nil {
 		return err
 	}
@@ -150,7 +157,7 @@ func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clus
 	placement, why := view.pool.Place(&req, scheduler.Spread)
 	why.Tier, why.At = wire.TierRoot, now
 	if !placement.Found() {
-		i.noteUnplaced(batch, view, demand.failure(view), &why)
+		i.noteUnplaced(&out.batch, view, demand.failure(view), &why)
 		return nil
 	}
 	chosen := view.find(placement.Site)
@@ -166,11 +173,9 @@ func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clus
 	}
 	i.cluster, i.placement, i.attempts = chosen.id, i.placement+1, i.attempts+1
 	i.state, i.detail = wire.StateClusterScheduled, "given to cluster "+chosen.name+", which chooses a worker"
-	batch.Queue(`UPDATE instance SET cluster_id = $3, placement = $4, revision = $5, placed_at = now(), attempts = $6,
-		next_attempt = now() + $7, state = $8, detail = $9, since = now(), move = 0, cpu_percent = 0, memory_bytes = 0, restarts = 0, ready = NULL,
-		near = $10, root_explanation = $11, cluster_explanation = NULL, refusals = $12 WHERE service_id = $1 AND number = $2`,
-		i.ServiceID, i.Number, i.cluster, i.placement, revision, i.attempts, attemptDelay(i.attempts), i.state, i.detail,
-		elsewhere(near, chosen.id), why, i.refusals)
+	if err := out.give(i, revision, elsewhere(near, chosen.id), &why); err != nil {
+		return err
+	}
 	view.reserve(chosen.id, i.spec.Arch, req.Need)
 	view.pool.Count(i.ServiceID, chosen.id, 1)
 	return nil

@@ -13,12 +13,13 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/oakestra/oakestra-ebpf/control/sla"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 )
 
 const (
 	// replicaBatch bounds the instances that one transaction adds or removes.
-	replicaBatch = 64
+	replicaBatch = 256
 	// replicaRetry is how long a service waits whose instances could not be added, such as for want of addresses.
 	replicaRetry = 10 * time.Second
 )
@@ -123,9 +124,6 @@ func (r *Root) keepReplicas(ctx context.Context) (more bool, err error) {
 		}
 		more = more || left
 	}
-	if len(services) > 0 {
-		r.wakeRetry() // what was added wants a place
-	}
 	return more, nil
 }
 
@@ -142,7 +140,7 @@ func (r *Root) keepService(ctx context.Context, id string) (more bool, err error
 		}
 		more = max(excess, -excess) > replicaBatch
 		if n := min(-excess, replicaBatch); n > 0 {
-			if _, err := r.insertInstances(ctx, tx, id, n); err != nil {
+			if err := r.addInstances(ctx, tx, id, n); err != nil {
 				return err
 			}
 		}
@@ -153,6 +151,27 @@ func (r *Root) keepService(ctx context.Context, id string) (more bool, err error
 		return r.removeExcess(ctx, tx, id, min(excess, replicaBatch))
 	})
 	return more, err
+}
+
+// addInstances adds n instances to a service and gives them to clusters, as far as these have room.
+func (r *Root) addInstances(ctx context.Context, tx pgx.Tx, id string, n int) error {
+	numbers, err := r.insertInstances(ctx, tx, id, n)
+	if err != nil {
+		return err
+	}
+	keys := make([]wire.InstanceKey, len(numbers))
+	for k, number := range numbers {
+		keys[k] = wire.InstanceKey{ServiceID: id, Number: number}
+	}
+	list, err := loadInstances(ctx, tx, keys)
+	if err != nil {
+		return err
+	}
+	view, err := r.loadClusters(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return r.placeAll(ctx, tx, list, view)
 }
 
 // removeExcess undeploys n instances: such as serve nobody first, then those of the highest numbers.
@@ -166,10 +185,6 @@ func (r *Root) removeExcess(ctx context.Context, tx pgx.Tx, id string, n int) er
 	if err != nil {
 		return fmt.Errorf("choose instances of service %s: %w", id, err)
 	}
-	for _, number := range numbers {
-		if _, err := r.removeInstances(ctx, tx, id, number); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = r.removeInstances(ctx, tx, id, numbers)
+	return err
 }

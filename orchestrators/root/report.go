@@ -85,14 +85,8 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 	// A placement that root does not know is believed once an epoch, in the first full report: the database may have been
 	// restored. Later it is a claim to what is another's.
 	mayAdopt := in.Full && fullIn != epoch
-	for i := range in.Instances {
-		known, err := r.applyInstance(ctx, tx, id, &in.Instances[i], mayAdopt)
-		if err == nil && !known {
-			err = r.applyUnknown(ctx, tx, id, in, &in.Instances[i], &ack)
-		}
-		if err != nil {
-			return ack, err
-		}
+	if err := r.applyInstances(ctx, tx, id, in, mayAdopt, &ack); err != nil {
+		return ack, err
 	}
 	if err := buryReplaced(ctx, tx, id); err != nil {
 		return ack, err

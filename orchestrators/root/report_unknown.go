@@ -122,5 +122,5 @@ func (r *Root) adoptUnknown(ctx context.Context, tx pgx.Tx, clusterID string, in
 	}
 	r.log.Warn("adopted an instance that a cluster has and the database, being older, did not know", "cluster", clusterID,
 		"instance", in.InstanceKey.String(), "placement", in.Generation.Placement)
-	return storeInstance(ctx, tx, in)
+	return storeInstances(ctx, tx, []*wire.InstanceReport{in})
 }

@@ -188,7 +188,7 @@ func (r *Root) removeService(ctx context.Context, tx pgx.Tx, id string) error {
 	if _, err := tx.Exec(ctx, `UPDATE service SET deleted_at = now() WHERE id = $1`, id); err != nil {
 		return fmt.Errorf("delete service %s: %w", id, err)
 	}
-	if _, err := r.removeInstances(ctx, tx, id, allInstances); err != nil {
+	if _, err := r.removeInstances(ctx, tx, id, nil); err != nil {
 		return err
 	}
 	return r.reapService(ctx, tx, id)

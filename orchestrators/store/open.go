@@ -34,6 +34,7 @@ func Open(ctx context.Context, url string, migrations fs.FS, log *slog.Logger) (
 	cfg.HealthCheckPeriod = 2 * time.Second
 	cfg.ConnConfig.ConnectTimeout = connectTimeout
 	setDefault(cfg.ConnConfig.RuntimeParams, "statement_timeout", "15s")
+	setDefault(cfg.ConnConfig.RuntimeParams, "jit", "off") // compiling takes longer than any of our statements
 	setDefault(cfg.ConnConfig.RuntimeParams, "lock_timeout", "10s")
 	setDefault(cfg.ConnConfig.RuntimeParams, "idle_in_transaction_session_timeout", "30s")
 

@@ -182,10 +182,22 @@ func lockPool(ctx context.Context, tx pgx.Tx, name string) (next int64, err erro
 
 // ReleaseInstance puts the addresses of an instance into quarantine.
 func ReleaseInstance(ctx context.Context, tx pgx.Tx, key wire.InstanceKey) error {
-	_, err := tx.Exec(ctx, `UPDATE address SET released_at = now() WHERE service_id = $1 AND number = $2 AND released_at IS NULL`,
-		key.ServiceID, key.Number)
+	return ReleaseInstances(ctx, tx, []wire.InstanceKey{key})
+}
+
+// ReleaseInstances is [ReleaseInstance] for many, in one statement.
+func ReleaseInstances(ctx context.Context, tx pgx.Tx, keys []wire.InstanceKey) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	services, numbers := make([]string, len(keys)), make([]int, len(keys))
+	for n, key := range keys {
+		services[n], numbers[n] = key.ServiceID, key.Number
+	}
+	_, err := tx.Exec(ctx, `UPDATE address a SET released_at = now() FROM unnest($1::text[], $2::int[]) AS k (service, number)
+		WHERE a.service_id = k.service AND a.number = k.number AND a.released_at IS NULL`, services, numbers)
 	if err != nil {
-		return fmt.Errorf("release addresses of instance %s: %w", key, err)
+		return fmt.Errorf("release addresses of %d instances, the first %s: %w", len(keys), keys[0], err)
 	}
 	return nil
 }
