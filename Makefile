@@ -44,7 +44,7 @@ build: ## build all programs into bin/, the sample workloads into bin/images/
 	done
 
 .PHONY: generate
-generate: deps ## make everything that is generated anew: BPF objects and their Go bindings
+generate: deps ## make everything that is generated anew: BPF objects and their Go bindings, the programs' references
 	go generate ./...
 
 .PHONY: images

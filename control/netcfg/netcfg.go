@@ -90,27 +90,19 @@ func Parse(data []byte) (File, error) {
 		return File{}, fmt.Errorf("it is no JSON object: %w", err)
 	}
 	var f File
-	readers := map[string]func(string) error{
-		"NodePublicAddress": f.publicAddress,
-		"NodePublicPort":    func(s string) error { return port(s, &f.PublicPort) },
-		"ClusterUrl":        f.cluster,
-		"ClusterMqttPort":   func(s string) error { return port(s, &f.MQTTPort) },
-		"DefaultInterface":  f.uplink,
-		"Debug":             f.debug,
-	}
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
-		read, known := readers[key]
-		if !known {
+		known := slices.IndexFunc(table, func(r row) bool { return r.key == key })
+		if known < 0 {
 			why := meaningless[key]
 			if why == "" {
-				why = "known are " + strings.Join(slices.Sorted(maps.Keys(readers)), ", ")
+				why = "known are " + strings.Join(names(), ", ")
 			}
 			f.Warnings = append(f.Warnings, fmt.Sprintf("key %q means nothing here: %s", key, why))
 			continue
 		}
 		text, err := plain(fields[key])
 		if err == nil && text != "" {
-			err = read(text)
+			err = table[known].read(&f, text)
 		}
 		if err != nil {
 			return File{}, fmt.Errorf("key %s: %w", key, err)
@@ -137,7 +129,7 @@ func plain(raw json.RawMessage) (string, error) {
 	return string(raw), nil
 }
 
-func port(s string, to *uint16) error {
+func parsePort(s string, to *uint16) error {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil || n == 0 {
 		return fmt.Errorf("%q is no port from 1 to 65535", s)

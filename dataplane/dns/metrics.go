@@ -29,9 +29,15 @@ func newCounts() counts {
 
 func (c counts) add(result string) { c.queries.WithLabelValues(result).Inc() }
 
-// Collectors are the resolver's metrics.
+// Collectors are the resolver's metrics. Those of a nil resolver can be described, not collected.
 func (r *Resolver) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{r.counts.queries, prometheus.NewGaugeFunc(
+	var c counts
+	if r != nil {
+		c = r.counts
+	} else {
+		c = newCounts()
+	}
+	return []prometheus.Collector{c.queries, prometheus.NewGaugeFunc(
 		prometheus.GaugeOpts{Name: "oakestra_netmanager_dns_names", Help: "Names that are wanted, whether somebody has them or not."},
 		func() float64 { return float64(r.table.len()) },
 	)}

@@ -74,6 +74,9 @@ func NewMetrics(from Sources) (*Metrics, error) {
 	return m, nil
 }
 
+// Registry returns them, for those who describe them.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
 // Handler serves them.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})

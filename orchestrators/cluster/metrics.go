@@ -3,9 +3,12 @@
 package cluster
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 )
 
 // gauges are the cluster's own metrics.
@@ -27,11 +30,24 @@ func newGauges(reg *prometheus.Registry) *gauges {
 	return g
 }
 
+// What is read from the cluster's state when it is asked for.
+var (
+	workers   = prometheus.NewDesc("oakestra_cluster_workers", "Workers by status.", []string{"status"}, nil)
+	instances = prometheus.NewDesc("oakestra_cluster_instances", "Instances by state.", []string{"state"}, nil)
+	rootUp    = prometheus.NewDesc("oakestra_cluster_connected_to_root", "1 while root answers.", nil, nil)
+)
+
+// Metrics returns a registry that describes what a cluster orchestrator serves at /metrics. Nothing can be gathered from it.
+func Metrics() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	newGauges(reg)
+	reg.MustRegister(collector{})
+	httpapi.New(slog.New(slog.DiscardHandler), httpapi.Registry(reg)) // adds its own
+	return reg
+}
+
 // register adds the metrics that are read from the cluster's state when they are asked for.
 func (c *Cluster) register() {
-	workers := prometheus.NewDesc("oakestra_cluster_workers", "Workers by status.", []string{"status"}, nil)
-	instances := prometheus.NewDesc("oakestra_cluster_instances", "Instances by state.", []string{"state"}, nil)
-	root := prometheus.NewDesc("oakestra_cluster_connected_to_root", "1 while root answers.", nil, nil)
 	c.reg.MustRegister(collector{func(ch chan<- prometheus.Metric) {
 		byStatus, byState := map[string]float64{"ready": 0, "unavailable": 0, "lost": 0}, map[string]float64{}
 		now := time.Now()
@@ -54,7 +70,7 @@ func (c *Cluster) register() {
 		if c.connected.Load() {
 			connected = 1
 		}
-		ch <- prometheus.MustNewConstMetric(root, prometheus.GaugeValue, connected)
+		ch <- prometheus.MustNewConstMetric(rootUp, prometheus.GaugeValue, connected)
 	}})
 }
 
@@ -62,5 +78,12 @@ type collector struct {
 	collect func(chan<- prometheus.Metric)
 }
 
-func (c collector) Describe(chan<- *prometheus.Desc)    {}
+// Describe implements [prometheus.Collector].
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- workers
+	ch <- instances
+	ch <- rootUp
+}
+
+// Collect implements [prometheus.Collector].
 func (c collector) Collect(ch chan<- prometheus.Metric) { c.collect(ch) }

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 )
 
 // stateMetrics reads what root manages from the database at each scrape, so that every root process tells the same.
@@ -28,6 +30,14 @@ func newStateMetrics(pool *pgxpool.Pool, log *slog.Logger) *stateMetrics {
 		clusters:  prometheus.NewDesc("oakestra_root_clusters", "Clusters that have joined, by whether they have reported lately.", []string{"active"}, nil),
 		up:        prometheus.NewDesc("oakestra_root_database_up", "1 while the database answers.", nil, nil),
 	}
+}
+
+// Metrics returns a registry that describes what a root orchestrator serves at /metrics. Nothing can be gathered from it.
+func Metrics() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(newStateMetrics(nil, nil))
+	httpapi.New(slog.New(slog.DiscardHandler), httpapi.Registry(reg)) // adds its own
+	return reg
 }
 
 // Describe implements prometheus.Collector.

@@ -27,7 +27,7 @@ type options struct {
 }
 
 // environment is where flags come from that the command line lacks.
-func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_NETMANAGER_"} }
+func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_NETMANAGER_", Extra: extra} }
 
 func command() *cobra.Command {
 	o := &options{}

@@ -17,6 +17,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/geo"
 	"github.com/oakestra/oakestra-ebpf/control/netcfg"
+	"github.com/oakestra/oakestra-ebpf/control/semantic"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/nodeengine/netmanager"
 )
@@ -58,7 +59,7 @@ const (
 const defaultTokenFile = "/etc/oakestra/worker.token"
 
 // environment is where flags come from that the command line lacks.
-func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_NODEENGINE_"} }
+func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_NODEENGINE_", Extra: extra} }
 
 // addonName is what an add-on may be called, and maxUplinkKbit the fastest uplink: 1 Tbit/s.
 var addonName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
@@ -94,7 +95,7 @@ func commandOf() (*cobra.Command, *options) {
 	environment().Adopt(root)
 	f := root.Flags()
 	f.StringVarP(&o.cluster, "cluster-address", "a", "", "host of the cluster orchestrator to join (default: ClusterUrl of netcfg.json, else this machine)")
-	f.IntVarP(&o.port, "cluster-port", "p", 10100, "port of the cluster orchestrator")
+	f.IntVarP(&o.port, "cluster-port", "p", semantic.ClusterPort, "port of the cluster orchestrator")
 	f.StringVar(&o.tokenFile, "join-token-file", defaultTokenFile, "file with the token to join with; not read once the worker has joined, unless its certificate runs out")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/oakestra/nodeengine", "folder of what outlives a restart and a reboot: identity, desired state, logs")
 	f.StringVar(&o.containerd, "containerd", "/run/containerd/containerd.sock", "Unix socket of containerd")

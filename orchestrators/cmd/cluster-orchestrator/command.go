@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,10 @@ import (
 )
 
 // environment is where flags come from that the command line lacks: --root-url from OAK_ROOT_URL.
-func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_"} }
+func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_", Extra: extra} }
+
+// listenAt is every address of this machine, at a port.
+func listenAt(port int) string { return ":" + strconv.Itoa(port) }
 
 func newCommand() *cobra.Command {
 	var o cluster.Options
@@ -53,12 +57,12 @@ func newCommand() *cobra.Command {
 	}
 	environment().Adopt(root)
 	f := root.Flags()
-	f.StringVar(&o.Listen, "listen", ":10100", "address of the REST API, TLS and plain on one port")
-	f.StringVar(&o.MQTTListen, "mqtt-listen", ":10003", "address of the MQTT broker, TLS with client certificates")
+	f.StringVar(&o.Listen, "listen", listenAt(semantic.ClusterPort), "address of the REST API, TLS and plain on one port")
+	f.StringVar(&o.MQTTListen, "mqtt-listen", listenAt(semantic.BrokerPort), "address of the MQTT broker, TLS with client certificates")
 	f.StringSliceVar(&o.Brokers, "broker", nil, "HOST:PORT of an external MQTT broker that takes the place of the built-in one; several are tried in order, see the command mosquitto")
 	f.StringSliceVar(&o.AdvertiseBrokers, "advertise-broker", nil, "HOST:PORT at which workers reach the external broker, or :PORT at the host that they joined at (default: as --broker)")
-	f.StringVar(&o.HelloListen, "hello-listen", ":10003", "UDP address at which workers behind a NAT learn where others see them")
-	f.StringVar(&o.OtherHelloListen, "other-hello-listen", ":10100", "a second such address, by which they learn whether their NAT shows them to all others alike; empty for none")
+	f.StringVar(&o.HelloListen, "hello-listen", listenAt(semantic.BrokerPort), "UDP address at which workers behind a NAT learn where others see them")
+	f.StringVar(&o.OtherHelloListen, "other-hello-listen", listenAt(semantic.ClusterPort), "a second such address, by which they learn whether their NAT shows them to all others alike; empty for none")
 	f.StringSliceVar(&o.RootURLs, "root-url", nil, "https://HOST:PORT of the root orchestrator; repeatable, for several that serve one database: any that answers is asked")
 	f.StringVar(&o.AdvertiseURL, "advertise-url", "", "https://HOST:PORT at which workers reach this very process, for logs and commands; needed with several of them (default: where the workers have joined)")
 	f.StringVar(&o.JoinTokenFile, "join-token-file", "", "file with the token to join root with; read only until the cluster has joined")
@@ -74,6 +78,6 @@ func newCommand() *cobra.Command {
 	p := root.PersistentFlags()
 	db.AddFlag(p)
 	log.AddFlags(p)
-	root.AddCommand(settings.TokenCommand(pki.RoleWorker, &db, &log), mosquittoCommand(&db, &log), settings.HealthCommand(10100), settings.PasswordCommand(), cmdline.VersionCommand(version))
+	root.AddCommand(settings.TokenCommand(pki.RoleWorker, &db, &log), mosquittoCommand(&db, &log), settings.HealthCommand(semantic.ClusterPort), settings.PasswordCommand(), cmdline.VersionCommand(version))
 	return root
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 )
 
 // environment is where flags come from that the command line lacks.
-func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_ROOT_"} }
+func environment() cmdline.Program { return cmdline.Program{Prefix: "OAK_ROOT_", Extra: extra} }
 
 // options are the flags' values.
 type options struct {
@@ -65,7 +66,7 @@ func newCommand() *cobra.Command {
 	o.database.AddFlag(every)
 	o.log.AddFlags(every)
 	own := cmd.Flags()
-	own.StringVar(&o.listen, "listen", ":10000", "address to listen on, for TLS and plain HTTP")
+	own.StringVar(&o.listen, "listen", ":"+strconv.Itoa(semantic.RootPort), "address to listen on, for TLS and plain HTTP")
 	own.BoolVar(&o.allowPlain, "allow-plain", false, "let other machines log in over plain HTTP: their passwords travel unprotected")
 	own.StringVar(&o.adminPassword, "admin-password-file", "", "file with the password for the account Admin, read when the account is created; "+
 		"without it a random one is logged once")
@@ -91,7 +92,7 @@ func newCommand() *cobra.Command {
 	} {
 		o.ranges[f.key] = own.String(f.key, f.value, f.what+"; fixed at the first start, later only to be enlarged")
 	}
-	cmd.AddCommand(settings.TokenCommand(pki.RoleCluster, &o.database, &o.log), settings.HealthCommand(10000), settings.PasswordCommand(), cmdline.VersionCommand(version))
+	cmd.AddCommand(settings.TokenCommand(pki.RoleCluster, &o.database, &o.log), settings.HealthCommand(semantic.RootPort), settings.PasswordCommand(), cmdline.VersionCommand(version))
 	return cmd
 }
 

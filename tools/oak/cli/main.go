@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
+	"github.com/oakestra/oakestra-ebpf/control/cmdline/manual"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 )
 
@@ -94,7 +95,9 @@ command line wins. The password is read from OAK_PASSWORD; with it and OAK_USERN
 
 // environment is where flags come from that the command line lacks.
 func (p *program) environment() cmdline.Program {
-	return cmdline.Program{Prefix: "OAK_", Getenv: p.Getenv}
+	return cmdline.Program{Prefix: "OAK_", Getenv: p.Getenv, Extra: func() (manual.Extra, error) {
+		return manual.Extra{Variables: []manual.Variable{{Name: envPassword, Meaning: "the password; with it and OAK_USERNAME no login is needed beforehand"}}}, nil
+	}}
 }
 
 // check refuses flags that suit no command.
