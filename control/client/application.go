@@ -22,7 +22,7 @@ type Application struct {
 // CreateApplication registers the applications of a descriptor and deploys nothing. It returns all applications of the
 // user. An invalid descriptor is an [*Error] of status 422 with the path, a name in use one of status 409.
 func (c *Client) CreateApplication(ctx context.Context, descriptor []byte) ([]Application, error) {
-	return ask[[]Application](ctx, c, call{method: http.MethodPost, path: "/api/application/", body: descriptor})
+	return ask[[]Application](ctx, c, call{method: http.MethodPost, path: "/api/application/", body: descriptor, creates: true})
 }
 
 // Applications lists the applications of the user who is logged in.

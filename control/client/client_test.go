@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,16 +102,48 @@ func TestRepeatableCallsAreRetriedBounded(t *testing.T) {
 	assert.EqualValues(t, 1, s.n.Load(), "a 500 does not go away by itself")
 }
 
+func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
 func TestOthersAreSentOnce(t *testing.T) {
 	c, s := connect(t, client.Options{}, say(503, "{}"))
-	require.Error(t, c.AddInstance(t.Context(), "x"))
+	_, err := c.RollbackService(t.Context(), "x", 1)
+	require.Error(t, err)
 	assert.EqualValues(t, 1, s.n.Load())
 
-	hangUp := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	c, s = connect(t, client.Options{}, hangUp)
-	err := c.AddInstance(t.Context(), "x")
+	_, err = c.RollbackService(t.Context(), "x", 1)
 	assert.True(t, client.IsUnreachable(err), "%v", err)
 	assert.EqualValues(t, 1, s.n.Load())
+}
+
+// What creates something is sent again with the same key, and the next thing with another one. A server that remembers no more keys is asked
+// once without.
+func TestCreatesAreSentAgainWithTheirKey(t *testing.T) {
+	var mu sync.Mutex
+	var keys []string
+	noting := func(next func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			keys = append(keys, r.Header.Get("Idempotency-Key"))
+			mu.Unlock()
+			next(w, r)
+		}
+	}
+	c, _ := connect(t, client.Options{}, noting(hangUp), noting(say(503, "{}")), noting(say(200, "{}")))
+	require.NoError(t, c.AddInstance(t.Context(), "x"))
+	require.NoError(t, c.AddInstance(t.Context(), "x"))
+	require.Len(t, keys, 4)
+	assert.GreaterOrEqual(t, len(keys[0]), 20)
+	assert.Equal(t, []string{keys[0], keys[0]}, keys[1:3])
+	assert.NotEqual(t, keys[0], keys[3])
+
+	keys = nil
+	c, _ = connect(t, client.Options{}, noting(say(429, `{"code":"too_many_keys"}`)), noting(hangUp))
+	_, err := c.CreateApplication(t.Context(), []byte("{}"))
+	assert.True(t, client.IsUnreachable(err), "%v", err)
+	require.Len(t, keys, 2)
+	assert.NotEmpty(t, keys[0])
+	assert.Empty(t, keys[1])
 }
 
 func TestContextEndsRetries(t *testing.T) {

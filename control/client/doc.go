@@ -4,6 +4,7 @@
 // applications, services, instances and clusters.
 //
 // Every refusal is an [*Error] with the server's status, code, path and detail. Calls that may be repeated without harm are,
-// with back-off, a bounded number of times; the others never. The package keeps no files and prints nothing: who owns the
+// with back-off, a bounded number of times; so are those that create something, with a key by which root carries them out once; the others
+// never. The package keeps no files and prints nothing: who owns the
 // tokens is told of new ones.
 package client

@@ -5,6 +5,7 @@ package client
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -36,7 +37,15 @@ type call struct {
 	anonymous bool
 	// repeatable says that the request may be sent twice although its method does not imply it.
 	repeatable bool
+	// creates says that root, if the request comes with a key, carries it out once however often it is sent.
+	creates bool
 }
+
+// Root remembers what it has answered to a request with a key of the client's, for a day and so many of them.
+const (
+	headerOnce  = "Idempotency-Key"
+	tooManyKeys = "too_many_keys"
+)
 
 // ask sends a request and returns its answer.
 func ask[T any](ctx context.Context, c *Client, q call) (T, error) {
@@ -46,8 +55,22 @@ func ask[T any](ctx context.Context, c *Client, q call) (T, error) {
 	return answer, err
 }
 
-// do sends a request. An access token that the server refuses is renewed once.
+// do sends a request. One that creates something has a key of its own, so that it does so once although an answer was lost. An access token
+// that the server refuses is renewed once.
 func (c *Client) do(ctx context.Context, q call) error {
+	key := ""
+	if q.creates {
+		key = crand.Text()
+	}
+	err := c.doOnce(ctx, q, key)
+	var refused *Error
+	if key != "" && errors.As(err, &refused) && refused.Code == tooManyKeys {
+		return c.doOnce(ctx, q, "") // root has not done it, and remembers no more keys: then without a second attempt
+	}
+	return err
+}
+
+func (c *Client) doOnce(ctx context.Context, q call, key string) error {
 	var body []byte
 	switch b := q.body.(type) {
 	case nil:
@@ -63,7 +86,7 @@ func (c *Client) do(ctx context.Context, q call) error {
 	if q.bearer != "" {
 		token = q.bearer
 	}
-	err := c.attempt(ctx, q, body, token)
+	err := c.attempt(ctx, q, body, token, key)
 	if !HasStatus(err, http.StatusUnauthorized) || q.anonymous || q.bearer != "" || refresh == "" {
 		return err
 	}
@@ -74,17 +97,17 @@ func (c *Client) do(ctx context.Context, q call) error {
 		}
 		return renewErr
 	}
-	return c.attempt(ctx, q, body, renewed)
+	return c.attempt(ctx, q, body, renewed, key)
 }
 
 // attempt sends a request until it is answered, as often as is harmless and allowed.
-func (c *Client) attempt(ctx context.Context, q call, body []byte, token string) error {
+func (c *Client) attempt(ctx context.Context, q call, body []byte, token, key string) error {
 	attempts := c.attempts
-	if q.method == http.MethodPost && !q.repeatable {
+	if q.method == http.MethodPost && !q.repeatable && key == "" {
 		attempts = 1
 	}
 	for n := 1; ; n++ {
-		retryAfter, err := c.send(ctx, q, body, token)
+		retryAfter, err := c.send(ctx, q, body, token, key)
 		if err == nil || n >= attempts || !passing(ctx, err) {
 			return err
 		}
@@ -137,7 +160,7 @@ func IsUnreachable(err error) bool {
 }
 
 // send sends a request once. It also returns how long the server asks to wait before the next try.
-func (c *Client) send(ctx context.Context, q call, body []byte, token string) (time.Duration, error) {
+func (c *Client) send(ctx context.Context, q call, body []byte, token, key string) (time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, q.method, c.base+q.path, bytes.NewReader(body))
 	if err != nil {
 		return 0, fmt.Errorf("make request %s %s: %w", q.method, q.path, err)
@@ -145,6 +168,9 @@ func (c *Client) send(ctx context.Context, q call, body []byte, token string) (t
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		req.Header.Set(headerOnce, key)
 	}
 	if c.agent != "" {
 		req.Header.Set("User-Agent", c.agent)

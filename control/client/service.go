@@ -95,7 +95,7 @@ func (c *Client) DeleteService(ctx context.Context, id ID) error {
 
 // AddInstance asks for one more instance of a service. It exists from then on, although no cluster may have a place for it.
 func (c *Client) AddInstance(ctx context.Context, service ID) error {
-	return c.do(ctx, call{method: http.MethodPost, path: servicePath(service) + "/instance"})
+	return c.do(ctx, call{method: http.MethodPost, path: servicePath(service) + "/instance", creates: true})
 }
 
 // AllInstances is the number that stands for every instance in [Client.RemoveInstance].

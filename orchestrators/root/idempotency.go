@@ -4,7 +4,6 @@ package root
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -66,9 +65,6 @@ func (r *Root) idempotent(next echo.HandlerFunc) echo.HandlerFunc {
 		_, _ = fmt.Fprintf(sum, "%s %s\x00%s\x00", req.Method, strings.TrimSuffix(req.URL.Path, "/"), p.OrganizationID)
 		_, _ = sum.Write(body)
 		one := once{account: p.ID, key: key, request: sum.Sum(nil)}
-		if err := r.forgetAnswers(req.Context(), one); err != nil {
-			return err
-		}
 		if done, err := r.replay(c, one); done || err != nil {
 			return err
 		}
@@ -85,11 +81,19 @@ func (r *Root) idempotent(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// replay answers as the first request with the key was answered, if there was one.
+const olderThanADay = `created_at < now() - interval '24 hours'`
+
+// replay answers as the first request with the key was answered, if there was one. On the way, keys that are older than a day are removed: this
+// one, and some of all.
 func (r *Root) replay(c echo.Context, one once) (done bool, err error) {
 	var request, answer []byte
-	err = r.pool.QueryRow(c.Request().Context(), `SELECT request, answer FROM idempotency_key WHERE account_id = $1 AND key = $2
-		AND created_at > now() - interval '24 hours'`, one.account, one.key).Scan(&request, &answer)
+	batch := &pgx.Batch{} // one way to the database: all of this is in front of what was asked for
+	batch.Queue(`DELETE FROM idempotency_key WHERE account_id = $1 AND key = $2 AND `+olderThanADay, one.account, one.key)
+	batch.Queue(`DELETE FROM idempotency_key WHERE (account_id, key) IN (SELECT account_id, key FROM idempotency_key
+		WHERE `+olderThanADay+` ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED)`, forgetKeys)
+	batch.Queue(`SELECT request, answer FROM idempotency_key WHERE account_id = $1 AND key = $2`, one.account, one.key).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&request, &answer) })
+	err = r.pool.SendBatch(c.Request().Context(), batch).Close()
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return false, nil
@@ -130,20 +134,6 @@ func (r *Root) keepAnswer(c echo.Context, tx pgx.Tx, answer any) error {
 	}
 	if err != nil {
 		return fmt.Errorf("keep answer: %w", err)
-	}
-	return nil
-}
-
-// forgetAnswers removes keys that are older than a day: this one, and some of all.
-func (r *Root) forgetAnswers(ctx context.Context, one once) error {
-	const old = `created_at < now() - interval '24 hours'`
-	_, err := r.pool.Exec(ctx, `DELETE FROM idempotency_key WHERE account_id = $1 AND key = $2 AND `+old, one.account, one.key)
-	if err == nil {
-		_, err = r.pool.Exec(ctx, `DELETE FROM idempotency_key WHERE (account_id, key) IN (SELECT account_id, key FROM idempotency_key
-			WHERE `+old+` ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED)`, forgetKeys)
-	}
-	if err != nil {
-		return fmt.Errorf("forget old idempotency keys: %w", err)
 	}
 	return nil
 }
