@@ -165,7 +165,7 @@ func checkBPFFS(path string) error {
 	if err := unix.Statfs(path, &fs); err != nil {
 		return fmt.Errorf("inspect BPF file system %s: %w", path, err)
 	}
-	if fs.Type != unix.BPF_FS_MAGIC {
+	if uint32(fs.Type) != unix.BPF_FS_MAGIC { //nolint:gosec // of 32 bits, whatever holds it
 		if path == DefaultBPFFS {
 			return mountBPFFS(path)
 		}

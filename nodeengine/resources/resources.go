@@ -72,7 +72,7 @@ func (m *Machine) Read(ctx context.Context) (Reading, error) {
 		Capacity: wire.Slot{
 			VCPUs:     float64(runtime.NumCPU()),
 			MemoryMB:  int64(memory.Total >> 20),
-			StorageMB: int64(disk.Blocks) * disk.Bsize >> 20,
+			StorageMB: int64(disk.Blocks) * int64(disk.Bsize) >> 20, //nolint:unconvert // of 32 bits on 32-bit machines
 			// The link is taken for one that sends and receives at its speed.
 			BandwidthIn: m.uplink, BandwidthOut: m.uplink,
 		},

@@ -85,7 +85,7 @@ func inMemory(dir string) error {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return fmt.Errorf("hand over secrets: look at %s: %w", dir, err)
 	}
-	if fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC {
+	if magic := uint32(fs.Type); magic == unix.TMPFS_MAGIC || magic == unix.RAMFS_MAGIC { //nolint:gosec // of 32 bits, whatever holds it
 		return nil
 	}
 	if err := unix.Mount("oakestra-secrets", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700,size="+secretsSize); err != nil {

@@ -19,8 +19,9 @@ const (
 	maxRuntimes = 16
 	maxWord     = 64 // bytes
 	maxName     = 253
-	// maxAmount bounds capacities, so that sums of them stay exact.
-	maxAmount = 1 << 40
+	// maxAmount bounds capacities, so that sums of them stay exact; maxDevices does so for what is counted in int, of 32 bits on small boards.
+	maxAmount  = 1 << 40
+	maxDevices = 1 << 20
 	// maxCopies bounds the copies that one worker may have adopted; a subnet of its holds fewer.
 	maxCopies = 4096
 	// maxAhead is by how much a worker's clock may be early.
@@ -61,8 +62,8 @@ func cleanInformation(m *wire.Information) {
 		}
 	}
 	m.Capacity = wire.Slot{VCPUs: min(max(m.Capacity.VCPUs, 0), maxAmount), MemoryMB: min(max(m.Capacity.MemoryMB, 0), maxAmount),
-		StorageMB: min(max(m.Capacity.StorageMB, 0), maxAmount), GPUs: min(max(m.Capacity.GPUs, 0), maxAmount),
-		TPUs: min(max(m.Capacity.TPUs, 0), maxAmount), BandwidthIn: min(max(m.Capacity.BandwidthIn, 0), maxAmount),
+		StorageMB: min(max(m.Capacity.StorageMB, 0), maxAmount), GPUs: min(max(m.Capacity.GPUs, 0), maxDevices),
+		TPUs: min(max(m.Capacity.TPUs, 0), maxDevices), BandwidthIn: min(max(m.Capacity.BandwidthIn, 0), maxAmount),
 		BandwidthOut: min(max(m.Capacity.BandwidthOut, 0), maxAmount)}
 	m.UsedPorts.TCP, m.UsedPorts.UDP = cleanPorts(m.UsedPorts.TCP), cleanPorts(m.UsedPorts.UDP)
 	if m.Location != nil && !geo.Valid(*m.Location) {

@@ -72,7 +72,7 @@ func checkFileSystem(path string) error {
 		return fmt.Errorf("%w: %s does not exist: give the mount point of the BPF file system as --bpffs", ErrNone, path)
 	case err != nil:
 		return fmt.Errorf("inspect BPF file system %s: %w", path, err)
-	case fs.Type != unix.BPF_FS_MAGIC:
+	case uint32(fs.Type) != unix.BPF_FS_MAGIC: //nolint:gosec // of 32 bits, whatever holds it
 		return fmt.Errorf("%w: %s is no BPF file system: is one mounted (`mount -t bpf bpf %s`), and is --bpffs right?", ErrNone, path, path)
 	}
 	return nil
