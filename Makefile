@@ -55,6 +55,10 @@ images: ## build container images of all programs with docker; BUILD_IMAGE=… t
 			-t $$tag -t $${tag%:*}:latest .; \
 	done
 
+.PHONY: release
+release: ## build what users download into dist/: archives, Debian packages, lists of contents and sums, the same from the same commit; VERSION=v1.0.0, ARCHS=amd64
+	go run ./tools/cmd/oak-release --release $(VERSION) $(addprefix --arch ,$(ARCHS))
+
 ##@ Test
 
 .PHONY: test
