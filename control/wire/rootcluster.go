@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Paths of the conversation between a cluster and its root. The cluster dials; {id} is the cluster's id.
+// Paths of the conversation between a cluster and its root. The cluster dials; {id} is the cluster's id. GET of the path to join by tells, by
+// 204 or 401, whether the token that it shows would be accepted now.
 const (
 	PathClusterJoin    = "/api/v1/clusters/join"
 	PathClusterDesired = "/api/v1/clusters/{id}/desired"

@@ -4,7 +4,7 @@ package wire
 
 import "time"
 
-// PathWorkerJoin is where a worker asks its cluster to be taken in, PathWorkerRenew where it asks, with its certificate, for a new one.
+// PathWorkerJoin is where a worker asks its cluster to be taken in and, with GET, whether its token would be accepted now (2xx or 401), PathWorkerRenew where it asks, with its certificate, for a new one.
 const (
 	PathWorkerJoin  = "/api/v1/workers/join"
 	PathWorkerRenew = "/api/v1/workers/renew"

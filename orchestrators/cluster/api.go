@@ -45,6 +45,7 @@ func (c *Cluster) routes(brokers []string) http.Handler {
 	c.register()
 	e := httpapi.New(c.log, httpapi.Ready(c.ready), httpapi.Registry(c.reg))
 	e.POST(wire.PathWorkerJoin, c.joinWorker(brokers), httpapi.RefusePlain)
+	e.GET(wire.PathWorkerJoin, c.inspectToken, httpapi.RefusePlain)
 	e.POST(wire.PathWorkerRenew, c.renewWorker(brokers), httpapi.RefusePlain)
 	e.POST(httpapi.Route(wire.PathWorkerSecrets), c.workerSecret, httpapi.RefusePlain, ownWorker)
 	e.GET(PathStatus, c.getStatus)

@@ -211,6 +211,22 @@ func (b *bed) postJoin(token, name string, key []byte, routes ...string) (resp w
 	return resp, answer.StatusCode, string(text)
 }
 
+// inspect asks the cluster whether a token would be accepted.
+func (b *bed) inspect(token string) int {
+	b.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, "https://"+b.api+wire.PathWorkerJoin, http.NoBody)
+	require.NoError(b.t, err)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: pki.PinnedTLS(b.ca.Hash())}, Timeout: soon}
+	defer client.CloseIdleConnections()
+	answer, err := client.Do(req)
+	require.NoError(b.t, err)
+	defer func() { _ = answer.Body.Close() }()
+	return answer.StatusCode
+}
+
 func subnets(n int) []wire.SubnetBlock {
 	block := wire.SubnetBlock{ID: 1}
 	r := semantic.DefaultRanges()

@@ -239,10 +239,16 @@ func TestJoin(t *testing.T) {
 	require.Contains(t, body, "10.0.0.0/8")
 
 	token := b.workerToken()
+	for range 2 { // to ask spends nothing
+		require.Equal(t, http.StatusNoContent, b.inspect(token))
+	}
+	require.Equal(t, http.StatusUnauthorized, b.inspect("oak1.forged"))
+	require.Equal(t, http.StatusUnauthorized, b.inspect(""))
 	resp, status, body := b.postJoin(token, "one", key, "0.0.0.0/0", "::/0", "192.0.2.0/24", "10.18.0.0/26", "10.30.0.0/16", "nonsense")
 	require.Equal(t, http.StatusOK, status, body)
 	require.NotEmpty(t, resp.NetCertificate)
 	require.Regexp(t, `^:\d+$`, resp.Brokers[0])
+	require.Equal(t, http.StatusUnauthorized, b.inspect(token), "it is used up")
 	again, status, body := b.postJoin(token, "one", key)
 	require.Equal(t, http.StatusOK, status, body)
 	require.Equal(t, resp.ID, again.ID, "the answer was lost and is asked for again")

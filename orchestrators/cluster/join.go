@@ -43,9 +43,9 @@ func (c *Cluster) joinWorker(brokers []string) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		token, ok := strings.CutPrefix(ec.Request().Header.Get(echo.HeaderAuthorization), "Bearer ")
-		if !ok {
-			return httpapi.NewProblem(http.StatusUnauthorized, "token_missing", "a join token is needed as a bearer token")
+		token, err := bearer(ec)
+		if err != nil {
+			return err
 		}
 		worker, fresh, err := c.takeIn(ctx, token, key, &req)
 		if err != nil {
@@ -59,6 +59,26 @@ func (c *Cluster) joinWorker(brokers []string) echo.HandlerFunc {
 		c.welcome(worker, fresh)
 		return ec.JSON(http.StatusOK, resp)
 	}
+}
+
+func bearer(ec echo.Context) (string, error) {
+	token, ok := strings.CutPrefix(ec.Request().Header.Get(echo.HeaderAuthorization), "Bearer ")
+	if !ok {
+		return "", httpapi.NewProblem(http.StatusUnauthorized, "token_missing", "a join token is needed as a bearer token")
+	}
+	return token, nil
+}
+
+// inspectToken tells whether a worker could join with a token now, and spends nothing of it.
+func (c *Cluster) inspectToken(ec echo.Context) error {
+	token, err := bearer(ec)
+	if err != nil {
+		return err
+	}
+	if err := c.ca.InspectToken(ec.Request().Context(), token, pki.RoleWorker); err != nil {
+		return joinProblem(err)
+	}
+	return ec.NoContent(http.StatusNoContent)
 }
 
 // checkJoin checks the request and returns the hash of the worker's key.

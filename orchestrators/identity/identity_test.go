@@ -127,14 +127,21 @@ func TestTokens(t *testing.T) {
 	swapped.Role = pki.RoleWorker
 	require.ErrorIs(t, ca.RedeemToken(ctx, swapped.String(), pki.RoleWorker), identity.ErrToken)
 
+	for range 3 { // of two uses: to ask is none
+		require.NoError(t, ca.InspectToken(ctx, tok.String(), pki.RoleCluster))
+	}
+	require.ErrorIs(t, ca.InspectToken(ctx, forged.String(), pki.RoleCluster), identity.ErrToken)
+	require.ErrorContains(t, ca.InspectToken(ctx, tok.String(), pki.RoleWorker), "admits to role cluster")
 	require.NoError(t, ca.RedeemToken(ctx, tok.String(), pki.RoleCluster))
 	require.NoError(t, ca.RedeemToken(ctx, tok.String(), pki.RoleCluster))
 	require.ErrorContains(t, ca.RedeemToken(ctx, tok.String(), pki.RoleCluster), "as often as allowed")
+	require.ErrorContains(t, ca.InspectToken(ctx, tok.String(), pki.RoleCluster), "as often as allowed")
 
 	short, err := ca.IssueToken(ctx, pki.RoleWorker, time.Millisecond, 1)
 	require.NoError(t, err)
 	time.Sleep(10 * time.Millisecond)
 	require.ErrorContains(t, ca.RedeemToken(ctx, short.String(), pki.RoleWorker), "expired")
+	require.ErrorContains(t, ca.InspectToken(ctx, short.String(), pki.RoleWorker), "expired")
 
 	for _, bad := range []func() error{
 		func() error { _, err := ca.IssueToken(ctx, "admin", time.Hour, 1); return err },

@@ -19,6 +19,9 @@ import (
 // ErrToken is wrapped by every error that refuses a join token. Its text says why, and never quotes the token.
 var ErrToken = errors.New("join token refused")
 
+// errUsedUp refuses a token of which no use is left.
+var errUsedUp = fmt.Errorf("%w: it has been used as often as allowed; ask for a new one", ErrToken)
+
 // MaxTokenUses bounds how often one token may be used.
 const MaxTokenUses = 100_000
 
@@ -62,7 +65,7 @@ func (ca *CA) RedeemTokenIn(ctx context.Context, tx pgx.Tx, token, role string) 
 		return err
 	}
 	if uses == 0 {
-		return fmt.Errorf("%w: it has been used as often as allowed; ask for a new one", ErrToken)
+		return errUsedUp
 	}
 	if _, err := tx.Exec(ctx, `UPDATE join_token SET uses_left = uses_left - 1 WHERE id = $1`, id); err != nil {
 		return fmt.Errorf("count use of token: %w", err)
@@ -75,6 +78,17 @@ func (ca *CA) RedeemTokenIn(ctx context.Context, tx pgx.Tx, token, role string) 
 func (ca *CA) CheckTokenIn(ctx context.Context, tx pgx.Tx, token, role string) error {
 	_, _, err := ca.check(ctx, tx, token, role)
 	return err
+}
+
+// InspectToken fails as [CA.RedeemToken] would now, and counts no use.
+func (ca *CA) InspectToken(ctx context.Context, token, role string) error {
+	return store.InTx(ctx, ca.pool, func(tx pgx.Tx) error {
+		_, uses, err := ca.check(ctx, tx, token, role)
+		if err == nil && uses == 0 {
+			err = errUsedUp
+		}
+		return err
+	})
 }
 
 func (ca *CA) check(ctx context.Context, tx pgx.Tx, token, role string) (id string, uses int, err error) {

@@ -19,7 +19,7 @@ import (
 
 // open are the routes that check by themselves what they are given.
 var open = map[string]bool{
-	"POST /api/auth/login": true, "POST /api/auth/refresh": true, "POST /api/v1/clusters/join": true,
+	"POST /api/auth/login": true, "POST /api/auth/refresh": true, "POST /api/v1/clusters/join": true, "GET /api/v1/clusters/join": true,
 	"POST /api/user": true, "PUT /api/user": true, "GET /healthz": true, "GET /readyz": true, "GET /metrics": true,
 	"GET /api/docs": true, "GET /docs/openapi.json": true,
 }

@@ -63,6 +63,22 @@ func (r *Root) joinCluster(c echo.Context) error {
 	return c.JSON(http.StatusOK, wire.JoinResponse{Format: wire.Format, ID: id, Certificate: string(cert), CA: string(r.ca.CertPEM())})
 }
 
+// inspectToken tells whether a cluster could join with a token now, and spends nothing of it.
+func (r *Root) inspectToken(c echo.Context) error {
+	token, err := bearer(c)
+	if err != nil {
+		return err
+	}
+	err = r.ca.InspectToken(c.Request().Context(), token, pki.RoleCluster)
+	if errors.Is(err, identity.ErrToken) {
+		return httpapi.NewProblem(http.StatusUnauthorized, "token_refused", "%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, message("a cluster can join with this token"))
+}
+
 // renewCluster gives a cluster a new certificate for the key that it has joined with.
 func (r *Root) renewCluster(c echo.Context) error {
 	ctx := c.Request().Context()

@@ -106,6 +106,7 @@ func (r *Root) table() []route {
 		{get, pathUploads + "/:upload", user, r.getUpload, about{summary: "Read a file that you have sent, as text"}},
 
 		{post, httpapi.Route(wire.PathClusterJoin), anyoneSecure, r.joinCluster, about{summary: "Take a cluster in, by a join token sent as the bearer token", body: wire.ClusterJoinRequest{}, answer: wire.JoinResponse{}}},
+		{get, httpapi.Route(wire.PathClusterJoin), anyoneSecure, r.inspectToken, about{summary: "Tell whether a cluster could join with a token, sent as the bearer token, and spend nothing of it", answer: messageJSON{}}},
 		{post, httpapi.Route(wire.PathClusterRenew), cluster, r.renewCluster, about{summary: "Give a cluster that shows its certificate a new one", body: wire.ClusterRenewRequest{}, answer: wire.JoinResponse{}}},
 		{post, httpapi.Route(wire.PathClusterSecrets), cluster, r.clusterSecret, about{summary: "Tell a cluster a secret of an instance that it has", body: wire.SecretRequest{}, answer: wire.SecretResponse{}}},
 		{get, httpapi.Route(wire.PathClusterDesired), cluster, r.desired, about{summary: "Wait for what a cluster is to run", answer: wire.ClusterDesired{}, query: waitQuery{}}},

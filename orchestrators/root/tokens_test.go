@@ -34,11 +34,23 @@ func TestTokensByTheAPI(t *testing.T) {
 	once := s.ok(http.MethodPost, "/api/v1/tokens", map[string]any{}).(map[string]any)
 	require.EqualValues(t, 1, once["uses_left"])
 
+	// To ask about it spends nothing.
+	inspect := func(token string) int {
+		status, _, err := request(s.pinned(), token, http.MethodGet, s.tls+wire.PathClusterJoin, nil)
+		require.NoError(t, err)
+		return status
+	}
+	for range 3 {
+		require.Equal(t, 200, inspect(value))
+	}
+	require.Equal(t, 401, inspect(""))
+
 	// Within its terms, as often as they say.
 	for i, want := range []int{200, 200, 401} {
 		status, code := s.joinBy(value, []string{"a", "b", "c"}[i])
 		require.Equal(t, want, status, code)
 	}
+	require.Equal(t, 401, inspect(value))
 	list := s.ok(http.MethodGet, "/api/v1/tokens", nil).([]any)
 	require.Len(t, list, 2)
 	first := list[0].(map[string]any)
