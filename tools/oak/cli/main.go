@@ -87,7 +87,7 @@ command line wins. The password is read from OAK_PASSWORD; with it and OAK_USERN
 	flags.StringVar(&p.configPath, "config", "", "configuration file (default oak/config.json in the user's config folder)")
 	p.format.AddFlag(root)
 	flags.DurationVar(&p.requestTimeout, "request-timeout", 30*time.Second, "how long one request may take")
-	root.AddCommand(p.loginCommand(), p.configCommand(), p.applicationCommand(), p.serviceCommand(), p.secretCommand(), p.clusterCommand(),
+	root.AddCommand(p.loginCommand(), p.configCommand(), p.applicationCommand(), p.serviceCommand(), p.instanceCommand(), p.secretCommand(), p.clusterCommand(),
 		p.workerCommand(), p.tokenCommand(), p.logsCommand(), p.execCommand(), p.eventsCommand(), p.doctorCommand(), p.versionCommand())
 	cmdline.Group(root)
 	return root
