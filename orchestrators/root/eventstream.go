@@ -29,12 +29,8 @@ const (
 	eventPoll = 2 * time.Second
 	// eventGather spaces the looks: a burst is told in a few.
 	eventGather = 50 * time.Millisecond
-	// eventBatch bounds what is read at a time, eventSettle how long an event of a lower id may come after one of a higher: as long as a
-	// transaction may take.
-	eventBatch  = 500
-	eventSettle = 16 * time.Second
-	// eventRemembered bounds the ids that are remembered as told, over that time.
-	eventRemembered = 20_000
+	// eventBatch bounds what is read at a time.
+	eventBatch = 500
 	// eventWrite is how long a reader may take nothing.
 	eventWrite = 30 * time.Second
 )
@@ -66,7 +62,7 @@ type streamedEvent struct {
 const selectStream = `SELECT e.id, e.service_id, s.job_name, s.application_id, e.number, e.at, e.state, e.detail, e.deleting, coalesce(e.cluster_id, ''),
 	coalesce(c.name, ''), e.placement, e.move
 	FROM instance_event e JOIN service s ON s.id = e.service_id JOIN application a ON a.id = s.application_id LEFT JOIN cluster c ON c.id = e.cluster_id
-	WHERE ` + visible + ` AND e.id > $5 AND NOT e.id = ANY($6) AND $7 IN ('', a.id) AND $8 IN ('', s.id, s.job_name) AND $9 IN (-1, e.number) ORDER BY e.id LIMIT $10`
+	WHERE ` + visible + ` AND e.id > $5 AND $6 IN ('', a.id) AND $7 IN ('', s.id, s.job_name) AND $8 IN (-1, e.number) ORDER BY e.id LIMIT $9`
 
 // follower is one reader of events.
 type follower struct {
@@ -75,18 +71,13 @@ type follower struct {
 	application string
 	service     string
 	number      int
-	// low is an id up to which everything was told; above it, told are those that were, and when. An event may become visible after one of
-	// a higher id, since it gets its id before its transaction commits.
-	low  int64
-	told []int64
-	when []time.Time
-	last int64 // the highest that was told
+	last        int64 // up to which everything was told: events become visible in the order of their ids, see schema/00015_event_order.sql
 }
 
 // streamEvents follows what becomes of instances.
 func (r *Root) streamEvents(c echo.Context) error {
 	p := principal(c)
-	f := &follower{r: r, principal: p, told: []int64{}, application: c.QueryParam("application"), service: c.QueryParam("service"), number: -1}
+	f := &follower{r: r, principal: p, application: c.QueryParam("application"), service: c.QueryParam("service"), number: -1}
 	q := &query{c: c}
 	if n := q.number("instance", 1<<31-1); n != nil {
 		f.number = *n
@@ -135,19 +126,19 @@ func (f *follower) begin(c echo.Context) error {
 	if text == "" {
 		text = c.QueryParam("since_id")
 	}
-	if text != "" {
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 0 {
-			return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_query", "Last-Event-ID and since_id must be the id of an event, or 0")
-		}
-		f.low, f.last = n, n
-		return nil
-	}
-	err := f.r.pool.QueryRow(c.Request().Context(), `SELECT coalesce(max(id), 0) FROM instance_event`).Scan(&f.low)
+	err := f.r.pool.QueryRow(c.Request().Context(), `SELECT coalesce(max(id), 0) FROM instance_event`).Scan(&f.last)
 	if err != nil {
 		return fmt.Errorf("look up the latest event: %w", err)
 	}
-	f.last = f.low
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_query", "Last-Event-ID and since_id must be the id of an event, or 0")
+	}
+	// Ids of a database that was restored begin again below those that a reader has seen.
+	f.last = min(f.last, n)
 	return nil
 }
 
@@ -194,8 +185,7 @@ func (f *follower) follow(ctx context.Context, write func(string) error) error {
 func (f *follower) next(ctx context.Context) ([]streamedEvent, error) {
 	ctx, cancel := context.WithTimeout(ctx, httpapi.RequestTimeout)
 	defer cancel()
-	f.settle(time.Now())
-	rows, err := f.r.pool.Query(ctx, selectStream, scope(f.principal, f.low, f.told, f.application, f.service, f.number, eventBatch)...)
+	rows, err := f.r.pool.Query(ctx, selectStream, scope(f.principal, f.last, f.application, f.service, f.number, eventBatch)...)
 	if err != nil {
 		return nil, err
 	}
@@ -206,35 +196,15 @@ func (f *follower) next(ctx context.Context) ([]streamedEvent, error) {
 	})
 }
 
-// tell writes one event. Its id is the highest so far, after which a reader who comes back goes on.
+// tell writes one event. A reader who comes back goes on after its id.
 func (f *follower) tell(e *streamedEvent, write func(string) error) error {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("write event: %w", err)
 	}
-	f.last = max(f.last, e.ID)
-	if err := write(fmt.Sprintf("id: %d\nevent: instance\ndata: %s\n\n", f.last, data)); err != nil {
+	if err := write(fmt.Sprintf("id: %d\nevent: instance\ndata: %s\n\n", e.ID, data)); err != nil {
 		return err
 	}
-	f.told, f.when = append(f.told, e.ID), append(f.when, time.Now())
+	f.last = e.ID
 	return nil
-}
-
-// settle forgets what was told so long ago, or so many events ago, that nothing of a lower id comes any more.
-func (f *follower) settle(now time.Time) {
-	n := 0
-	for n < len(f.told) && (now.Sub(f.when[n]) > eventSettle || len(f.told)-n > eventRemembered) {
-		f.low = max(f.low, f.told[n])
-		n++
-	}
-	if n == 0 {
-		return
-	}
-	told, when := []int64{}, []time.Time{}
-	for i := n; i < len(f.told); i++ {
-		if f.told[i] > f.low {
-			told, when = append(told, f.told[i]), append(when, f.when[i])
-		}
-	}
-	f.told, f.when = told, when
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -250,41 +249,4 @@ func TestEventsAreFollowed(t *testing.T) {
 		status, _ := s.call(s.admin, http.MethodGet, "/api/v1/events?"+bad, nil)
 		require.Equal(t, 422, status, bad)
 	}
-}
-
-// TestLateEventsAreTold: an event gets its id before its transaction commits, so one of a lower id may come after one of a higher.
-func TestLateEventsAreTold(t *testing.T) {
-	s, _, path := deployed(t)
-	service := strings.Split(path, "/")[4]
-	insert := `INSERT INTO instance_event (service_id, number, state, detail, deleting, placement, move) VALUES ($1, 0, 'RUNNING', $2, false, 1, 1)`
-	api, err := client.New(client.Options{URL: s.plain, Token: s.admin})
-	require.NoError(t, err)
-	slow, err := s.pool.Begin(t.Context())
-	require.NoError(t, err)
-	_, err = slow.Exec(t.Context(), insert, service, "late")
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-	defer cancel()
-	seen := []string{}
-	stop := fmt.Errorf("enough")
-	var once bool
-	err = api.FollowEvents(ctx, client.EventFilter{Service: client.ID(service), Number: client.AllInstances}, func(e client.StreamedEvent) error {
-		if !once { // following has begun
-			once = true
-			_, err := s.pool.Exec(ctx, insert, service, "early")
-			require.NoError(t, err)
-		}
-		if e.Detail == "early" {
-			require.NoError(t, slow.Commit(ctx))
-		}
-		if e.Detail == "early" || e.Detail == "late" {
-			seen = append(seen, e.Detail)
-		}
-		if len(seen) == 2 {
-			return stop
-		}
-		return nil
-	}, nil)
-	require.ErrorIs(t, err, stop)
-	require.Equal(t, []string{"early", "late"}, seen)
 }
