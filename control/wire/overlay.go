@@ -126,47 +126,15 @@ type NetInterest struct {
 	Names []InterestName `json:"names,omitempty"`
 	// Peers is the stamp of the peer list that the worker holds.
 	Peers Stamp `json:"peers"`
-	// PeerChanges says that the worker takes a [NetPeers] with a Base.
-	PeerChanges bool `json:"peer_changes,omitempty"`
+	// PeerChanges says that the worker takes a [NetPeers] with a Base, RouteChanges that it takes a [NetRoutes] with one.
+	PeerChanges  bool `json:"peer_changes,omitempty"`
+	RouteChanges bool `json:"route_changes,omitempty"`
 }
 
 // InterestAddress is one service address or Instance IP that a worker wants, and the stamp of the routes that it holds for it.
 type InterestAddress struct {
 	Address netip.Addr `json:"address"`
 	Held    Stamp      `json:"held"`
-}
-
-// NetRoutes is the whole set of routes of one service. An empty Instances is a statement: nothing runs.
-type NetRoutes struct {
-	Header
-	ServiceID string           `json:"service_id"`
-	JobName   string           `json:"job_name"`
-	Addresses []ServiceAddress `json:"addresses"`
-	Ports     []Port           `json:"ports,omitempty"`
-	Instances []RouteInstance  `json:"instances"`
-	// Gone says that the service exists no more: its addresses lose their meaning.
-	Gone bool `json:"gone,omitempty"`
-}
-
-// RouteInstance is where one instance of a service is.
-type RouteInstance struct {
-	Number       int        `json:"instance_number"`
-	Generation   Generation `json:"generation"`
-	InstanceIP   netip.Addr `json:"instance_ip"`
-	InstanceIPv6 netip.Addr `json:"instance_ipv6"`
-	// Peer is the id of the worker that runs it.
-	Peer          string     `json:"peer"`
-	NamespaceIP   netip.Addr `json:"namespace_ip"`
-	NamespaceIPv6 netip.Addr `json:"namespace_ipv6"`
-	Tag           uint32     `json:"tag"`
-	// State is [StateRunning] for an instance that new flows may choose, [StateCreated] for one that only keeps its flows and is reached
-	// by its own address: it is about to run, or its readiness probe fails.
-	State State `json:"state"`
-	// Load says how little the instance can take on, 0 to 1: its processor use over its limit, or its worker's over all that the worker
-	// has, whichever is more. It comes in steps, and no more often than every few seconds. Nil if unknown.
-	Load *float64 `json:"load,omitempty"`
-	// Location is where the worker is; nil if unknown.
-	Location *Location `json:"location,omitempty"`
 }
 
 // Resolution is what the cluster knows of a wanted address or name.

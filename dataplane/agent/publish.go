@@ -114,7 +114,7 @@ func (p *publisher) send(ctx context.Context, endpoints, interest bool) error {
 			m.Addresses = []wire.InterestAddress{}
 		}
 		m.Names = a.names.Interest()
-		m.Peers, m.PeerChanges = o.peers.Held(), true
+		m.Peers, m.PeerChanges, m.RouteChanges = o.peers.Held(), true, true
 		m.Header = wire.NewHeader(a.stamp())
 		return publish(ctx, s, wire.Topic(id.WorkerID, wire.TopicNetInterest), m)
 	}

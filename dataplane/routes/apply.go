@@ -16,8 +16,9 @@ const (
 	maxAddresses = 64   // a service; three policies in two families need six
 )
 
-// Apply makes the routes of one service what the cluster says. Routes that are not newer than those held change nothing. What cannot be
-// written now, such as an instance on a worker not met yet, is written when it can.
+// Apply makes the routes of one service what the cluster says. Routes that are not newer than those held change nothing, and nor does a change
+// of others than those: then all of them are asked for. What cannot be written now, such as an instance on a worker not met yet, is written
+// when it can.
 func (t *Table) Apply(r wire.NetRoutes) error { return t.take(r, false) }
 
 // take applies routes that the cluster has sent, or that are stored.
@@ -28,10 +29,6 @@ func (t *Table) take(r wire.NetRoutes, stored bool) error {
 	raw, err := bpf.ParseID(r.ServiceID)
 	if err != nil {
 		return fmt.Errorf("apply routes: %w", err)
-	}
-	if len(r.Instances) > maxInstances || len(r.Addresses) > maxAddresses {
-		return fmt.Errorf("apply routes of %s: %d instances and %d addresses are more than the %d and %d that a service may have",
-			r.ServiceID, len(r.Instances), len(r.Addresses), maxInstances, maxAddresses)
 	}
 	t.mu.Lock()
 	defer t.unlock()
@@ -46,6 +43,16 @@ func (t *Table) apply(r wire.NetRoutes, raw [12]byte, stored bool) error {
 	if s != nil && s.routes != nil && !r.After(s.routes.Stamp) {
 		return nil
 	}
+	r, ok := t.whole(s, r)
+	if !ok {
+		t.missed(r.ServiceID)
+		return nil
+	}
+	if len(r.Instances) > maxInstances || len(r.Addresses) > maxAddresses {
+		return fmt.Errorf("%d instances and %d addresses are more than the %d and %d that a service may have",
+			len(r.Instances), len(r.Addresses), maxInstances, maxAddresses)
+	}
+	delete(t.gaps, r.ServiceID)
 	if r.Gone {
 		if s == nil {
 			return nil

@@ -115,8 +115,12 @@ func (t *Table) expireDistrust(now time.Time) {
 	}
 }
 
-// heldStamp is what the cluster is told that is held of a service: none if its routes are doubted, so that the cluster says them again.
-func (s *service) heldStamp() wire.Stamp {
+// heldStamp is what the cluster is told that is held of a service: none if its routes are doubted, or a change of them is missing, so that the
+// cluster says them again.
+func (t *Table) heldStamp(s *service) wire.Stamp {
+	if s != nil && t.gaps[s.id] != nil {
+		return wire.Stamp{}
+	}
 	if s != nil && s.routes != nil && s.doubted == s.routes.Stamp {
 		return wire.Stamp{}
 	}

@@ -16,6 +16,7 @@ func (t *Table) Expire(now time.Time) error {
 	err := t.expireRefusals(now)
 	t.expireDistrust(now)
 	t.expireStored(now)
+	t.expireGaps(now)
 	lapsed := t.lapsed(now)
 	t.unlock()
 	if len(lapsed) == 0 {

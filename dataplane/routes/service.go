@@ -92,6 +92,7 @@ func (t *Table) drop(s *service) error {
 		return err
 	}
 	delete(t.services, s.id)
+	delete(t.gaps, s.id)
 	t.unsaved[s.id] = true
 	for at, index := range s.backends {
 		if err := t.kernel.removeBackend(index); err != nil {

@@ -77,6 +77,7 @@ type Table struct {
 	refused  map[bpf.Addr]time.Time // when the refusal ends
 	epoch    uint64                 // highest of the answers seen
 	sequence uint64                 // counts applied routes, so that a snapshot keeps their order
+	gaps     map[string]*gap        // of changes that are missing, by service id
 	unsaved  map[string]bool        // ids of services that have changed since the table was last saved
 	answers  []answer               // to be told once mu is free
 	publish  bool                   // likewise
@@ -115,6 +116,7 @@ func New(cfg Config) (*Table, error) {
 		owners:   map[bpf.Addr]*service{},
 		wants:    map[bpf.Addr]*want{},
 		refused:  map[bpf.Addr]time.Time{},
+		gaps:     map[string]*gap{},
 		unsaved:  map[string]bool{},
 	}
 	if err := t.recover(); err != nil {

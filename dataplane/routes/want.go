@@ -118,12 +118,12 @@ func (t *Table) Interest() wire.NetInterest {
 		if s != nil {
 			spoken[s] = true
 		}
-		list = append(list, wire.InterestAddress{Address: addr.Netip(), Held: s.heldStamp()})
+		list = append(list, wire.InterestAddress{Address: addr.Netip(), Held: t.heldStamp(s)})
 	}
 	// A service whose addresses were all looked up before the last restart is wanted as long as it is kept.
 	for _, s := range t.services {
 		if addr, ok := s.firstAddr(); ok && !spoken[s] {
-			list = append(list, wire.InterestAddress{Address: addr.Netip(), Held: s.heldStamp()})
+			list = append(list, wire.InterestAddress{Address: addr.Netip(), Held: t.heldStamp(s)})
 		}
 	}
 	slices.SortFunc(list, func(a, b wire.InterestAddress) int { return a.Address.Compare(b.Address) })

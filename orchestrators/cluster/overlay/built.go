@@ -5,181 +5,238 @@ package overlay
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/json"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
-// maxRoutes is how many instances of one service a worker is told: its own, those that it wants by their Instance IP, and a
-// stable choice of the rest.
-const maxRoutes = 64
-
-// built are the routes of a service as its facts are now, made once for all who want them.
+// built are the routes of a service as its facts are now, made once for all who want them. But for its stamp, and for what has been
+// written of it already, it does not change.
 type built struct {
+	service string
+	// head is the message without instances and stamp, print the same as it is written.
+	head  wire.NetRoutes
+	print []byte
+	// entries are all instances, by number.
+	entries []routeEntry
+	// byAddress says which entry an Instance IP is of, if there are more entries than one worker is told.
+	byAddress map[netip.Addr]int32
+
 	stamp wire.Stamp
-	// message has all instances, in order; print is its fingerprint without a stamp, encoded what is sent of it. The latter is nil if
-	// there are more instances than one worker is told.
-	message wire.NetRoutes
-	print   string
-	encoded []byte
-	// instances are the instances as they are written, prints their fingerprints; only if there are more than one worker is told.
-	instances [][]byte
-	prints    [][sha256.Size]byte
+	// whole is the message with all instances, changes what is said to those who hold earlier routes, frames what is around instances,
+	// both by the stamp that is held: all of this stamp, made when it is asked for.
+	whole   []byte
+	changes map[wire.Stamp][]byte
+	frames  map[wire.Stamp]frame
 }
+
+// routeEntry is one instance.
+type routeEntry struct {
+	number int
+	peer   string
+	// mixed is the number as [Core.choose] counts with it.
+	mixed uint64
+	// text is the instance as it is written. Where that is as it was before, it is the same memory.
+	text []byte
+}
+
+// same reports whether two entries are told alike.
+func (e *routeEntry) same(f *routeEntry) bool {
+	return &e.text[0] == &f.text[0] || bytes.Equal(e.text, f.text)
+}
+
+// frame is a message around its instances; tail begins with the bracket that closes them.
+type frame struct{ front, tail []byte }
 
 // routesOf returns the routes of a service, made anew if its facts have changed.
 func (c *Core) routesOf(s *service) *built {
-	if s.built != nil {
+	if s.built != nil && !s.stale {
 		return s.built
 	}
 	own := slices.DeleteFunc(slices.Clone(s.Addresses), func(a wire.ServiceAddress) bool { return !c.owns(s.ID, a.Address) })
-	b := &built{message: wire.NetRoutes{ServiceID: s.ID, JobName: s.JobName, Addresses: own, Ports: s.Ports, Instances: []wire.RouteInstance{}}}
+	b := &built{service: s.ID,
+		head: wire.NetRoutes{ServiceID: s.ID, JobName: s.JobName, Addresses: own, Ports: s.Ports, Instances: []wire.RouteInstance{}}}
+	b.print = encode(b.head)
+	all := make([]wire.RouteInstance, 0, len(s.Copies))
 	for _, x := range c.routable(s) {
-		b.message.Instances = append(b.message.Instances, c.route(s, x))
+		all = append(all, c.route(s, x))
 	}
-	slices.SortFunc(b.message.Instances, func(x, y wire.RouteInstance) int { return cmp.Compare(x.Number, y.Number) })
-	if len(b.message.Instances) > maxRoutes {
-		for i := range b.message.Instances {
-			text := encode(b.message.Instances[i])
-			b.instances, b.prints = append(b.instances, text), append(b.prints, sha256.Sum256(text))
+	slices.SortFunc(all, func(x, y wire.RouteInstance) int { return cmp.Compare(x.Number, y.Number) })
+	b.entries = make([]routeEntry, len(all))
+	for i := range all {
+		b.entries[i] = routeEntry{number: all[i].Number, peer: all[i].Peer, text: encode(all[i]), mixed: mix(uint64(all[i].Number) + 1)} //nolint:gosec // any bits will do
+	}
+	if len(all) > maxRoutes {
+		b.byAddress = make(map[netip.Addr]int32, 2*len(all))
+		for i := range all {
+			for _, a := range []netip.Addr{all[i].InstanceIP, all[i].InstanceIPv6} {
+				if a.IsValid() {
+					b.byAddress[a] = int32(i) //nolint:gosec // there are not that many instances
+				}
+			}
 		}
-		head := b.message
-		head.Instances = nil
-		b.print = fingerprint(encode(head))
-	} else {
-		b.print = fingerprint(encode(b.message))
 	}
-	s.built = b
+	if old := s.built; old != nil {
+		b.share(old)
+		old.whole, old.changes, old.frames = nil, nil, nil // nobody is told of it any more
+	}
+	s.built, s.stale = b, false
 	return b
+}
+
+// share has b use the memory of former routes where it says the same.
+func (b *built) share(old *built) {
+	k := 0
+	for i := range b.entries {
+		for k < len(old.entries) && old.entries[k].number < b.entries[i].number {
+			k++
+		}
+		if k < len(old.entries) && old.entries[k].number == b.entries[i].number && bytes.Equal(old.entries[k].text, b.entries[i].text) {
+			b.entries[i].text = old.entries[k].text
+		}
+	}
 }
 
 // stampFor stamps the routes, once unless a worker holds such a stamp, or a later one, already.
 func (b *built) stampFor(c *Core, held wire.Stamp) {
-	if b.stamp.IsZero() || held.Compare(b.stamp) >= 0 {
-		b.stamp, b.encoded = c.next(), nil
-		b.message.Header = wire.NewHeader(b.stamp)
+	if b.stamp.IsZero() || b.stamp.Epoch < c.epoch || held.Compare(b.stamp) >= 0 {
+		b.stamp = c.next()
+		b.whole, b.changes, b.frames = nil, nil, nil
 	}
 }
 
-// routesFor returns what w is told of a service, and the fingerprint of that. held is the highest stamp that it may have of it.
-func (c *Core) routesFor(w *worker, s *service) (print string, message func(held wire.Stamp) (wire.Stamp, Message)) {
-	b := c.routesOf(s)
-	to := Message{Worker: w.id, Name: wire.TopicNetRoutes + s.ID}
-	chosen := c.choose(w, s)
+// count is how many instances a worker is told who is told those chosen; nil stands for all.
+func (b *built) count(chosen []int32) int {
 	if chosen == nil {
-		return b.print, func(held wire.Stamp) (wire.Stamp, Message) {
-			b.stampFor(c, held)
-			if b.encoded == nil {
-				b.encoded = encode(b.message)
-			}
-			to.Payload, to.Encoded = b.message, b.encoded
-			return b.stamp, to
-		}
+		return len(b.entries)
 	}
-	h := sha256.New()
-	_, _ = h.Write([]byte(b.print))
-	for _, i := range chosen {
-		_, _ = h.Write(b.prints[i][:])
-	}
-	return string(h.Sum(nil)), func(held wire.Stamp) (wire.Stamp, Message) {
-		b.stampFor(c, held)
-		m := b.message
-		m.Instances = []wire.RouteInstance{}
-		size := 0
-		for _, i := range chosen {
-			size += len(b.instances[i]) + 1
-		}
-		to.Encoded = splice(m, instancesMark, size, func(out []byte) []byte {
-			for n, i := range chosen {
-				if n > 0 {
-					out = append(out, ',')
-				}
-				out = append(out, b.instances[i]...)
-			}
-			return out
-		})
-		m.Instances = pick(b.message.Instances, chosen)
-		to.Payload = m
-		return b.stamp, to
-	}
+	return len(chosen)
 }
 
-// instancesMark is where the instances go in a message without any.
-const instancesMark = `"instances":[`
+// at returns the i-th of those chosen.
+func (b *built) at(chosen []int32, i int) *routeEntry {
+	if chosen == nil {
+		return &b.entries[i]
+	}
+	return &b.entries[chosen[i]]
+}
 
-func pick(all []wire.RouteInstance, chosen []int) []wire.RouteInstance {
-	out := make([]wire.RouteInstance, len(chosen))
-	for n, i := range chosen {
-		out[n] = all[i]
+// difference is what became of one worker's routes of a service.
+type difference struct {
+	different []*routeEntry
+	gone      []int
+}
+
+// since works out, into d, what is different in b from what a worker was told. It reports whether there is anything.
+func (b *built) since(told *sent, chosen []int32, d *difference) bool {
+	d.different, d.gone = d.different[:0], d.gone[:0]
+	k, olds := 0, told.of.count(told.chosen)
+	for i := range b.count(chosen) {
+		e := b.at(chosen, i)
+		for k < olds && told.of.at(told.chosen, k).number < e.number {
+			d.gone = append(d.gone, told.of.at(told.chosen, k).number)
+			k++
+		}
+		if k < olds && told.of.at(told.chosen, k).number == e.number {
+			if old := told.of.at(told.chosen, k); !e.same(old) {
+				d.different = append(d.different, e)
+			}
+			k++
+			continue
+		}
+		d.different = append(d.different, e)
+	}
+	for ; k < olds; k++ {
+		d.gone = append(d.gone, told.of.at(told.chosen, k).number)
+	}
+	return len(d.different)+len(d.gone) > 0
+}
+
+// wholeFor writes the whole of what is told of those chosen.
+func (b *built) wholeFor(chosen []int32) []byte {
+	if chosen == nil && b.whole != nil {
+		return b.whole
+	}
+	f := b.frameFor(wire.Stamp{})
+	size := len(f.front) + len(f.tail)
+	for i := range b.count(chosen) {
+		size += len(b.at(chosen, i).text) + 1
+	}
+	out := append(make([]byte, 0, size), f.front...)
+	for i := range b.count(chosen) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, b.at(chosen, i).text...)
+	}
+	out = append(out, f.tail...)
+	if chosen == nil {
+		b.whole = out
 	}
 	return out
 }
 
-// choose says which routes w is told when there are too many, in order; nil stands for all. The choice of the rest depends on the
-// worker and the instance alone, so that the coming and going of one instance moves no other.
-func (c *Core) choose(w *worker, s *service) []int {
-	all := c.routesOf(s).message.Instances
-	if len(all) <= maxRoutes {
-		return nil
+// changeFor writes what is different for one who holds routes of a stamp. Those who hold all of them are told the same.
+func (b *built) changeFor(base wire.Stamp, chosen []int32, d *difference) []byte {
+	if text := b.changes[base]; chosen == nil && text != nil {
+		return text
 	}
-	type ranked struct {
-		rank  uint64
-		index int
+	f := b.frameFor(base)
+	const number = len(`1023,`)
+	size := len(f.front) + len(f.tail) + len(withoutMark) + number*len(d.gone)
+	for _, e := range d.different {
+		size += len(e.text) + 1
 	}
-	wants := func(a netip.Addr) bool { return a.IsValid() && c.wanted[a].has(w.id) }
-	seed := hash64([]byte(w.id))
-	order := make([]ranked, len(all))
-	for i := range all {
-		r := &all[i]
-		order[i] = ranked{mix(seed ^ mix(uint64(r.Number)+1)), i} //nolint:gosec // any bits will do
-		if r.Peer == w.id || wants(r.InstanceIP) || wants(r.InstanceIPv6) {
-			order[i].rank = 0
+	out := append(make([]byte, 0, size), f.front...)
+	for i, e := range d.different {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, e.text...)
+	}
+	if len(d.gone) > 0 {
+		out = append(out, withoutMark...)
+		for i, n := range d.gone {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = strconv.AppendInt(out, int64(n), 10)
 		}
 	}
-	slices.SortFunc(order, func(a, b ranked) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.index, b.index)) })
-	chosen := make([]int, maxRoutes)
-	for n := range chosen {
-		chosen[n] = order[n].index
+	out = append(out, f.tail...)
+	if chosen == nil {
+		if b.changes == nil {
+			b.changes = map[wire.Stamp][]byte{}
+		}
+		b.changes[base] = out
 	}
-	slices.Sort(chosen)
-	return chosen
+	return out
 }
 
-// hash64 is FNV-1a: the same in every process, so that a restart changes no choice.
-func hash64(text []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, b := range text {
-		h = (h ^ uint64(b)) * 1099511628211
+// instancesMark is where the instances go in a message without any, withoutMark what comes between them and the numbers of those that went.
+const (
+	instancesMark = `"instances":[`
+	withoutMark   = `],"without":[`
+)
+
+// frameFor returns what is around the instances of a message to those who hold routes of the stamp base; of a zero one, of the whole.
+func (b *built) frameFor(base wire.Stamp) frame {
+	if f, ok := b.frames[base]; ok {
+		return f
 	}
-	return h
-}
-
-// mix spreads the bits of a number over all of it: the end of splitmix64.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// encode writes what holds nothing that cannot be written.
-func encode(m any) []byte {
-	text, _ := json.Marshal(m)
-	return text
-}
-
-// splice writes a message and fills in, behind the mark, what it was left without. size is about how much that is.
-func splice(m any, mark string, size int, fill func(out []byte) []byte) []byte {
+	m := b.head
+	if !base.IsZero() {
+		m = wire.NetRoutes{ServiceID: b.service, Instances: []wire.RouteInstance{}, Base: base}
+	}
+	m.Header = wire.NewHeader(b.stamp)
 	text := encode(m)
-	at := bytes.Index(text, []byte(mark)) + len(mark)
-	out := append(make([]byte, 0, len(text)+size), text[:at]...)
-	return append(fill(out), text[at:]...)
-}
-
-// fingerprint tells two messages without stamps apart.
-func fingerprint(text []byte) string {
-	sum := sha256.Sum256(text)
-	return string(sum[:])
+	at := bytes.Index(text, []byte(instancesMark)) + len(instancesMark)
+	if b.frames == nil {
+		b.frames = map[wire.Stamp]frame{}
+	}
+	f := frame{text[:at:at], text[at:]}
+	b.frames[base] = f
+	return f
 }

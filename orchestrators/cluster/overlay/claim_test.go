@@ -16,7 +16,7 @@ import (
 func answers(out []Message) (said map[netip.Addr]string, addresses map[string][]wire.ServiceAddress) {
 	said, addresses = map[netip.Addr]string{}, map[string][]wire.ServiceAddress{}
 	for _, m := range out {
-		switch p := m.Payload.(type) {
+		switch p := received(m).(type) {
 		case wire.NetResolved:
 			for _, e := range p.Entries {
 				said[e.Address] = string(e.Resolution) + " " + e.ServiceID

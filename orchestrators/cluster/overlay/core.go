@@ -38,7 +38,8 @@ type Core struct {
 	named  map[wire.NameKey]set
 	askers map[subject]set
 
-	abroad abroad
+	abroad  abroad
+	scratch scratch
 
 	// entries counts the versions of all workers' entries in lists of peers.
 	entries uint64
@@ -81,6 +82,8 @@ type worker struct {
 	heardEndpoints, heardInterest wire.Stamp
 	interest                      []netip.Addr
 	wants                         set // services
+	// takesChanges says that the worker takes changes of routes for routes.
+	takesChanges bool
 
 	entry      entry
 	peersSent  peersSent
@@ -91,10 +94,12 @@ type worker struct {
 	names     map[wire.NameKey]*wantedName
 }
 
-// sent remembers which routes of a service a worker was last told.
+// sent remembers which routes of a service a worker was last told: the stamp that it holds, and what is in them. The latter may say of a later
+// version that it is no other for this worker.
 type sent struct {
-	stamp wire.Stamp
-	print string
+	stamp  wire.Stamp
+	of     *built
+	chosen []int32 // nil: all
 }
 
 type service struct {
@@ -110,9 +115,11 @@ type service struct {
 	floor map[int]wire.Generation
 	// levels are the loads of its copies.
 	levels map[CopyKey]level
-	// hosts are the workers that have attached a copy of it, built its routes; nil until they are asked for.
+	// hosts are the workers that have attached a copy of it, nil until they are asked for; built are its routes, stale if they have to be
+	// made anew.
 	hosts set
 	built *built
+	stale bool
 	// notBefore is when an update of it is due again.
 	notBefore time.Time
 }
@@ -199,6 +206,6 @@ func (c *Core) touch(w *worker) {
 func (c *Core) changed(id string) {
 	c.dirtyServices.add(id)
 	if s := c.services[id]; s != nil {
-		s.built, s.hosts = nil, nil
+		s.stale, s.hosts = true, nil
 	}
 }

@@ -28,7 +28,7 @@ func gen(move uint32) wire.Generation { return wire.Generation{Placement: 1, Mov
 type bed struct {
 	*Core
 	rev uint64
-	// changes has workers say that they take changes of lists of peers.
+	// changes has workers say that they take changes of lists of peers and of routes.
 	changes bool
 }
 
@@ -64,7 +64,7 @@ func (b *bed) endpoints(worker int, eps ...wire.NetEndpoint) (bool, []string) {
 func (b *bed) interest(worker int, peers wire.Stamp, list ...wire.InterestAddress) []Message {
 	b.rev++
 	out, _ := b.SetInterest(fmt.Sprint("w", worker), wire.NetInterest{Header: wire.NewHeader(wire.Stamp{Epoch: 1, Revision: b.rev}),
-		Addresses: list, Peers: peers, PeerChanges: b.changes}, now)
+		Addresses: list, Peers: peers, PeerChanges: b.changes, RouteChanges: b.changes}, now)
 	return out
 }
 
@@ -73,7 +73,7 @@ func want(a netip.Addr) wire.InterestAddress { return wire.InterestAddress{Addre
 // show writes messages as one short line each.
 func show(out []Message) (lines []string) {
 	for _, m := range out {
-		switch p := m.Payload.(type) {
+		switch p := received(m).(type) {
 		case wire.NetPeers:
 			var peers []string
 			for _, x := range p.Peers {
@@ -127,8 +127,8 @@ func TestHeldStampsSpareWhatIsKnown(t *testing.T) {
 	b.endpoints(1, ep(1, 0, 1))
 	b.endpoints(3)
 	first := b.interest(3, wire.Stamp{}, want(svcIP))
-	peers := first[1].Payload.(wire.NetPeers).Stamp
-	routes := first[2].Payload.(wire.NetRoutes).Stamp
+	peers := received(first[1]).(wire.NetPeers).Stamp
+	routes := received(first[2]).(wire.NetRoutes).Stamp
 	require.Equal(t, []string{"w3 10.30.0.1 service"}, show(b.interest(3, peers, wire.InterestAddress{Address: svcIP, Held: routes})))
 	require.Equal(t, []string{"w3 peers w1[10.30.1.0]", "w3 routes 0@w1/1.1", "w3 10.30.0.1 service"},
 		show(b.interest(3, wire.Stamp{}, want(svcIP))), "who lost it is sent it again")
@@ -203,7 +203,7 @@ func TestPeersHearOfAWorkersNAT(t *testing.T) {
 	heard := func(out []Message) []wire.NAT {
 		var all []wire.NAT
 		for _, m := range out {
-			if list, ok := m.Payload.(wire.NetPeers); ok && m.Worker == "w3" {
+			if list, ok := received(m).(wire.NetPeers); ok && m.Worker == "w3" {
 				for _, p := range list.Peers {
 					all = append(all, p.NAT)
 				}
@@ -309,7 +309,7 @@ func TestHigherEpochSendsEverythingAgain(t *testing.T) {
 	out := b.Flush(now)
 	require.Contains(t, show(out), "w3 routes 0@w1/1.1")
 	for _, m := range out {
-		if r, ok := m.Payload.(wire.NetRoutes); ok {
+		if r, ok := received(m).(wire.NetRoutes); ok {
 			require.Equal(t, uint64(9), r.Epoch)
 		}
 	}

@@ -44,8 +44,9 @@ type Copy struct {
 type Message struct {
 	Worker string
 	// Name is the topic below nodes/{worker}/.
-	Name    string
+	Name string
+	// Payload is the message, or Encoded, if that is not nil, the message as it is sent; messages to many may share it. Neither must be
+	// changed.
 	Payload any
-	// Encoded is Payload as it is sent, where that is known already; messages to many may share it. It must not be changed.
 	Encoded []byte
 }

@@ -20,7 +20,7 @@ func (c *Core) SetInterest(id string, m wire.NetInterest, now time.Time) (out []
 		return nil, false
 	}
 	w.heardInterest = m.Stamp
-	w.peersSent.changes = m.PeerChanges
+	w.peersSent.changes, w.takesChanges = m.PeerChanges, m.RouteChanges
 	if len(m.Addresses) > MaxInterest {
 		m.Addresses = m.Addresses[:MaxInterest]
 	}

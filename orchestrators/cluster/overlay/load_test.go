@@ -27,9 +27,9 @@ func (b *bed) loads(all ...float64) {
 // weights are what the messages say of the service's instances: load and place.
 func weights(out []Message) (lines []string) {
 	for _, m := range out {
-		p, ok := m.Payload.(wire.NetRoutes)
+		p, ok := received(m).(wire.NetRoutes)
 		if !ok {
-			lines = append(lines, fmt.Sprintf("%T", m.Payload))
+			lines = append(lines, fmt.Sprintf("%T", received(m)))
 			continue
 		}
 		line := m.Worker

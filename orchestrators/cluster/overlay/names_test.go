@@ -46,7 +46,7 @@ func (b *bed) asks(organization string, held map[string]wire.Stamp, names ...str
 
 func showNames(out []Message) (lines []string) {
 	for _, m := range out {
-		r, ok := m.Payload.(wire.NetResolved)
+		r, ok := received(m).(wire.NetResolved)
 		if !ok {
 			continue
 		}
@@ -163,7 +163,7 @@ func TestNamesDependOnFactsAlone(t *testing.T) {
 		wanted := []string{}
 		apply := func(out []Message) {
 			for _, m := range out {
-				if r, ok := m.Payload.(wire.NetResolved); ok {
+				if r, ok := received(m).(wire.NetResolved); ok {
 					for _, n := range r.Names {
 						require.True(t, r.After(stamps[n.Name]))
 						answers[n.Name], stamps[n.Name] = n, r.Stamp
@@ -219,7 +219,7 @@ func TestNamesDependOnFactsAlone(t *testing.T) {
 		}
 		want := map[string]wire.ResolvedName{}
 		for _, m := range interest(fresh, nil) {
-			if r, ok := m.Payload.(wire.NetResolved); ok {
+			if r, ok := received(m).(wire.NetResolved); ok {
 				for _, n := range r.Names {
 					want[n.Name] = n
 				}

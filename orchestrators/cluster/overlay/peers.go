@@ -14,7 +14,7 @@ import (
 // entry is what a worker's peers are told of it. Version is another whenever that is; it is 0 while there is nothing to tell.
 type entry struct {
 	version uint64
-	peer    wire.NetPeer
+	id      string
 	encoded []byte
 }
 
@@ -86,7 +86,7 @@ func (c *Core) refresh(w *worker) (changed bool) {
 		return false
 	}
 	c.entries++
-	w.entry = entry{version: c.entries, peer: peer, encoded: encoded}
+	w.entry = entry{version: c.entries, id: w.id, encoded: encoded}
 	return true
 }
 
@@ -163,17 +163,14 @@ func (c *Core) introduce(w *worker, id string) []Message {
 
 // peersMessage puts entries into a message, which is written from what was written of them before.
 func peersMessage(w *worker, m wire.NetPeers, entries []*entry) Message {
-	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Compare(a.peer.WorkerID, b.peer.WorkerID) })
+	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Compare(a.id, b.id) })
 	m.Header = wire.NewHeader(w.peersSent.stamp)
-	m.Peers = make([]wire.NetPeer, 0, len(entries))
+	m.Peers = []wire.NetPeer{}
 	size := 0
 	for _, e := range entries {
-		m.Peers = append(m.Peers, e.peer)
 		size += len(e.encoded) + 1
 	}
-	head := m
-	head.Peers = []wire.NetPeer{}
-	return Message{Worker: w.id, Name: wire.TopicNetPeers, Payload: m, Encoded: splice(head, peersMark, size, func(out []byte) []byte {
+	return Message{Worker: w.id, Name: wire.TopicNetPeers, Encoded: splice(m, peersMark, size, func(out []byte) []byte {
 		for i, e := range entries {
 			if i > 0 {
 				out = append(out, ',')

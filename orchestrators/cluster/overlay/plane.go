@@ -104,22 +104,30 @@ func (p *Plane) Run(ctx context.Context) {
 func (p *Plane) flush() (bytes int, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	bytes = p.emit(slices.Concat(p.later.take(), p.core.Flush(time.Now())))
+	now := time.Now()
+	var late []Message
+	for _, key := range p.later.take() {
+		late = append(late, p.core.resend(key, now)...)
+	}
+	bytes = p.emit(slices.Concat(late, p.core.Flush(now)))
 	return bytes, p.core.Dirty() || p.later.len() > 0
 }
 
-// emit publishes messages, but for routes that would fill the queue of one worker: they follow. It returns how much of it is not spaced by
-// itself.
+// emit publishes messages, but for routes that would fill the queue of one worker: what is true by then follows. It returns how much of it is
+// not spaced by itself.
 func (p *Plane) emit(messages []Message) (bytes int) {
 	crowded := len(messages) > burst
 	sent := map[string]int{}
 	for _, m := range messages {
-		if !strings.HasPrefix(m.Name, wire.TopicNetRoutes) {
+		service, routes := strings.CutPrefix(m.Name, wire.TopicNetRoutes)
+		if !routes {
 			bytes += p.publish(m)
 			continue
 		}
 		if sent[m.Worker]++; crowded && sent[m.Worker] > burst {
-			p.later.put(m)
+			key := backlogKey{m.Worker, service}
+			p.core.hold(key)
+			p.later.put(key)
 			continue
 		}
 		p.publish(m)

@@ -3,6 +3,7 @@
 package overlay
 
 import (
+	"bytes"
 	"maps"
 	"net/netip"
 	"slices"
@@ -63,24 +64,47 @@ func (c *Core) sendService(s *service, now time.Time, asked set) (out []Message)
 }
 
 // sendRoutes tells w the routes of a service if they are others than it was last told, or if it says that it holds others, unless they are
-// held back.
+// held back. Who takes changes, and holds what it was told, is told what has changed.
 func (c *Core) sendRoutes(w *worker, id string, held []wire.Stamp, now time.Time) []Message {
 	s := c.services[id]
 	if w == nil || w.silent() || c.held(s, now) || c.awaited(s) {
 		return nil
 	}
-	last := w.routesSent[id]
-	print, message := c.routesFor(w, s)
-	stale := slices.ContainsFunc(held, func(h wire.Stamp) bool { return h != last.stamp })
-	if !stale && print == last.print {
-		return nil
+	b := c.routesOf(s)
+	chosen := c.choose(w, b)
+	last, told := w.routesSent[id]
+	known := told && !slices.ContainsFunc(held, func(h wire.Stamp) bool { return h != last.stamp })
+	news := &c.scratch.news
+	if known {
+		sameHead := bytes.Equal(b.print, last.of.print)
+		if !b.since(&last, chosen, news) && sameHead {
+			w.noteSent(id, last.stamp, b, chosen)
+			return nil
+		}
+		known = sameHead && w.takesChanges && len(news.different) < b.count(chosen)
 	}
-	if last.stamp.IsZero() {
-		last.stamp = w.forgotten
+	base := last.stamp
+	if !told {
+		base = w.forgotten
 	}
-	stamp, m := message(slices.MaxFunc(slices.Concat(held, []wire.Stamp{last.stamp}), wire.Stamp.Compare))
-	w.routesSent[id] = sent{stamp: stamp, print: print}
+	b.stampFor(c, slices.MaxFunc(slices.Concat(held, []wire.Stamp{base}), wire.Stamp.Compare))
+	m := Message{Worker: w.id, Name: wire.TopicNetRoutes + id}
+	if known {
+		m.Encoded = b.changeFor(base, chosen, news)
+	} else {
+		m.Encoded = b.wholeFor(chosen)
+	}
+	w.noteSent(id, b.stamp, b, chosen)
 	return []Message{m}
+}
+
+// noteSent remembers what w was told of a service, or that what it was told is what is true of it now.
+func (w *worker) noteSent(id string, stamp wire.Stamp, b *built, chosen []int32) {
+	last := w.routesSent[id]
+	if chosen != nil {
+		chosen = append(last.chosen[:0], chosen...)
+	}
+	w.routesSent[id] = sent{stamp: stamp, of: b, chosen: chosen}
 }
 
 // sendGone tells all who had routes of a service that it exists no more.
@@ -90,14 +114,18 @@ func (c *Core) sendGone(id string, asked set) (out []Message) {
 		if _, ok := w.routesSent[id]; !ok {
 			continue
 		}
-		delete(w.routesSent, id)
-		w.forgotten = c.next()
-		m := wire.NetRoutes{Header: wire.NewHeader(w.forgotten), ServiceID: id, Addresses: []wire.ServiceAddress{},
-			Instances: []wire.RouteInstance{}, Gone: true}
-		out = append(out, Message{Worker: name, Name: wire.TopicNetRoutes + id, Payload: m})
+		out = append(out, c.gone(w, id))
 		asked.add(name)
 	}
 	return out
+}
+
+// gone tells w that a service exists no more.
+func (c *Core) gone(w *worker, id string) Message {
+	delete(w.routesSent, id)
+	w.forgotten = c.next()
+	return Message{Worker: w.id, Name: wire.TopicNetRoutes + id, Payload: wire.NetRoutes{Header: wire.NewHeader(w.forgotten), ServiceID: id,
+		Addresses: []wire.ServiceAddress{}, Instances: []wire.RouteInstance{}, Gone: true}}
 }
 
 // sendAnswers tells w the answers to its addresses and names that differ from what it was last told.

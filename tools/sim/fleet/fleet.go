@@ -121,16 +121,6 @@ func (f *Fleet) Running() (n int) {
 	return n
 }
 
-// Holding counts the steady workers that have a route to a copy.
-func (f *Fleet) Holding(c hollow.Copy) (n int) {
-	for _, w := range f.Workers {
-		if w.Kind() == hollow.Steady && w.Holds(c) {
-			n++
-		}
-	}
-	return n
-}
-
 // Close ends all workers, in turn at most as many at a time as joined.
 func (f *Fleet) Close() {
 	var group errgroup.Group

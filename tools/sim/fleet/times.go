@@ -3,6 +3,7 @@
 package fleet
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -13,17 +14,27 @@ import (
 const maxSamples = 1 << 20
 
 // Times measures how long what one worker did took to reach the others. It is a [hollow.Watch].
+//
+// Of a service with many instances each worker is told some. Which ones may change when another comes or goes: that is no news of those, and is
+// not measured. Measured is how long the first news of a copy takes, and, when it ends and comes again, how long it takes until those who had a
+// route to it have heard of either.
 type Times struct {
 	mu                         sync.Mutex
-	up, down                   map[hollow.Copy]time.Time
-	reached                    map[hollow.Copy]int
+	copies                     map[hollow.Copy]*life
 	routed, unrouted, resolved []time.Duration
 }
 
-// NewTimes returns empty ones.
-func NewTimes() *Times {
-	return &Times{up: map[hollow.Copy]time.Time{}, down: map[hollow.Copy]time.Time{}, reached: map[hollow.Copy]int{}}
+// life is that of one copy: when it came up and ended last, and who has a route to it.
+type life struct {
+	up, down time.Time
+	holders  map[string]struct{}
+	// losing had a route when it ended, and have it still; regaining had one then, and have none again. The latter is nil until it has ended
+	// for the first time.
+	losing, regaining map[string]struct{}
 }
+
+// NewTimes returns empty ones.
+func NewTimes() *Times { return &Times{copies: map[hollow.Copy]*life{}} }
 
 // Samples are measured times.
 type Samples struct {
@@ -41,45 +52,66 @@ func (t *Times) Take() Samples {
 	return s
 }
 
-// Reached counts the workers that have heard of a copy since it came up last.
-func (t *Times) Reached(c hollow.Copy) int {
+// Unheard counts the workers that have not heard yet that a copy ended or came again.
+func (t *Times) Unheard(c hollow.Copy) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.reached[c]
+	l := t.of(c)
+	return len(l.losing) + len(l.regaining)
+}
+
+// of returns the life of a copy; the lock is held.
+func (t *Times) of(c hollow.Copy) *life {
+	l := t.copies[c]
+	if l == nil {
+		l = &life{holders: map[string]struct{}{}}
+		t.copies[c] = l
+	}
+	return l
 }
 
 // Up implements [hollow.Watch].
 func (t *Times) Up(_ string, c hollow.Copy, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.up[c] = at
-	delete(t.reached, c)
+	t.of(c).up = at
 }
 
 // Down implements [hollow.Watch].
 func (t *Times) Down(_ string, c hollow.Copy, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.down[c] = at
+	l := t.of(c)
+	l.down = at
+	l.losing, l.regaining = maps.Clone(l.holders), maps.Clone(l.holders)
 }
 
 // Routed implements [hollow.Watch]. A worker that began to want the service only afterwards says nothing of how long news take.
-func (t *Times) Routed(_ string, c hollow.Copy, wanted, at time.Time) {
+func (t *Times) Routed(worker string, c hollow.Copy, wanted, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.reached[c]++
-	up, ok := t.up[c]
-	if ok && !wanted.IsZero() && wanted.Before(up) {
-		t.routed = keep(t.routed, at.Sub(up))
+	l := t.of(c)
+	l.holders[worker] = struct{}{}
+	if l.regaining != nil {
+		if _, awaited := l.regaining[worker]; !awaited || l.up.Before(l.down) {
+			return
+		}
+		delete(l.regaining, worker)
+	}
+	if !l.up.IsZero() && !wanted.IsZero() && wanted.Before(l.up) {
+		t.routed = keep(t.routed, at.Sub(l.up))
 	}
 }
 
 // Unrouted implements [hollow.Watch].
-func (t *Times) Unrouted(_ string, c hollow.Copy, at time.Time) {
+func (t *Times) Unrouted(worker string, c hollow.Copy, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if down, ok := t.down[c]; ok && down.Before(at) {
-		t.unrouted = keep(t.unrouted, at.Sub(down))
+	l := t.of(c)
+	delete(l.holders, worker)
+	if _, awaited := l.losing[worker]; awaited {
+		delete(l.losing, worker)
+		t.unrouted = keep(t.unrouted, at.Sub(l.down))
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
@@ -138,64 +137,6 @@ func (w *Worker) Peers() []string {
 	return slices.Sorted(maps.Keys(w.over.peerIDs))
 }
 
-// routesHeard is what matters here of [wire.NetRoutes].
-type routesHeard struct {
-	wire.Header
-	ServiceID string                `json:"service_id"`
-	Addresses []wire.ServiceAddress `json:"addresses"`
-	Instances []struct {
-		Number     int             `json:"instance_number"`
-		Generation wire.Generation `json:"generation"`
-		State      wire.State      `json:"state"`
-	} `json:"instances"`
-	Gone bool `json:"gone"`
-}
-
-func (w *Worker) onRoutes(_ string, payload []byte) {
-	now := time.Now()
-	var m routesHeard
-	if json.Unmarshal(payload, &m) != nil {
-		return
-	}
-	up := make(map[int]wire.Generation, len(m.Instances))
-	for _, i := range m.Instances {
-		if i.State == wire.StateRunning {
-			up[i.Number] = i.Generation
-		}
-	}
-	w.mu.Lock()
-	old := w.over.routes[m.ServiceID]
-	if old != nil && !m.After(old.stamp) {
-		w.mu.Unlock()
-		return
-	}
-	w.over.routes[m.ServiceID] = &heard{m.Stamp, up}
-	if m.Gone {
-		delete(w.over.routes, m.ServiceID)
-	}
-	since := w.over.sinceOf(m.ServiceID, m.Addresses)
-	w.mu.Unlock()
-	if old == nil {
-		old = &heard{}
-		if !since.IsZero() {
-			w.opts.Watch.Resolved(w.id.id, m.ServiceID, since, now)
-		}
-	}
-	copyOf := func(n int, g wire.Generation) Copy {
-		return Copy{wire.InstanceKey{ServiceID: m.ServiceID, Number: n}, g}
-	}
-	for n, g := range up {
-		if old.up[n] != g {
-			w.opts.Watch.Routed(w.id.id, copyOf(n, g), since, now)
-		}
-	}
-	for n, g := range old.up {
-		if up[n] != g {
-			w.opts.Watch.Unrouted(w.id.id, copyOf(n, g), now)
-		}
-	}
-}
-
 func (w *Worker) onResolved(_ string, payload []byte) {
 	var m wire.NetResolved
 	if json.Unmarshal(payload, &m) != nil {
@@ -208,25 +149,4 @@ func (w *Worker) onResolved(_ string, payload []byte) {
 			a.service = e.ServiceID
 		}
 	}
-}
-
-// RoutesOf returns the instances of a service that the worker has routes to.
-func (w *Worker) RoutesOf(service string) map[int]wire.Generation {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	out := map[int]wire.Generation{}
-	if h := w.over.routes[service]; h != nil {
-		for n, g := range h.up {
-			out[n] = g
-		}
-	}
-	return out
-}
-
-// Holds reports whether the worker has a route to a copy.
-func (w *Worker) Holds(c Copy) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	h := w.over.routes[c.ServiceID]
-	return h != nil && h.up[c.Number] == c.Generation
 }

@@ -32,11 +32,22 @@ type wanted struct {
 	service string // "" until it is known
 }
 
-// heard is what a worker was last told of a service.
+// heard is the table of what a worker was told of a service: the instances that run.
 type heard struct {
 	stamp wire.Stamp
 	up    map[int]wire.Generation
+	// asks is set while changes came of others than those, and the whole is asked for; until is when that may be done again, wait how long
+	// that is after the last time.
+	asks  bool
+	until time.Time
+	wait  time.Duration
 }
+
+// Times of asking for the whole of routes, those of NetManager.
+const (
+	gapLeast = 100 * time.Millisecond
+	gapMost  = 30 * time.Second
+)
 
 func newOver() over {
 	return over{used: map[int]struct{}{}, wanted: map[netip.Addr]*wanted{}, routes: map[string]*heard{}}
@@ -106,10 +117,10 @@ func (o *over) want(addresses []netip.Addr, now time.Time) {
 
 // declaration is the interest as it is sent.
 func (o *over) declaration() wire.NetInterest {
-	m := wire.NetInterest{Addresses: []wire.InterestAddress{}, Peers: o.peers, PeerChanges: true}
+	m := wire.NetInterest{Addresses: []wire.InterestAddress{}, Peers: o.peers, PeerChanges: true, RouteChanges: true}
 	for a, w := range o.wanted {
 		entry := wire.InterestAddress{Address: a}
-		if h := o.routes[w.service]; h != nil {
+		if h := o.routes[w.service]; h != nil && !h.asks {
 			entry.Held = h.stamp
 		}
 		m.Addresses = append(m.Addresses, entry)
@@ -117,11 +128,15 @@ func (o *over) declaration() wire.NetInterest {
 	return m
 }
 
-// sinceOf returns since when a service has been wanted: zero if it is not.
+// sinceOf returns since when a service has been wanted: zero if it is not. What it says of the service's addresses, if anything, is noted.
 func (o *over) sinceOf(service string, addresses []wire.ServiceAddress) (since time.Time) {
 	for _, a := range addresses {
 		if w := o.wanted[a.Address]; w != nil {
 			w.service = service
+		}
+	}
+	for _, w := range o.wanted {
+		if w.service == service {
 			if since.IsZero() || w.since.Before(since) {
 				since = w.since
 			}

@@ -21,6 +21,8 @@ import (
 type Traffic struct {
 	// In is what workers have received, Out what they have sent.
 	In, Out atomic.Int64
+	// Missed counts the changes of routes that came to one who did not hold what they are changes of.
+	Missed atomic.Int64
 }
 
 var errAway = errors.New("the worker is cut off")

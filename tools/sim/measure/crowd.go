@@ -138,17 +138,16 @@ func (s *stage) change(ctx context.Context, what string, r *Result, services ...
 		return fmt.Errorf("%s: no steady worker runs an instance", what)
 	}
 	s.fleet.Times.Take()
-	lacking := 0
+	lacking, missed := 0, s.fleet.Traffic.Missed.Load()
 	for n := range changes {
 		v := all[n*len(all)/changes]
-		expected := s.fleet.Holding(v.c)
 		if !v.w.Crash(v.c.InstanceKey) {
 			continue
 		}
 		if err := rest(ctx, hollow.CrashPause+changeEvery); err != nil {
 			return err
 		}
-		lacking += max(expected-s.fleet.Holding(v.c), 0)
+		lacking += s.fleet.Times.Unheard(v.c)
 	}
 	if err := rest(ctx, 2*time.Second); err != nil {
 		return err
@@ -157,6 +156,7 @@ func (s *stage) change(ctx context.Context, what string, r *Result, services ...
 	r.times(what+": RUNNING until every interested worker's route", times.Routed, changeWithin)
 	r.times(what+": end until every interested worker has no route", times.Unrouted, changeWithin)
 	r.add(what+": workers that had not heard of a change within "+changeEvery.String(), float64(lacking), "").atMost(0)
+	r.add(what+": changes that came to one who lacked those before", float64(s.fleet.Traffic.Missed.Load()-missed), "")
 	return nil
 }
 
