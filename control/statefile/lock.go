@@ -32,6 +32,10 @@ func Lock(path string, wait time.Duration) (*os.File, error) {
 	for deadline := time.Now().Add(wait); ; time.Sleep(lockPause) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
+		case err == nil && gone(f):
+			// Who held it has removed it: the file is nobody's any more.
+			_ = f.Close()
+			return Lock(path, max(0, time.Until(deadline)))
 		case err == nil:
 			return f, nil
 		case errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(deadline), errors.Is(err, unix.EINTR):
@@ -42,4 +46,14 @@ func Lock(path string, wait time.Duration) (*os.File, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
+}
+
+// gone reports whether the file that was opened is not the one at its path any more.
+func gone(f *os.File) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(f.Name())
+	return errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(mine, now)
 }

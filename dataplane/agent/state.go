@@ -29,6 +29,7 @@ const (
 	namesFile     = "names.json"
 	endpointsFile = "endpoints.json"
 	portsFile     = "reserved-ports.json"
+	routingFile   = "routing.json"
 
 	// formerRoutesFile is what builds before kept routes in, all in one. It goes when routesFile is first written.
 	formerRoutesFile = "routes.json"

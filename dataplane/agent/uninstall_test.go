@@ -3,7 +3,9 @@
 package agent
 
 import (
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +47,36 @@ func (h *host) traces() (out []string) {
 	return append(out, pins...)
 }
 
+// routing is what the kernel says of forwarding, device by device.
+func (h *host) routing() map[string]string {
+	h.t.Helper()
+	out := map[string]string{}
+	h.within(func() {
+		for _, pattern := range []string{"ipv4/conf/*/forwarding", "ipv6/conf/*/forwarding", "ipv6/conf/*/force_forwarding", "ipv6/conf/*/accept_ra"} {
+			files, err := filepath.Glob("/proc/sys/net/" + pattern)
+			require.NoError(h.t, err)
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				require.NoError(h.t, err)
+				out[file] = strings.TrimSpace(string(text))
+			}
+		}
+	})
+	return out
+}
+
+// freePort is a port of the host's loopback on which nothing listens.
+func freePort(t *testing.T, h *host) (port uint16) {
+	t.Helper()
+	h.within(func() {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		port = netip.MustParseAddrPort(l.Addr().String()).Port()
+		require.NoError(t, l.Close())
+	})
+	return port
+}
+
 func TestUninstallLeavesNothing(t *testing.T) {
 	nft := program(t, "nft", "nftables")
 	h, c := newHost(t), newCluster(t, workerID)
@@ -55,6 +87,9 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	})
 	c.serve(h)
 	c.publish(wire.TopicNetNode, c.node(subnet), true)
+	routing := h.routing()
+	require.NotEmpty(t, routing)
+	h.cfg.Port = freePort(t, h)
 	h.start()
 	_, err := h.ask(http.MethodPut, wire.PathLocalIdentity, c.identity(), nil)
 	require.NoError(t, err)
@@ -82,7 +117,12 @@ func TestUninstallLeavesNothing(t *testing.T) {
 		}
 	})
 	require.Greater(t, len(h.traces()), 5)
+	require.NotEqual(t, routing, h.routing(), "the uplink routes now")
 	require.NoError(t, uninstall())
+	require.Equal(t, routing, h.routing(), "as it was found")
+	require.NoDirExists(t, h.cfg.RunDir)
+	require.NoFileExists(t, h.cfg.Socket)
+	require.NoDirExists(t, filepath.Join(h.cfg.BPFFS, "oakestra"))
 	require.Equal(t, []string{"port 22"}, h.traces(), "what is others' stays")
 	require.Contains(t, h.in("", nft, "list", "ruleset"), "DOCKER-USER")
 	require.NoError(t, uninstall(), "nothing is left to do")

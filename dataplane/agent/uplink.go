@@ -99,12 +99,18 @@ func (a *Agent) lookAtUplink() (changed bool, err error) {
 		if err := a.dp.AttachUplink(now.Index); err != nil {
 			return false, err
 		}
+		if err := a.noteRouting(now.Name); err != nil {
+			return false, err
+		}
 		// Answers to what containers sent outside come back here.
 		if err := device.EnableForwarding(now.Name); err != nil {
 			return false, err
 		}
 	}
 	if now.AddrIPv6.IsValid() {
+		if err := a.noteRouting(now.Name); err != nil {
+			return false, err
+		}
 		if err := device.RouteIPv6(now.Name); err != nil {
 			return false, err
 		}

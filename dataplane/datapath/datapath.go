@@ -208,5 +208,6 @@ func (d *Datapath) Remove() error {
 	if err := os.RemoveAll(d.dir); err != nil {
 		return fmt.Errorf("remove pins of the worker: %w", err)
 	}
+	_ = os.Remove(filepath.Dir(d.dir)) // stays while another worker of this machine has something in it
 	return nil
 }

@@ -27,20 +27,30 @@ func takeLocks(o Options) ([]*os.File, error) {
 	if dir == "" {
 		dir = "/run/oakestra"
 	}
-	var ns unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &ns); err != nil {
-		return nil, fmt.Errorf("identify the network namespace: %w", err)
+	files := LockFiles(dir, o.Worker)
+	if len(files) != 2 {
+		return nil, errors.New("identify the network namespace: is /proc mounted?")
 	}
-	worker, err := takeLock(filepath.Join(dir, "netmanager-"+o.Worker+".lock"))
+	worker, err := takeLock(files[0])
 	if err != nil {
 		return nil, fmt.Errorf("%w: it holds worker %q: stop it first", err, o.Worker)
 	}
-	host, err := takeLock(filepath.Join(dir, fmt.Sprintf("netns-%d.lock", ns.Ino)))
+	host, err := takeLock(files[1])
 	if err != nil {
 		_ = worker.Close()
 		return nil, fmt.Errorf("%w: it serves this network namespace under another name: stop it, or give this one a network namespace of its own", err)
 	}
 	return []*os.File{worker, host}, nil
+}
+
+// LockFiles are the locks of a worker in a folder: its own, and that of this network namespace, if it can be told.
+func LockFiles(dir, worker string) []string {
+	files := []string{filepath.Join(dir, "netmanager-"+worker+".lock")}
+	var ns unix.Stat_t
+	if unix.Stat("/proc/thread-self/ns/net", &ns) == nil {
+		files = append(files, filepath.Join(dir, fmt.Sprintf("netns-%d.lock", ns.Ino)))
+	}
+	return files
 }
 
 func takeLock(path string) (*os.File, error) {

@@ -3,6 +3,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
@@ -10,11 +13,13 @@ import (
 )
 
 func uninstallCommand(o *options) *cobra.Command {
+	var purge bool
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "take all that NetManager has put into the kernel out of it again",
 		Long: "Removes programs and maps, devices, firewall rules (in other people's tables too) and reserved ports of a worker whose\n" +
-			"NetManager does not run any more. Refuses while a container is attached. The state folder stays.",
+			"NetManager does not run any more, and has the uplink route as it did before. Refuses while a container is attached. The state folder stays,\n" +
+			"unless --purge is given.",
 		Args: cmdline.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := o.log.Logger(cmd.ErrOrStderr())
@@ -22,9 +27,16 @@ func uninstallCommand(o *options) *cobra.Command {
 				return err
 			}
 			o.agent.Log = log
-			return agent.Uninstall(cmd.Context(), o.agent)
+			if err := agent.Uninstall(cmd.Context(), o.agent); err != nil || !purge {
+				return err
+			}
+			if err := os.RemoveAll(o.agent.StateDir); err != nil {
+				return fmt.Errorf("remove state folder: %w", err)
+			}
+			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&purge, "purge", false, "remove the state folder too: this worker is a new one when it comes back")
 	o.addPlaces(cmd.Flags())
 	return cmd
 }

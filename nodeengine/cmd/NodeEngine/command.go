@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/geo"
@@ -97,9 +98,7 @@ func commandOf() (*cobra.Command, *options) {
 	f.StringVarP(&o.cluster, "cluster-address", "a", "", "host of the cluster orchestrator to join (default: ClusterUrl of netcfg.json, else this machine)")
 	f.IntVarP(&o.port, "cluster-port", "p", semantic.ClusterPort, "port of the cluster orchestrator")
 	f.StringVar(&o.tokenFile, "join-token-file", defaultTokenFile, "file with the token to join with; not read once the worker has joined, unless its certificate runs out")
-	f.StringVar(&o.stateDir, "state-dir", "/var/lib/oakestra/nodeengine", "folder of what outlives a restart and a reboot: identity, desired state, logs")
-	f.StringVar(&o.containerd, "containerd", "/run/containerd/containerd.sock", "Unix socket of containerd")
-	f.StringVar(&o.namespace, "containerd-namespace", "oakestra", "containerd namespace for images and containers")
+	o.addPlaces(f)
 	f.StringVarP(&o.netManager, "netmanager", "n", "", "NetManager's local API: its port on loopback or its Unix socket (default: start NetManager, and again should it end, with its API on "+netmanager.DefaultSocket+")")
 	f.StringVar(&o.netManagerToken, "netmanager-token-file", "", "file with the token of NetManager's API on a port (default: where the NetManager of a worker of this --name writes it)")
 	f.StringVar(&o.netcfg, "config", "", "netcfg.json: ClusterUrl and ClusterMqttPort, where the cluster is (default: "+netcfg.Path+", if it is there)")
@@ -115,8 +114,15 @@ func commandOf() (*cobra.Command, *options) {
 	p := root.PersistentFlags()
 	p.StringVar(&o.runDir, "run-dir", "/run/oakestra/nodeengine", "folder of what need not outlive a reboot: network namespaces, the socket of status")
 	o.logging.AddFlags(p)
-	root.AddCommand(cmdline.VersionCommand(version), statusCommand(o))
+	root.AddCommand(cmdline.VersionCommand(version), statusCommand(o), uninstallCommand(o))
 	return root, o
+}
+
+// addPlaces adds the flags that say where a worker's things are, besides --run-dir.
+func (o *options) addPlaces(f *pflag.FlagSet) {
+	f.StringVar(&o.stateDir, "state-dir", "/var/lib/oakestra/nodeengine", "folder of what outlives a restart and a reboot: identity, desired state, logs")
+	f.StringVar(&o.containerd, "containerd", "/run/containerd/containerd.sock", "Unix socket of containerd")
+	f.StringVar(&o.namespace, "containerd-namespace", "oakestra", "containerd namespace for images and containers")
 }
 
 // places finds out where the cluster and NetManager are.
