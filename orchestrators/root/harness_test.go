@@ -53,7 +53,10 @@ func startOn(t *testing.T, url string, ranges wire.Ranges) *system {
 func startWith(t *testing.T, url string, conf Config) *system {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	conf.Log, conf.Vault = log, testVault(t)
+	conf.Log = log
+	if conf.Vault == nil {
+		conf.Vault = testVault(t)
+	}
 	pool, err := store.Open(t.Context(), url, schema.Files(), log)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)

@@ -85,7 +85,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
 		wake: make(chan struct{}, 1), wakeRollout: make(chan struct{}, 1)}
 	err := store.InTx(ctx, pool, func(tx pgx.Tx) error {
 		if cfg.Vault != nil {
-			if err := checkVault(ctx, tx, cfg.Vault); err != nil {
+			if _, err := sealingKey(ctx, tx, cfg.Vault); err != nil {
 				return err
 			}
 		}

@@ -37,29 +37,33 @@ func noVault() error {
 		"this root has no key for secrets: start it with --secrets-key-file")
 }
 
-// checkVault makes sure that the vault's key is the one by which the database's secrets are sealed, and notes it while there are none.
-func checkVault(ctx context.Context, tx pgx.Tx, v *vault.Vault) error {
+// sealingKey returns the id of the key by which the database's secrets are sealed, which the vault has to have. While there are none, it is the
+// vault's first. That stays so until the transaction ends.
+func sealingKey(ctx context.Context, tx pgx.Tx, v *vault.Vault) (string, error) {
 	var known string
-	err := tx.QueryRow(ctx, `SELECT id FROM secret_key`).Scan(&known)
+	err := tx.QueryRow(ctx, `SELECT id FROM secret_key FOR SHARE`).Scan(&known)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return fmt.Errorf("look up key for secrets: %w", err)
+		return "", fmt.Errorf("look up key for secrets: %w", err)
 	}
-	if known == v.ID() {
-		return nil
+	if !v.Has(known) {
+		v.Reload() // the key may have been changed, and be in the file since
+	}
+	if v.Has(known) {
+		return known, nil
 	}
 	var some bool
 	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM secret_version)`).Scan(&some); err != nil {
-		return fmt.Errorf("look up secrets: %w", err)
+		return "", fmt.Errorf("look up secrets: %w", err)
 	}
 	if some {
-		return fmt.Errorf("the key for secrets (--secrets-key-file) is %s, but the secrets in the database are sealed with %s: "+
-			"restore that file from its backup, or copy it from another root of this installation", v.ID(), known)
+		return "", fmt.Errorf("%w: the key for secrets (--secrets-key-file) is %s, but the secrets in the database are sealed with %s: "+
+			"restore that file from its backup, or copy it from another root of this installation", vault.ErrNoKey, v.ID(), known)
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO secret_key (id) VALUES ($1) ON CONFLICT (single) DO UPDATE SET id = excluded.id`, v.ID())
 	if err != nil {
-		return fmt.Errorf("note key for secrets: %w", err)
+		return "", fmt.Errorf("note key for secrets: %w", err)
 	}
-	return nil
+	return v.ID(), nil
 }
 
 // sealedAs is the context in which a version of a secret is sealed.
@@ -69,7 +73,14 @@ func sealedAs(secretID string, version int) string {
 
 // storeValue stores a value as the newest version of a secret.
 func (r *Root) storeValue(ctx context.Context, tx pgx.Tx, id string, version int, value []byte, by string) error {
-	sealed, err := r.vault.Seal(value, sealedAs(id, version))
+	key, err := sealingKey(ctx, tx, r.vault) // another root may have been first, with another key
+	if errors.Is(err, vault.ErrNoKey) {
+		return httpapi.NewProblem(http.StatusServiceUnavailable, "wrong_secrets_key", "%v", err).Because(err)
+	}
+	if err != nil {
+		return err
+	}
+	sealed, err := r.vault.Seal(key, value, sealedAs(id, version))
 	if err != nil {
 		return fmt.Errorf("seal secret %s: %w", id, err)
 	}
@@ -192,6 +203,11 @@ func (r *Root) secretValue(ctx context.Context, clusterID string, in *wire.Secre
 		return nil, fmt.Errorf("look up secret: %w", err)
 	}
 	value, err := r.vault.Open(sealed, sealedAs(id, in.Version))
+	if errors.Is(err, vault.ErrSealed) {
+		// Sealed anew meanwhile, perhaps, with a key that is in the file since.
+		r.vault.Reload()
+		value, err = r.vault.Open(sealed, sealedAs(id, in.Version))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open version %d of secret %s: %w", in.Version, id, err)
 	}

@@ -92,7 +92,7 @@ func newCommand() *cobra.Command {
 	} {
 		o.ranges[f.key] = own.String(f.key, f.value, f.what+"; fixed at the first start, later only to be enlarged")
 	}
-	cmd.AddCommand(settings.TokenCommand(pki.RoleCluster, &o.database, &o.log), settings.HealthCommand(semantic.RootPort), settings.PasswordCommand(), cmdline.VersionCommand(version))
+	cmd.AddCommand(settings.TokenCommand(pki.RoleCluster, &o.database, &o.log), settings.HealthCommand(semantic.RootPort), settings.PasswordCommand(), o.secretsCommand(), cmdline.VersionCommand(version))
 	return cmd
 }
 

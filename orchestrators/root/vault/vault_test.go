@@ -18,7 +18,7 @@ func TestSealedOpensOnlyAsItWasMeant(t *testing.T) {
 	other, err := New(bytes.Repeat([]byte{2}, KeyBytes))
 	require.NoError(t, err)
 	for _, value := range []string{"", "x", "a value of some length, to be looked for"} {
-		sealed, err := v.Seal([]byte(value), "org/name/1")
+		sealed, err := v.Seal(v.ID(), []byte(value), "org/name/1")
 		require.NoError(t, err)
 		got, err := v.Open(sealed, "org/name/1")
 		require.NoError(t, err)
@@ -26,7 +26,7 @@ func TestSealedOpensOnlyAsItWasMeant(t *testing.T) {
 		if value != "" && len(value) > 1 {
 			require.NotContains(t, string(sealed), value)
 		}
-		again, err := v.Seal([]byte(value), "org/name/1")
+		again, err := v.Seal(v.ID(), []byte(value), "org/name/1")
 		require.NoError(t, err)
 		require.NotEqual(t, sealed, again)
 		_, err = v.Open(sealed, "org/name/2")
@@ -69,4 +69,49 @@ func TestKeyFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("no base64!"), 0o600))
 	_, err = Load(path)
 	require.ErrorContains(t, err, "base64")
+}
+
+func TestValuesGoFromOneKeyToTheOther(t *testing.T) {
+	former, next := Generate(), Generate()
+	both, err := next.Before(former)
+	require.NoError(t, err)
+	require.Equal(t, next.ID(), both.ID())
+	require.True(t, both.Has(former.ID()))
+	sealed, err := former.Seal(former.ID(), []byte("value"), "c")
+	require.NoError(t, err)
+	_, err = former.Reseal(next.ID(), sealed, "c")
+	require.ErrorIs(t, err, ErrNoKey)
+	_, err = next.Reseal(next.ID(), sealed, "c")
+	require.ErrorIs(t, err, ErrSealed)
+	_, err = both.Reseal(next.ID(), sealed, "d")
+	require.ErrorIs(t, err, ErrSealed)
+	moved, err := both.Reseal(next.ID(), sealed, "c")
+	require.NoError(t, err)
+	for _, v := range []*Vault{next, both} {
+		got, err := v.Open(moved, "c")
+		require.NoError(t, err)
+		require.Equal(t, "value", string(got))
+	}
+	_, err = former.Open(moved, "c")
+	require.ErrorIs(t, err, ErrSealed)
+
+	// A file of several keys is read as it is written, and anew when it has changed.
+	path := filepath.Join(t.TempDir(), "key")
+	require.NoError(t, former.Save(path))
+	read, err := Load(path)
+	require.NoError(t, err)
+	_, err = read.Open(moved, "c")
+	require.ErrorIs(t, err, ErrSealed)
+	require.NoError(t, both.Save(path))
+	require.True(t, read.Reload())
+	require.False(t, read.Reload(), "it is as it was read")
+	got, err := read.Open(moved, "c")
+	require.NoError(t, err)
+	require.Equal(t, "value", string(got))
+	require.Equal(t, next.ID(), read.ID())
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.EqualValues(t, 0o600, info.Mode().Perm())
+	_, err = New()
+	require.ErrorContains(t, err, "there are 0")
 }
