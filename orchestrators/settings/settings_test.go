@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -114,6 +115,33 @@ func TestAPasswordIsMadeOnce(t *testing.T) {
 	_, errs, code = run(t, "password", "create", "--output", file, "--mode", "rw")
 	require.Equal(t, cmdline.Usage, code)
 	require.Contains(t, errs, "--mode")
+}
+
+func TestAPasswordThatThereIsTakesThePlaceOfARandomOne(t *testing.T) {
+	dir := t.TempDir()
+	from, file := filepath.Join(dir, "given"), filepath.Join(dir, "password")
+	for _, text := range []string{"first", "second\n", "with \"quotes\" and $\r\n"} {
+		require.NoError(t, os.WriteFile(from, []byte(text), 0o600))
+		_, errs, code := run(t, "password", "create", "--from", from, "--output", file, "--mode", "0444")
+		require.Zero(t, code, errs)
+		got, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, strings.TrimRight(text, "\r\n")+"\n", string(got))
+		st, err := os.Stat(file)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o444), st.Mode().Perm())
+	}
+	for _, text := range []string{"", "\n", strings.Repeat("x", 5000)} {
+		require.NoError(t, os.WriteFile(from, []byte(text), 0o600))
+		_, errs, code := run(t, "password", "create", "--from", from, "--output", file)
+		require.Equal(t, cmdline.Usage, code)
+		require.Contains(t, errs, "--from")
+	}
+	_, _, code := run(t, "password", "create", "--from", from+".none", "--output", file)
+	require.Equal(t, cmdline.Failed, code)
+	all, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, all, 2, "nothing else is left")
 }
 
 func TestTheDatabasesPasswordComesFromItsFile(t *testing.T) {

@@ -28,6 +28,8 @@ const (
 type Setup struct {
 	// Dir gets the files; it is created if missing. Mosquitto's own account, User, owns what it has to read.
 	Dir, User string
+	// Owner is the UID:GID of that account where this machine does not know it; empty for what this machine says.
+	Owner string
 	// Port is the TCP port that workers and the cluster dial.
 	Port uint16
 	// Names are DNS names and addresses to certify besides the one that Oakestra's own clients ask for.
@@ -67,7 +69,7 @@ func Prepare(ca *identity.CA, s Setup) (file string, err error) {
 	if s.Dir, err = filepath.Abs(s.Dir); err != nil {
 		return "", fmt.Errorf("find the folder of mosquitto's files: %w", err)
 	}
-	owner, err := account(s.User)
+	owner, err := account(s.User, s.Owner)
 	if err != nil {
 		return "", err
 	}

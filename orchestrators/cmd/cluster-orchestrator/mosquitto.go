@@ -62,7 +62,8 @@ func mosquittoCommand(db *settings.Database, log *cmdline.Log) *cobra.Command {
 	f.StringVar(&s.Dir, "dir", "", "folder that the files go to (required)")
 	f.StringVar(&s.User, "user", "mosquitto", "account that mosquitto runs as")
 	f.Uint16Var(&s.Port, "port", 10003, "TCP port that mosquitto listens on")
-	f.StringSliceVar(&s.Names, "name", nil, "further DNS names and addresses to certify, for clients that are not Oakestra's")
+	f.StringVar(&s.Owner, "owner", "", "UID:GID of that account, where it is none of this machine's, as with a container's (default: as this machine has it)")
+	f.StringSliceVar(&s.Names, "server-name", nil, "further DNS names and addresses to certify, for clients that are not Oakestra's")
 	f.DurationVar(&s.TTL, "ttl", 365*24*time.Hour, "how long the broker's certificate is valid")
 	return cmd
 }
