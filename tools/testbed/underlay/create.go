@@ -82,9 +82,10 @@ func connect(f Family, h Host) error {
 	defer func() { _ = ns.Close() }()
 	err = In(hub, func() error {
 		pair := &netlink.Veth{
-			LinkAttrs:     netlink.LinkAttrs{Name: h.Name},
-			PeerName:      Uplink,
-			PeerNamespace: netlink.NsFd(ns),
+			LinkAttrs:        netlink.LinkAttrs{Name: h.Name},
+			PeerName:         Uplink,
+			PeerHardwareAddr: hardware(h.Address),
+			PeerNamespace:    netlink.NsFd(ns),
 		}
 		if err := netlink.LinkAdd(pair); err != nil {
 			return fmt.Errorf("make the link of host %s: %w", h.Name, err)
@@ -95,6 +96,13 @@ func connect(f Family, h Host) error {
 		return err
 	}
 	return In(h.Name, func() error { return configure(f, h) })
+}
+
+// hardware is the hardware address of a host. It follows from the other one, so that a host that comes back has the one that its neighbours
+// remember, as a machine has after a reboot.
+func hardware(a netip.Addr) net.HardwareAddr {
+	raw := a.AsSlice()
+	return append(net.HardwareAddr{0x02, 0x0a}, raw[len(raw)-4:]...)
 }
 
 // plug makes the named link of this namespace a port of the bridge.
