@@ -53,6 +53,9 @@ func (r *Root) updateApplication(c echo.Context) error {
 	var ids []string
 	var described map[int]json.RawMessage
 	if body.Services != nil {
+		if err := r.heard(c.Request().Context()); err != nil {
+			return err
+		}
 		var err error
 		if ids, described, err = splitServices(*body.Services); err != nil {
 			return err

@@ -55,6 +55,9 @@ func (r *Root) createApplications(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.heard(ctx); err != nil {
+		return err
+	}
 	var list []applicationJSON
 	err = store.InTx(ctx, r.pool, func(tx pgx.Tx) (err error) {
 		for i := range d.Applications {

@@ -35,6 +35,9 @@ type createdInstance struct {
 // instance exists all the same, says why, and gets its place as soon as there is one.
 func (r *Root) createInstance(c echo.Context) error {
 	ctx, id := c.Request().Context(), named(c, keyService)
+	if err := r.heard(ctx); err != nil {
+		return err
+	}
 	var result createdInstance
 	err := r.placing(ctx, func(tx pgx.Tx) error {
 		number, err := r.insertInstance(ctx, tx, id)

@@ -101,6 +101,9 @@ const surplus = `((SELECT count(*) FROM instance i WHERE i.service_id = s.id AND
 // keepReplicas adds and removes instances until each service has as many as it is to have, one batch a service and pass. It reports
 // whether there is more to do.
 func (r *Root) keepReplicas(ctx context.Context) (more bool, err error) {
+	if err := r.heard(ctx); err != nil {
+		return false, err
+	}
 	rows, err := r.pool.Query(ctx, `SELECT s.id FROM service s WHERE s.replicas IS NOT NULL AND s.deleted_at IS NULL AND s.replicas_retry <= now()
 		AND `+surplus+` <> 0 ORDER BY s.replicas_retry, s.id LIMIT 256`)
 	if err != nil {

@@ -84,7 +84,7 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 	}
 	// A placement that root does not know is believed once an epoch, in the first full report: the database may have been
 	// restored. Later it is a claim to what is another's.
-	mayAdopt := in.Full && fullIn != epoch
+	mayAdopt := in.Full && fullIn != epoch && fullIn != -epoch
 	if err := r.applyInstances(ctx, tx, id, in, mayAdopt, &ack); err != nil {
 		return ack, err
 	}
@@ -93,6 +93,9 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 	}
 	if in.Full {
 		fullIn = epoch
+		if len(ack.Unknown) > 0 {
+			fullIn = -epoch // all is told but for what has just been asked for
+		}
 	}
 	ack.SendFull = fullIn != epoch || len(ack.Unknown) > 0 || before.Epoch != in.Epoch && !in.Full
 	if err := tryAgain(ctx, tx, id, in.Aggregate.Gains); err != nil {

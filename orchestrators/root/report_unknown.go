@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -28,13 +29,17 @@ const adoptWithin = 10 * time.Minute
 // maxAdopted bounds the number of an instance that is adopted: what a cluster says must not use up a service's numbers.
 const maxAdopted = 1 << 20
 
+// maxForgotten bounds for how many instances of services that it does not know root keeps addresses free.
+const maxForgotten = 4096
+
 // applyUnknown takes in that a cluster has an instance which this database lacks, as after a restore. That is no reason to stop it: only a
-// tombstone does. If its service is known, the cluster is asked for its addresses, and the instance is adopted when they have come.
+// tombstone does. The cluster is asked for its addresses. When they have come the instance is adopted, if its service is known; else nobody
+// else gets them for as long as it runs.
 func (r *Root) applyUnknown(ctx context.Context, tx pgx.Tx, clusterID string, report *wire.ClusterReport, in *wire.InstanceReport,
 	ack *wire.ClusterReportAck,
 ) error {
-	if in.State == wire.StateUndeployed {
-		return nil // it is gone, as it should be
+	if in.State == wire.StateUndeployed { // it is gone, as it should be
+		return addresses.ReleaseForgotten(ctx, tx, in.InstanceKey)
 	}
 	i := slices.IndexFunc(report.Specs, func(s wire.ClusterInstance) bool { return s.InstanceKey == in.InstanceKey })
 	age := time.Since(time.UnixMilli(int64(min(ack.Epoch, math.MaxInt64))))
@@ -43,17 +48,51 @@ func (r *Root) applyUnknown(ctx context.Context, tx pgx.Tx, clusterID string, re
 		return r.adoptUnknown(ctx, tx, clusterID, in, &report.Specs[i].Spec)
 	}
 	if mayAdopt && report.TellsSpecs && !report.SpecsTold && len(ack.Unknown) < maxUnknown {
-		var known bool
-		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM service WHERE id = $1 AND deleted_at IS NULL)`, in.ServiceID).Scan(&known)
+		// Of one whose addresses are kept free all is known that there is to know.
+		var ask bool
+		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM service WHERE id = $1 AND deleted_at IS NULL)
+			OR NOT EXISTS (SELECT FROM address WHERE service_id = $1 AND number = $2 AND released_at IS NULL)`, in.ServiceID, in.Number).Scan(&ask)
 		if err != nil {
 			return fmt.Errorf("look up service %s: %w", in.ServiceID, err)
 		}
-		if known {
+		if ask {
 			ack.Unknown = append(ack.Unknown, in.InstanceKey)
 			return nil
 		}
 	}
 	r.log.Warn("cluster reports an instance that root does not know", "cluster", clusterID, "instance", in.InstanceKey.String(), "state", in.State)
+	return nil
+}
+
+// keepFree has nobody else get the addresses of an instance that cannot be adopted, and those of its service.
+func (r *Root) keepFree(ctx context.Context, tx pgx.Tx, in *wire.InstanceReport, told *wire.InstanceSpec) error {
+	n, err := addresses.Forgotten(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if n >= maxForgotten {
+		r.log.Error("addresses of an instance that root does not know may be given to another, since there are too many such", "instance", in.InstanceKey.String())
+		return nil
+	}
+	keep := func(a wire.ServiceAddress, number *int) error {
+		err := addresses.TakeNamed(ctx, tx, r.ranges, a, addresses.Owner{ServiceID: in.ServiceID, Number: number})
+		var taken *addresses.TakenError // another instance of the service has said so, or it is too late
+		var outside *addresses.OutsideError
+		if errors.As(err, &taken) || errors.As(err, &outside) {
+			return nil
+		}
+		return err
+	}
+	for _, a := range told.Addresses {
+		if err := keep(a, nil); err != nil {
+			return err
+		}
+	}
+	for _, a := range []netip.Addr{told.InstanceIP, told.InstanceIPv6} {
+		if err := keep(wire.ServiceAddress{Policy: wire.PolicyInstance, Address: a}, &in.Number); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -70,7 +109,7 @@ func (r *Root) adoptUnknown(ctx context.Context, tx pgx.Tx, clusterID string, in
 	if errors.Is(err, pgx.ErrNoRows) {
 		r.log.Warn("cluster has an instance of a service that root does not know, or that has too many: it runs on unclaimed", "cluster", clusterID,
 			"instance", in.InstanceKey.String())
-		return nil
+		return r.keepFree(ctx, tx, in, told)
 	}
 	if err != nil {
 		return fmt.Errorf("adopt instance %s: %w", in.InstanceKey, err)

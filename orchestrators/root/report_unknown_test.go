@@ -3,6 +3,7 @@
 package root
 
 import (
+	"net/http"
 	"net/netip"
 	"testing"
 	"time"
@@ -68,7 +69,9 @@ func TestWhatCannotBeAdoptedRunsOn(t *testing.T) {
 		require.Empty(t, c.desired(wire.Stamp{}, 0).Removed, name)
 	}
 	// Nor is a service made up, a number too large, or what is told long after the start.
-	require.Empty(t, c.holds(wire.InstanceKey{ServiceID: "0123456789abcdef01234567"}, nil, wire.InstanceSpec{}).Unknown)
+	c.holds(forgotten, []wire.InstanceKey{forgotten}, forgottenSpec())
+	status, _ := s.call(s.admin, http.MethodGet, "/api/service/"+forgotten.ServiceID, nil)
+	require.Equal(t, http.StatusNotFound, status)
 	require.Empty(t, c.holds(wire.InstanceKey{ServiceID: service, Number: maxAdopted}, nil, wire.InstanceSpec{}).Unknown)
 	_, err := s.pool.Exec(t.Context(), `UPDATE epoch SET value = $1`, time.Now().Add(-adoptWithin).UnixMilli())
 	require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,7 +58,10 @@ type Root struct {
 	hub    *hub
 	held   *abroad.Held
 
-	presence  *store.Presence
+	presence *store.Presence
+	// started is when the epoch was raised, allHeard whether all clusters have told what they have since.
+	started   time.Time
+	allHeard  atomic.Bool
 	lostAfter time.Duration
 	listening listening
 
@@ -113,6 +117,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Root, error) {
 	if r.presence, epoch, err = store.Enter(ctx, pool, cfg.Log); err != nil {
 		return nil, err
 	}
+	r.started = startedAt(epoch)
 	r.log.Info("root orchestrator ready", "installation", r.ca.ID(), "epoch", epoch)
 	return r, nil
 }

@@ -147,6 +147,9 @@ func (r *Root) createServices(c echo.Context) error {
 		return httpapi.NewProblem(http.StatusUnprocessableEntity, "invalid_descriptor",
 			"must be one application with the applicationID of an existing one and at least one microservice").At("$.applications")
 	}
+	if err := r.heard(ctx); err != nil {
+		return err
+	}
 	a := &d.Applications[0]
 	var ids []string
 	err = store.InTx(ctx, r.pool, func(tx pgx.Tx) error {

@@ -98,7 +98,8 @@ func brokenBehindTheBack(t *testing.T, w *World) error {
 	return v.Err()
 }
 
-// TestLongRun does as many faults as its environment says, and goes on where an earlier run with the same seed broke off.
+// TestLongRun does as many faults as its environment says, and goes on where an earlier run with the same seed broke off. At its end the
+// databases of a cluster, of root, and of both are replaced by what they held at its beginning.
 func TestLongRun(t *testing.T) {
 	faults, err := strconv.Atoi(os.Getenv(envFaults))
 	if err != nil {
@@ -129,9 +130,16 @@ func TestLongRun(t *testing.T) {
 		r.Until = time.Now().Add(within)
 	}
 	r.say("seed %d, %d faults, %d done already", seed, faults, done)
+	_, err = r.settled(t.Context(), 2*Converge)
+	require.NoError(t, err)
+	d, err := w.Dump(t.Context(), t.TempDir(), "root", "c1")
+	require.NoError(t, err)
 	err = r.Steps(t.Context(), plan[done:])
 	r.say("%s", Table(journal.Passed))
 	require.NoError(t, err)
+	for _, restored := range [][]string{{"c1"}, {"root"}, {"root", "c1"}} {
+		require.NoError(t, r.Restore(t.Context(), d, restored...))
+	}
 	if len(journal.Passed) >= wholeRun {
 		require.Empty(t, Short(journal.Passed))
 	}

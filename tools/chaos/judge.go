@@ -24,8 +24,12 @@ type Verdict struct {
 }
 
 // Judge reads databases, containerds and maps, and compares them. An error says that something cannot be read.
-func Judge(ctx context.Context, t *testbed.Testbed) (*Verdict, error) {
-	want, err := readWanted(ctx, t)
+func Judge(ctx context.Context, t *testbed.Testbed) (*Verdict, error) { return judge(ctx, t, false) }
+
+// judge is told whether root's database was restored: then clusters may have instances of services that root has forgotten, which are to
+// run on.
+func judge(ctx context.Context, t *testbed.Testbed, restored bool) (*Verdict, error) {
+	want, err := readWanted(ctx, t, restored)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +94,17 @@ func compare(want *wanted, all []seen) (wrong []string) {
 					complain("address %s belongs to %s and to %s", a, other, i)
 				}
 				owner[a] = i.String()
+			}
+		}
+	}
+	named := map[string]string{}
+	for _, s := range all {
+		for _, service := range s.services {
+			for _, a := range service.Addresses {
+				if other, taken := named[a.Address.String()]; taken && other != service.ServiceID {
+					complain("address %s leads to service %s and to %s", a.Address, other, service.ServiceID)
+				}
+				named[a.Address.String()] = service.ServiceID
 			}
 		}
 	}

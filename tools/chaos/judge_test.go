@@ -22,7 +22,7 @@ func asItShouldBe() (*wanted, []seen) {
 		s := seen{worker: worker, tasks: map[string]int{instance{"s", int(number), "1-1"}.String(): 7},
 			containers: []string{instance{"s", int(number), "1-1"}.String()},
 			endpoints:  []inspect.Endpoint{{ServiceID: "s", Number: number, Generation: "1.1", Tag: 40 + number, InstanceAddresses: addr(byte(number))}},
-			services:   []inspect.Service{{ServiceID: "s"}}}
+			services:   []inspect.Service{{ServiceID: "s", Addresses: []inspect.ServiceAddress{{Address: netip.MustParseAddr("10.30.9.1")}}}}}
 		for n := range uint32(2) {
 			b := inspect.Backend{ServiceID: "s", Number: n, Generation: "1.1", Tag: 40 + n, Listed: true, Usable: true, InstanceAddresses: addr(byte(n))}
 			if b.Local = n == number; !b.Local {
@@ -53,6 +53,9 @@ func TestTheJudgeSeesWhatIsWrong(t *testing.T) {
 		},
 		"belongs to": func(_ *wanted, all []seen) {
 			all[1].endpoints[0].InstanceAddresses = all[0].endpoints[0].InstanceAddresses
+		},
+		"leads to service": func(_ *wanted, all []seen) {
+			all[1].services = append(all[1].services, inspect.Service{ServiceID: "t", Addresses: all[0].services[0].Addresses})
 		},
 		"which is nowhere": func(_ *wanted, all []seen) { all[0].backends[1].Generation = "1.2" },
 		"it is on w2": func(_ *wanted, all []seen) {

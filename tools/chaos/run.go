@@ -29,6 +29,8 @@ type Run struct {
 	Until time.Time
 
 	writer *writer
+	// restored says that root's database was replaced by an older one.
+	restored bool
 }
 
 // NewRun prepares a run whose writer takes a seed of its own.
@@ -113,7 +115,7 @@ func (r *Run) settled(ctx context.Context, within time.Duration) (v *Verdict, er
 		if err := revive(ctx, r.World.Testbed); err != nil {
 			return err
 		}
-		if v, err = Judge(ctx, r.World.Testbed); err != nil {
+		if v, err = r.judge(ctx); err != nil {
 			return err
 		}
 		if wrong := slices.Concat(v.Wrong, r.writer.lost(v)); len(wrong) > 0 {
@@ -132,24 +134,39 @@ func (r *Run) same(s Step, before, after *Verdict) error {
 			rebooted = append(rebooted, f.Target)
 		}
 	}
-	var wrong []string
-	for _, id := range slices.Sorted(maps.Keys(before.Tasks)) {
-		i, _ := parseContainer(id)
-		if _, asked := r.writer.removed[i.key()]; asked {
-			continue
-		}
-		pid, there := after.Tasks[id]
-		switch {
-		case !there:
-			wrong = append(wrong, fmt.Sprintf("container %s was stopped or moved", id))
-		case pid != before.Tasks[id] && !slices.Contains(rebooted, after.want.copies[i]):
-			wrong = append(wrong, fmt.Sprintf("container %s was restarted", id))
-		}
-	}
+	r.writer.mu.Lock()
+	defer r.writer.mu.Unlock()
+	wrong := stopped(before, after, func(i instance) bool {
+		_, removed := r.writer.removed[i.key()]
+		return removed || r.writer.dropped[before.want.applicationOf[i.service]]
+	})
+	wrong = slices.DeleteFunc(wrong, func(text string) bool {
+		return slices.ContainsFunc(rebooted, func(host string) bool { return strings.HasSuffix(text, "was restarted on "+host) })
+	})
 	if len(wrong) > 0 {
 		return errors.New(strings.Join(wrong, "\n  "))
 	}
 	return nil
+}
+
+// stopped says which containers were stopped, moved or restarted that nobody has asked for.
+func stopped(before, after *Verdict, asked func(instance) bool) (wrong []string) {
+	for _, id := range slices.Sorted(maps.Keys(before.Tasks)) {
+		i, _ := parseContainer(id)
+		pid, there := after.Tasks[id]
+		switch {
+		case asked(i):
+		case !there:
+			wrong = append(wrong, fmt.Sprintf("container %s was stopped or moved", id))
+		case pid != before.Tasks[id]:
+			wrong = append(wrong, fmt.Sprintf("container %s was restarted on %s", id, after.want.copies[i]))
+		}
+	}
+	return wrong
+}
+
+func (r *Run) judge(ctx context.Context) (*Verdict, error) {
+	return judge(ctx, r.World.Testbed, r.restored)
 }
 
 // HostsOf returns whom faults of a testbed can befall.

@@ -32,6 +32,11 @@ type wanted struct {
 	workers map[string]string
 	// applications are the names of those that are there.
 	applications map[string]bool
+	// applicationOf names the application of each service that root knows, those that are being deleted included.
+	applicationOf map[string]string
+	// restored says that root may have forgotten services; unmanaged are the copies of such.
+	restored  bool
+	unmanaged map[instance]bool
 	// wrong are what the databases themselves disagree about.
 	wrong []string
 }
@@ -41,8 +46,9 @@ func (w *wanted) complain(format string, args ...any) {
 }
 
 // readWanted reads root's database and those of the clusters, and compares them.
-func readWanted(ctx context.Context, t *testbed.Testbed) (*wanted, error) {
-	w := &wanted{copies: map[instance]string{}, services: map[string]int{}, workers: map[string]string{}, applications: map[string]bool{}}
+func readWanted(ctx context.Context, t *testbed.Testbed, restored bool) (*wanted, error) {
+	w := &wanted{copies: map[instance]string{}, services: map[string]int{}, workers: map[string]string{}, applications: map[string]bool{},
+		applicationOf: map[string]string{}, restored: restored, unmanaged: map[instance]bool{}}
 	given := map[string]string{} // cluster and placement of each desired instance
 	err := w.readRoot(ctx, t, given)
 	if err != nil {
@@ -93,6 +99,15 @@ func (w *wanted) readRoot(ctx context.Context, t *testbed.Testbed, given map[str
 		if err != nil {
 			return err
 		}
+		err = each(ctx, db, `SELECT s.id, a.name FROM service s JOIN application a ON a.id = s.application_id`, func(row pgx.Rows) error {
+			var id, name string
+			err := row.Scan(&id, &name)
+			w.applicationOf[id] = name
+			return err
+		})
+		if err != nil {
+			return err
+		}
 		return each(ctx, db, `SELECT host(address), count(DISTINCT (service_id, number)) FROM address WHERE released_at IS NULL
 			GROUP BY address HAVING count(DISTINCT (service_id, number)) > 1`, func(row pgx.Rows) error {
 			var address string
@@ -125,7 +140,11 @@ func (w *wanted) readCluster(ctx context.Context, t *testbed.Testbed, cluster st
 			}
 			i := instance{service, number, fmt.Sprintf("%d-%d", placement, move)}
 			at := fmt.Sprintf("%s %d", cluster, placement)
+			_, known := w.applicationOf[service]
 			switch {
+			case w.restored && !known && !stop && state == "RUNNING":
+				w.copies[i], w.unmanaged[i] = w.workers[worker], true
+				w.services[service]++
 			case stop:
 				w.complain("%s still stops %s at %s", cluster, i, w.workers[worker])
 			case given[i.key()] != at:

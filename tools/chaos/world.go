@@ -41,6 +41,7 @@ type World struct {
 	// services are their ids by cluster and name.
 	services map[string]map[string]*client.Service
 	wide     *client.Service
+	images   []string
 }
 
 // NewWorld deploys the applications. It does not wait until all runs.
@@ -57,6 +58,7 @@ func NewWorld(ctx context.Context, s *scene.Scene, bin string) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.images = images
 	var raws [][]byte
 	for _, c := range s.Testbed.Hosts(testbed.RoleCluster) {
 		raw, err := descriptor(c.Name, images)

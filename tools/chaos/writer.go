@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/tools/e2e/scene"
 )
 
 // writeEvery is how often somebody writes while something breaks; writeTimeout is how long they wait for an answer.
@@ -29,24 +30,32 @@ type writer struct {
 	mu sync.Mutex
 	// there and gone are applications whose creation or deletion was acknowledged last. Of others nothing is known.
 	there, gone map[string]bool
+	// dropped are applications whose deletion was asked for, acknowledged or not.
+	dropped map[string]bool
 	// removed are instances whose removal was asked for: true if it was acknowledged.
 	removed map[string]bool
-	// acknowledged and refused count all.
-	acknowledged, refused int
+	// kept are the applications of each kind that are to be deleted at some time, oldest first.
+	kept map[string][]string
+	// acknowledged and refused count all, deployed the acknowledged applications with a service.
+	acknowledged, refused, deployed int
 }
 
 func newWriter(w *World, seed uint64) *writer {
 	return &writer{w: w, rand: rand.New(rand.NewPCG(seed, 0x3172)), //nolint:gosec // to be repeated, not to be secret
-		there: map[string]bool{}, gone: map[string]bool{}, removed: map[string]bool{}}
+		there: map[string]bool{}, gone: map[string]bool{}, dropped: map[string]bool{}, removed: map[string]bool{},
+		kept: map[string][]string{}}
 }
 
 // run writes until ctx ends.
 func (x *writer) run(ctx context.Context) {
 	for turn := 0; ctx.Err() == nil; turn++ {
 		write, cancel := context.WithTimeout(ctx, writeTimeout)
-		if turn%8 == 3 {
+		switch turn % 8 {
+		case 3:
 			x.scale(write)
-		} else {
+		case 6:
+			x.deploy(write)
+		default:
 			x.create(write)
 		}
 		cancel()
@@ -67,29 +76,61 @@ func (x *writer) note(err error) (acknowledged bool) {
 }
 
 // create creates an application, and deletes an older one.
-func (x *writer) create(ctx context.Context) {
+func (x *writer) create(ctx context.Context) { x.exchange(ctx, "written", nil) }
+
+// deploy does so with an application of one service, of which one instance is to run.
+func (x *writer) deploy(ctx context.Context) {
+	s := service("deployed", scene.ImageServer, x.w.images)
+	s["replicas"] = 1
+	if x.exchange(ctx, "deployed", []object{s}) {
+		x.deployed++
+	}
+}
+
+// exchange creates an application, and deletes the oldest of its kind if there are too many. It reports whether the first was acknowledged.
+func (x *writer) exchange(ctx context.Context, kind string, services []object) bool {
 	x.n++
-	name := fmt.Sprintf("written%d", x.n)
-	body := fmt.Sprintf(`{"sla_version":"v2.0","customerID":"Admin","applications":[{"applicationID":"","application_name":%q,
-		"application_namespace":"test","microservices":[]}]}`, name)
+	name := fmt.Sprintf("%s%d", kind, x.n)
+	body, err := application(name, services)
+	if err != nil {
+		panic(err) // of constants
+	}
 	api := x.api()
-	all, err := api.CreateApplication(ctx, []byte(body))
+	all, err := api.CreateApplication(ctx, body)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.note(err) {
-		return
+		return false
 	}
 	x.there[name] = true
-	old := fmt.Sprintf("written%d", x.n-keep)
+	x.kept[kind] = append(x.kept[kind], name)
+	if len(x.kept[kind]) <= keep {
+		return true
+	}
+	old := x.kept[kind][0]
+	x.kept[kind] = x.kept[kind][1:]
 	for _, a := range all {
 		if a.Name != old {
 			continue
 		}
 		delete(x.there, old) // from now on nothing is known
+		x.dropped[old] = true
 		if x.note(api.DeleteApplication(ctx, a.ID)) {
 			x.gone[old] = true
 		}
 	}
+	return true
+}
+
+// forget begins anew with what is known, since a database is an older one.
+func (x *writer) forget() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	clear(x.there)
+	clear(x.gone)
+	clear(x.dropped)
+	clear(x.removed)
+	clear(x.kept)
 }
 
 // scale adds an instance to a changing service, or takes one away.
