@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # One image a program: docker build --target PROGRAM. Programs are static; an image holds one of them, CA certificates, a folder for its state,
-# and nothing else: no shell. BUILD_IMAGE is what they are built in: anything with Go, git and CA certificates.
+# and nothing else: no shell. BUILD_IMAGE is what they are built in: anything with Go and CA certificates.
+# BuildKit builds it: with Docker before 23, DOCKER_BUILDKIT=1.
 
 ARG BUILD_IMAGE=golang:1.26-bookworm
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
-COPY go.mod go.sum ./
-RUN go mod download
 COPY . .
 ARG VERSION=dev
 # Set by builders of several platforms at once; empty for the machine's own.
 ARG TARGETARCH
-RUN CGO_ENABLED=0 GOARCH=${TARGETARCH} go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/ \
+# What was fetched and compiled is kept for the next build, unless the image to build in has places of its own for that.
+RUN --mount=type=cache,target=/kept \
+    export GOCACHE=${GOCACHE:-/kept/build} GOMODCACHE=${GOMODCACHE:-/kept/modules} && \
+    CGO_ENABLED=0 GOARCH=${TARGETARCH} go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/ \
         ./orchestrators/cmd/root-orchestrator ./orchestrators/cmd/cluster-orchestrator \
         ./nodeengine/cmd/NodeEngine ./dataplane/cmd/NetManager ./tools/cmd/oak ./tools/cmd/oak-net && mkdir /out/empty
 

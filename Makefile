@@ -24,7 +24,7 @@ FUZZTIME ?= 60s
 PACKETS ?= 1000000
 
 # Packages whose tests share what the machine has once: network namespaces, BPF, cgroups. They run one after the other.
-ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/bench/lab ./tools/bench/trial ./tools/e2e/... ./tools/chaos/...
+ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/bench/lab ./tools/bench/trial ./tools/e2e/... ./tools/chaos/... ./tools/walk/...
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -48,10 +48,10 @@ generate: deps ## make everything that is generated anew: BPF objects and their 
 	go generate ./...
 
 .PHONY: images
-images: ## build container images of all programs with docker; BUILD_IMAGE=… to build them in, anything with Go, git and CA certificates
+images: ## build container images of all programs with docker; BUILD_IMAGE=… to build them in, anything with Go and CA certificates
 	@for p in root-orchestrator cluster-orchestrator NodeEngine NetManager oak; do \
 		tag=oakestra/$$(echo $$p | tr A-Z a-z):$(VERSION); echo "image $$tag"; \
-		docker build -q --build-arg VERSION=$(VERSION) $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) --target $$p \
+		DOCKER_BUILDKIT=1 docker build -q --build-arg VERSION=$(VERSION) $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) --target $$p \
 			-t $$tag -t $${tag%:*}:latest .; \
 	done
 
@@ -66,7 +66,7 @@ test: test-unit test-root ## run all tests; needs root
 
 .PHONY: test-unit
 test-unit: deps ## run the tests of pure logic, of stores on a real Postgres, of tiers with a real broker
-	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/oaknet|tools/e2e|tools/chaos|tools/bench/lab|tools/bench/trial)(/|$$)')
+	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/oaknet|tools/e2e|tools/chaos|tools/walk|tools/bench/lab|tools/bench/trial)(/|$$)')
 
 .PHONY: test-root
 test-root: deps build ## run the tests of BPF programs, datapath, containers, and end to end on the testbed
@@ -90,6 +90,10 @@ test-chaos: deps build ## do FAULTS random faults, those of SEED, to two cluster
 	OAK_CRASH_FOR=60s go test -count=1 -timeout 5m -run '^TestPostgresCrashesAgainAndAgain$$' -v ./orchestrators/root
 	go test -count=1 -timeout 15m -run '^TestRestarts$$' ./tools/e2e
 	go test -count=1 -timeout 5m -run '^TestTenThousandFlowsOutliveAKill$$' ./dataplane/agent
+
+.PHONY: test-walk
+test-walk: deps build ## walk the getting-started pages word for word, with Docker, on devices that are namespaces; needs root
+	go test -count=1 -timeout 20m -v ./tools/walk/...
 
 .PHONY: test-kernels
 test-kernels: ## run the tests of BPF programs and datapath on Debian's kernels, amd64 and arm64, under qemu; KERNELS=6.1 runs one

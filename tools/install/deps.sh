@@ -22,36 +22,51 @@ postgresql              the database of the orchestrators
 runc                    running containers
 '
 
+# What the walk through the getting-started pages takes besides. Where one of them is not to be had, that test is skipped and says so.
+walk='
+curl                    asking the REST API as the pages do
+debootstrap             base images without a registry
+docker-compose          starting the orchestrators as the pages do
+docker.io               running the orchestrators in containers
+jq                      reading answers as the pages do
+'
+
 # 1.26.6 is what go.mod asks for; an older go command fetches that toolchain by itself, but has to know how (1.21).
 go_least=1.21
 
-missing=''
-for p in $(printf '%s' "$packages" | awk 'NF { print $1 }'); do
-	status=$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)
-	[ "$status" = installed ] || missing="$missing $p"
-done
+# lacking LIST: which of them are not installed.
+lacking() {
+	for p in $(printf '%s' "$1" | awk 'NF { print $1 }'); do
+		status=$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)
+		[ "$status" = installed ] || printf ' %s' "$p"
+	done
+}
+missing=$(lacking "$packages")
+wanted=$(lacking "$walk")
 
 if ! command -v go >/dev/null 2>&1; then
 	echo "deps: no go command: install Go $go_least or later" >&2
 	exit 1
 fi
 
-if [ -z "$missing" ]; then
+if [ -z "$missing$wanted" ]; then
 	echo "deps: all system packages are there"
 	exit 0
 fi
 
 echo "deps: missing system packages:"
-for p in $missing; do
-	printf '%s' "$packages" | awk -v p="$p" '$1 == p { name = $1; $1 = ""; printf "  %-18s%s\n", name, $0 }'
+for p in $missing $wanted; do
+	printf '%s%s' "$packages" "$walk" | awk -v p="$p" '$1 == p { name = $1; $1 = ""; printf "  %-18s%s\n", name, $0 }'
 done
 if [ "${INSTALL:-yes}" = no ]; then
-	echo "deps: not installed, as INSTALL=no asks; to do it: apt-get install$missing" >&2
-	exit 1
+	echo "deps: not installed, as INSTALL=no asks; to do it: apt-get install$missing$wanted" >&2
+	[ -z "$missing" ]
+	exit
 fi
 if [ "$(id -u)" != 0 ]; then
-	echo "deps: installing takes root; as root: apt-get install$missing" >&2
-	exit 1
+	echo "deps: installing takes root; as root: apt-get install$missing$wanted" >&2
+	[ -z "$missing" ]
+	exit
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
 	echo "deps: this is not Debian: install what these packages hold by hand" >&2
@@ -80,11 +95,21 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 echo "deps: installing them (log: $log)"
-# shellcheck disable=SC2086 # a list of words
-if ! { apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold $missing; } >"$log" 2>&1 </dev/null; then
+# install PACKAGES
+install() {
+	# shellcheck disable=SC2086 # a list of words
+	apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold $1
+}
+if ! { apt-get update && { [ -z "$missing" ] || install "$missing"; }; } >"$log" 2>&1 </dev/null; then
 	tail -n 20 "$log" >&2
 	echo "deps: apt-get failed, see $log: is there a network, and does /etc/apt/sources.list name Debian's main?" >&2
 	exit 1
 fi
-rm -f "$log"
-echo "deps: installed$missing"
+if [ -n "$wanted" ] && ! install "$wanted" >>"$log" 2>&1 </dev/null; then
+	tail -n 5 "$log" >&2
+	echo "deps: could not install$wanted (log: $log): the walk through the getting-started pages will be skipped" >&2
+	wanted=''
+else
+	rm -f "$log"
+fi
+echo "deps: installed$missing$wanted"

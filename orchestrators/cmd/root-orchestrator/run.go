@@ -67,6 +67,7 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 	if err := o.ensureAdmin(ctx, r.Users(), log); err != nil {
 		return err
 	}
+	log.Info("users know this root by its authority (oak login --ca-hash)", "ca_hash", r.CA().Hash())
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("read host name: %w", err)
