@@ -88,7 +88,7 @@ command line wins. The password is read from OAK_PASSWORD; with it and OAK_USERN
 	p.format.AddFlag(root)
 	flags.DurationVar(&p.requestTimeout, "request-timeout", 30*time.Second, "how long one request may take")
 	root.AddCommand(p.loginCommand(), p.configCommand(), p.applicationCommand(), p.serviceCommand(), p.instanceCommand(), p.secretCommand(), p.clusterCommand(),
-		p.workerCommand(), p.tokenCommand(), p.logsCommand(), p.execCommand(), p.eventsCommand(), p.doctorCommand(), p.versionCommand())
+		p.workerCommand(), p.tokenCommand(), p.logsCommand(), p.execCommand(), p.eventsCommand(), p.doctorCommand(), p.installCommand(), p.uninstallCommand(), p.versionCommand())
 	cmdline.Group(root)
 	return root
 }
