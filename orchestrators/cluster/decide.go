@@ -100,6 +100,7 @@ func (c *Cluster) commit(ctx context.Context, compute func(*ledger.Ledger) ledge
 	defer c.decide.Unlock()
 	c.mu.Lock()
 	changes := compute(c.ledger)
+	c.ledger.Complete(&changes)
 	c.mu.Unlock()
 	if changes.Empty() && len(also) == 0 {
 		return nil

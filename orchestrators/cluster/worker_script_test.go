@@ -48,6 +48,8 @@ type scriptedWorker struct {
 	at       *wire.Location // nil: it does not say
 	interest []netip.Addr
 	ready    *bool // the verdict on whatever runs
+	fails    bool  // whatever it is told to run ends again and again
+	begun    map[wire.InstanceKey]int
 	routes   map[string]wire.NetRoutes
 	peers    wire.NetPeers
 	resolved map[netip.Addr]wire.Resolution
@@ -146,6 +148,9 @@ func (w *scriptedWorker) tell(ctx context.Context, s *mqtt.Session, full bool, g
 	m := wire.Instances{Header: w.header(), Full: full, Applied: w.applied, Instances: []wire.WorkerInstance{}}
 	for k, i := range w.running {
 		wi := wire.WorkerInstance{InstanceReport: wire.InstanceReport{InstanceKey: k, Generation: i.Generation, State: wire.StateRunning, Ready: w.ready, Since: time.Now()}}
+		if w.fails {
+			wi.State, wi.Detail, wi.Elsewhere = wire.StateFailed, "ended with code 1, again", true
+		}
 		if !w.claimed[k] {
 			spec := i.Spec
 			wi.Unclaimed, wi.Spec = true, &spec
@@ -183,6 +188,10 @@ func (w *scriptedWorker) onDesired(_ string, payload []byte) {
 		if have, ok := w.running[i.InstanceKey]; !ok || i.Generation.Compare(have.Generation) > 0 {
 			w.running[i.InstanceKey] = i
 			w.starts++
+			if w.begun == nil {
+				w.begun = map[wire.InstanceKey]int{}
+			}
+			w.begun[i.InstanceKey]++
 		}
 	}
 	w.mu.Unlock()

@@ -55,7 +55,7 @@ func (l *Ledger) Apply(c Changes) Affected {
 	}
 	for key, i := range c.Instances {
 		if have := l.instances[key]; have != nil {
-			i.status, i.refusals, i.missedSince = have.status, have.refusals, have.missedSince
+			i.status, i.Refusals, i.missedSince = have.status, have.Refusals, have.missedSince
 			if i.scheduling == nil {
 				i.scheduling = have.scheduling
 			}

@@ -21,11 +21,11 @@ type Instance struct {
 	Wanted bool
 	// LastMove is the highest move given out under this placement.
 	LastMove uint32
+	// Refusals are the workers that could not take it, by id; see [Ledger.Complete].
+	Refusals map[string]Refusal
 
 	// status is what the scheduler says while no copy can speak for the instance. It is not stored.
 	status wire.InstanceReport
-	// refusals are the workers that could not take it. They are not stored.
-	refusals map[string]refusal
 	// draining is since when the copy of an older placement gets no new flows; zero unless it is to be replaced. It is not stored.
 	draining time.Time
 	// scheduling says why it is where it is, or has no place; nil if that was decided in an earlier life. It is not stored here.

@@ -3,6 +3,8 @@
 package ledger
 
 import (
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -16,10 +18,17 @@ const (
 	failureHolds = time.Hour
 )
 
-// refusal is a worker's word that it cannot take an instance.
-type refusal struct {
-	why   string
-	until time.Time
+// Bounds of the refusals that are kept of one instance.
+const (
+	maxRefusals   = 512
+	maxRefusalWhy = 256 // bytes
+)
+
+// Refusal is a worker's word that it cannot take an instance.
+type Refusal struct {
+	Why string `json:"why"`
+	// Until is how long the worker is not asked again.
+	Until time.Time `json:"until"`
 }
 
 // seeRefusal takes in whether a copy's worker can take it. It reports whether that is news.
@@ -31,27 +40,50 @@ func (l *Ledger) seeRefusal(c *Copy, elsewhere bool, now time.Time) (news bool) 
 		if c.Report.State == wire.StateFailed {
 			holds = failureHolds
 		}
-		i.refuse(c.Worker, refusal{c.Report.Detail, now.Add(holds)})
+		i.refuse(c.Worker, Refusal{c.Report.Detail, now.Add(holds)})
 	}
 	return news
 }
 
-func (i *Instance) refuse(worker string, r refusal) {
-	if i.refusals == nil {
-		i.refusals = map[string]refusal{}
+func (i *Instance) refuse(worker string, r Refusal) {
+	if i.Refusals == nil {
+		i.Refusals = map[string]Refusal{}
 	}
-	i.refusals[worker] = r
+	if len(r.Why) > maxRefusalWhy {
+		r.Why = strings.ToValidUTF8(r.Why[:maxRefusalWhy], "") + "…"
+	}
+	i.Refusals[worker] = r
+	for len(i.Refusals) > maxRefusals { // the one that holds no longer first
+		first := ""
+		for worker, r := range i.Refusals {
+			if first == "" || r.Until.Before(i.Refusals[first].Until) {
+				first = worker
+			}
+		}
+		delete(i.Refusals, first)
+	}
 }
 
 // refused returns the workers that have said of late that they cannot take the instance, and why.
 func (i *Instance) refused(now time.Time) map[string]string {
-	out := make(map[string]string, len(i.refusals))
-	for worker, r := range i.refusals {
-		if !now.Before(r.until) {
-			delete(i.refusals, worker)
+	out := make(map[string]string, len(i.Refusals))
+	for worker, r := range i.Refusals {
+		if !now.Before(r.Until) {
+			delete(i.Refusals, worker)
 			continue
 		}
-		out[worker] = r.why
+		out[worker] = r.Why
 	}
 	return out
+}
+
+// Complete adds to decisions what is stored with them beside what was decided: who has refused an instance that goes to another worker now, so
+// that the next life of the cluster orchestrator does not ask again.
+func (l *Ledger) Complete(ch *Changes) {
+	for key, i := range ch.Instances {
+		if have := l.instances[key]; have != nil {
+			i.Refusals = maps.Clone(have.Refusals)
+			ch.Instances[key] = i
+		}
+	}
 }

@@ -43,7 +43,7 @@ func (l *Ledger) giveUpOnStuck(now time.Time) {
 		}
 		if rule, _ := lifecycle.RuleOf(c.Report.State); now.Sub(since) > rule.Within {
 			c.elsewhere = true
-			i.refuse(c.Worker, refusal{why: why, until: now.Add(refusalHolds)})
+			i.refuse(c.Worker, Refusal{Why: why, Until: now.Add(refusalHolds)})
 		}
 	}
 }

@@ -52,12 +52,12 @@ func Load(ctx context.Context, tx pgx.Tx) (s Stored, err error) {
 }
 
 func (s *Stored) loadInstances(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, `SELECT service_id, instance_number, placement, last_move, wanted, spec FROM instance`)
+	rows, err := tx.Query(ctx, `SELECT service_id, instance_number, placement, last_move, wanted, spec, refusals FROM instance`)
 	if err != nil {
 		return err
 	}
 	s.Instances, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (i ledger.Instance, err error) {
-		err = row.Scan(&i.ServiceID, &i.Number, &i.Placement, &i.LastMove, &i.Wanted, &i.Spec)
+		err = row.Scan(&i.ServiceID, &i.Number, &i.Placement, &i.LastMove, &i.Wanted, &i.Spec, &i.Refusals)
 		return i, err
 	})
 	return err

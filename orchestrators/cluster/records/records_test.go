@@ -46,7 +46,8 @@ func TestChangesComeBackAsTheyWere(t *testing.T) {
 	since := time.Now().UTC().Truncate(time.Microsecond)
 	one := ledger.Copy{InstanceKey: key, Generation: g, Worker: "w", Spec: spec,
 		Report: wire.InstanceReport{InstanceKey: key, Generation: g, State: wire.StateNodeScheduled, Detail: "d", Since: since}}
-	instance := ledger.Instance{InstanceKey: key, Placement: g.Placement, Spec: spec, Wanted: true, LastMove: 2}
+	instance := ledger.Instance{InstanceKey: key, Placement: g.Placement, Spec: spec, Wanted: true, LastMove: 2,
+		Refusals: map[string]ledger.Refusal{"w9": {Why: "has no such device", Until: since.Add(time.Hour)}}}
 	ch := ledger.Changes{
 		Instances: map[wire.InstanceKey]ledger.Instance{key: instance},
 		Copies:    map[ledger.CopyID]ledger.Copy{{InstanceKey: key, Generation: g}: one},

@@ -73,7 +73,7 @@ func queueInstances(b *pgx.Batch, all map[wire.InstanceKey]ledger.Instance) erro
 	}
 	services, numbers := columns(all)
 	placements, moves := make([]int64, len(all)), make([]int64, len(all))
-	wanted, specs := make([]bool, len(all)), make([]string, len(all))
+	wanted, specs, refusals := make([]bool, len(all)), make([]string, len(all)), make([]*string, len(all))
 	for n := range services {
 		i := all[wire.InstanceKey{ServiceID: services[n], Number: numbers[n]}]
 		spec, err := json.Marshal(i.Spec)
@@ -81,12 +81,22 @@ func queueInstances(b *pgx.Batch, all map[wire.InstanceKey]ledger.Instance) erro
 			return fmt.Errorf("store instance %s: %w", i.InstanceKey, err)
 		}
 		placements[n], moves[n], wanted[n], specs[n] = int64(i.Placement), int64(i.LastMove), i.Wanted, string(spec)
+		if len(i.Refusals) == 0 {
+			continue
+		}
+		text, err := json.Marshal(i.Refusals)
+		if err != nil {
+			return fmt.Errorf("store who has refused instance %s: %w", i.InstanceKey, err)
+		}
+		refusals[n] = new(string)
+		*refusals[n] = string(text)
 	}
-	b.Queue(`INSERT INTO instance (service_id, instance_number, placement, last_move, wanted, spec)
-		SELECT service, number, placement, move, wanted, spec::jsonb
-		FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::boolean[], $6::text[]) AS i (service, number, placement, move, wanted, spec)
+	b.Queue(`INSERT INTO instance (service_id, instance_number, placement, last_move, wanted, spec, refusals)
+		SELECT service, number, placement, move, wanted, spec::jsonb, refusals::jsonb
+		FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::boolean[], $6::text[], $7::text[])
+			AS i (service, number, placement, move, wanted, spec, refusals)
 		ON CONFLICT (service_id, instance_number) DO UPDATE SET placement = excluded.placement, last_move = excluded.last_move,
-		wanted = excluded.wanted, spec = excluded.spec`, services, numbers, placements, moves, wanted, specs)
+		wanted = excluded.wanted, spec = excluded.spec, refusals = excluded.refusals`, services, numbers, placements, moves, wanted, specs, refusals)
 	return nil
 }
 
