@@ -61,7 +61,7 @@ func (r *refusal) Unwrap() error { return r.err }
 func Join(ctx context.Context, o Options) (*Identity, error) {
 	text, err := os.ReadFile(o.TokenFile)
 	if err != nil {
-		return nil, fmt.Errorf("join the cluster: %w: get a token with cluster-orchestrator token create --role worker and name its file with --join-token-file", err)
+		return nil, fmt.Errorf("join the cluster: %w: type here what `cluster-orchestrator token create` prints on the cluster's machine, or name the token's file with --join-token-file", err)
 	}
 	token, err := pki.ParseToken(strings.TrimSpace(string(text)))
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/geo"
+	"github.com/oakestra/oakestra-ebpf/control/joining"
 	"github.com/oakestra/oakestra-ebpf/control/semantic"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
@@ -92,8 +93,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("--location %q is %w", o.Location, err)
 	}
 	switch {
-	case o.Name == "" || len(o.Name) > 64:
-		return errors.New("--name is empty or longer than 64 characters")
+	case !joining.ClusterName(o.Name):
+		return fmt.Errorf("--name %q: a cluster's name %s", o.Name, joining.ClusterNames)
 	case o.LostAfter < minLostAfter || o.LostAfter > maxLostAfter:
 		return fmt.Errorf("--lost-after %s is not within %s and %s", o.LostAfter, minLostAfter, maxLostAfter)
 	case o.Placement != "" && !slices.Contains(scheduler.Strategies(), o.Placement):

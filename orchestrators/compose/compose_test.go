@@ -281,10 +281,17 @@ func TestProgramsKnowWhatTheyAreTold(t *testing.T) {
 				help[line] = string(text)
 			}
 			if s.serves() {
+				// It may be run for its command as well, which then knows at which address others reach it.
+				of := program + " token create"
+				if help[of] == "" {
+					text, err := exec.CommandContext(t.Context(), filepath.Join(dir, program), "token", "create", "--help").CombinedOutput() //nolint:gosec // as just built
+					require.NoError(t, err, string(text))
+					help[of] = string(text)
+				}
 				prefix := map[string]string{"root-orchestrator": "OAK_ROOT_", "cluster-orchestrator": "OAK_"}[program]
 				for key := range s.Environment {
 					flag := "--" + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(key, prefix), "_", "-"))
-					assert.Contains(t, help[line], " "+flag+" ", "%s: %s", name, key)
+					assert.Contains(t, help[line]+help[of], " "+flag+" ", "%s: %s", name, key)
 				}
 			} else {
 				assert.Contains(t, help[line], strings.Join(append([]string{program}, commandOf(s.Command)...), " ")+" [flags]", name)

@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
+	"github.com/oakestra/oakestra-ebpf/control/joining"
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
@@ -20,9 +20,6 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/root/addresses"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
-
-// clusterName is what a cluster may be called: it appears in tables, constraints and labels.
-var clusterName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$`)
 
 // maxLocation bounds a cluster's location, in bytes.
 const maxLocation = 256
@@ -118,8 +115,8 @@ func checkJoin(in *wire.ClusterJoinRequest) (*x509.CertificateRequest, error) {
 	switch {
 	case in.Format > wire.Format:
 		return nil, refuse("$.format", "is %d, this root reads up to %d: upgrade root first", in.Format, wire.Format)
-	case !clusterName.MatchString(in.Name):
-		return nil, refuse("$.name", "must be 1 to 63 letters, digits, dots, dashes or underscores and start with a letter or digit")
+	case !joining.ClusterName(in.Name):
+		return nil, refuse("$.name", "%s", joining.ClusterNames)
 	case len(in.Location) > maxLocation:
 		return nil, refuse("$.location", "is longer than %d bytes", maxLocation)
 	}

@@ -4,6 +4,7 @@ package settings_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
@@ -39,7 +41,7 @@ func run(t *testing.T, args ...string) (out, errs string, code int) {
 }
 
 func TestTokenIsAllThatIsPrinted(t *testing.T) {
-	out, errs, code := run(t, "token", "create", "--uses", "3", "--database", pgtest.New(t))
+	out, errs, code := run(t, "token", "create", "--quiet", "--uses", "3", "--database", pgtest.New(t))
 	require.Zero(t, code, errs)
 	token, err := pki.ParseToken(out)
 	require.NoError(t, err)
@@ -47,10 +49,36 @@ func TestTokenIsAllThatIsPrinted(t *testing.T) {
 	require.Equal(t, token.String()+"\n", out)
 }
 
+// What is printed is a line for a shell; what people are told besides is not in its way.
+func TestTheCommandToJoinIsPrinted(t *testing.T) {
+	db := pgtest.New(t)
+	out, errs, code := run(t, "token", "create", "--address", "192.0.2.7:444", "--worker-name", "w 1", "--worker-location", "48.26,11.67", "--ttl", "10m", "--database", db)
+	require.Zero(t, code, errs)
+	require.Regexp(t, `^printf '%s\\n' oak1\.\S+ \| sudo install -D -m 600 /dev/stdin /etc/oakestra/worker\.token && sudo NodeEngine -a 192\.0\.2\.7 -p 444 --name 'w 1' --location 48\.26,11\.67\n$`, out)
+	require.Contains(t, errs, "within 10m0s; good for 1 of them")
+	require.NotContains(t, errs, "oak1.")
+
+	out, errs, code = run(t, "token", "create", "--json", "--address", "192.0.2.7", "--uses", "2", "--database", db)
+	require.Zero(t, code, errs)
+	var told map[string]any
+	require.NoError(t, json.Unmarshal([]byte(out), &told), out)
+	token, err := pki.ParseToken(told["token"].(string))
+	require.NoError(t, err)
+	require.Equal(t, token.ID, told["id"])
+	require.EqualValues(t, 2, told["uses"])
+	require.Contains(t, told["command"], token.String())
+	until, err := time.Parse(time.RFC3339, told["expires_at"].(string))
+	require.NoError(t, err)
+	require.InDelta(t, time.Hour.Seconds(), time.Until(until).Seconds(), 30)
+}
+
 func TestWrongUsageNamesTheFlag(t *testing.T) {
 	for want, args := range map[string][]string{
 		"--database":          {"token", "create"},
 		"--role":              {"token", "create", "--role", pki.RoleCluster},
+		"--address":           {"token", "create", "--address", "https://c.example"},
+		"--worker-location":   {"token", "create", "--worker-location", "91,0"},
+		"exclude one another": {"token", "create", "--quiet", "--json"},
 		"--log-level":         {"token", "create", "--log-level", "loud"},
 		"did you mean create": {"token", "creat"},
 	} {

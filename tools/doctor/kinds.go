@@ -100,7 +100,7 @@ func neighbourKinds() []Kind {
 		{
 			ID: "above-stranger", Severity: Error, What: "another orchestrator answers than the one that this machine belongs to, or whose token it has",
 			Why:   "nothing is asked of it, and nothing believed",
-			Cure:  []string{"oak token create   # at that root; cluster-orchestrator token create at that cluster: and put it into {file}", "oak doctor {role} -v"},
+			Cure:  []string{"oak token create --quiet   # at that root; cluster-orchestrator token create --quiet at that cluster: and put it into {file}", "oak doctor {role} -v"},
 			Hides: []string{"not-connected"},
 		},
 		{
@@ -147,7 +147,7 @@ func neighbourKinds() []Kind {
 		{
 			ID: "certificate-expired", Severity: Error, What: "a certificate's time is over",
 			Why:  "the tier above takes no connection of this machine's; with a new token it gets another certificate, and stays who it is",
-			Cure: []string{"oak token create > token   # at root, for a cluster; cluster-orchestrator token create, for a worker; then here:", "install -D -m 600 token {file}"}, Hides: []string{"not-connected", "above-stranger"},
+			Cure: []string{"oak token create --quiet > token   # at root, for a cluster; cluster-orchestrator token create --quiet, for a worker; then here:", "install -D -m 600 token {file}"}, Hides: []string{"not-connected", "above-stranger"},
 		},
 		{
 			ID: "certificate-due", Severity: Warning, What: "a certificate should have been renewed by now",

@@ -112,8 +112,8 @@ Name the cluster in /etc/netmanager/netcfg.json, then
     sudo NetManager -p 6000 &
     sudo NodeEngine -n 6000 -p 10100
 
-or, at each boot: systemctl enable --now netmanager nodeengine. It joins with the token in /etc/oakestra/worker.token, which the
-cluster's "cluster-orchestrator token create" prints; a cluster on the same machine leaves one there.
+or, at each boot: systemctl enable --now netmanager nodeengine. It joins with the token in /etc/oakestra/worker.token: the
+cluster's "cluster-orchestrator token create" prints the command that writes it; a cluster on the same machine leaves one there.
 
 To remove it: oak uninstall worker.
 `

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/joining"
 )
 
 // tokenLife is how long a join token of the testbed is good for: hosts join within seconds of "up".
@@ -27,8 +29,13 @@ func (t *Testbed) issueToken(ctx context.Context, program, role, database string
 	if err != nil {
 		return fmt.Errorf("make a join token for a %s with %s: %w\n%s", role, program, err, indent(strings.TrimSpace(errs.String())))
 	}
+	// A version that is met may print the token alone, this one prints the command to type.
+	token := joining.TokenIn(string(out))
+	if token == "" {
+		return fmt.Errorf("make a join token for a %s with %s: it printed none", role, program)
+	}
 	for _, f := range files {
-		if err := os.WriteFile(f, out, 0o600); err != nil {
+		if err := os.WriteFile(f, []byte(token+"\n"), 0o600); err != nil {
 			return fmt.Errorf("write a join token: %w", err)
 		}
 	}

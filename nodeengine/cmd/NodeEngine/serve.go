@@ -72,7 +72,7 @@ func (o *options) identity(ctx context.Context) (*join.Identity, error) {
 		return id, err
 	}
 	if _, err := os.Stat(o.tokenFile); err != nil {
-		return nil, cmdline.Usagef("this worker has not joined a cluster, and there is no token to join with in %s: have the cluster make one (cluster-orchestrator token create), write it there, and name the cluster with --cluster-address", o.tokenFile)
+		return nil, cmdline.Usagef("this worker has not joined a cluster, and there is no token to join with in %s: type here what `cluster-orchestrator token create` prints on the cluster's machine: it writes the token and names the cluster", o.tokenFile)
 	}
 	return join.Join(ctx, join.Options{Host: o.cluster, Port: o.port, MQTTPort: o.mqttPort, TokenFile: o.tokenFile, StateDir: o.stateDir, Name: o.name, Log: o.log})
 }

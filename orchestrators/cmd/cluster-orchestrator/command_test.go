@@ -26,7 +26,7 @@ func run(t *testing.T, args ...string) (string, error) {
 func TestTokenCreatePrintsOnlyTheToken(t *testing.T) {
 	t.Setenv("OAK_DATABASE", pgtest.New(t))
 	t.Setenv("OAK_LOG_LEVEL", "error")
-	out, err := run(t, "token", "create", "--role", "worker", "--uses", "3")
+	out, err := run(t, "token", "create", "-q", "--role", "worker", "--uses", "3")
 	require.NoError(t, err)
 	token, err := pki.ParseToken(out)
 	require.NoError(t, err)
@@ -36,11 +36,12 @@ func TestTokenCreatePrintsOnlyTheToken(t *testing.T) {
 
 func TestWrongFlagsAreNamed(t *testing.T) {
 	for want, args := range map[string][]string{
-		"--root-url":   {"--name", "c1", "--root-url", "root:10000"},
-		"plain http":   {"--name", "c1", "--root-url", "http://root:10000"},
-		"--name":       {"--root-url", "https://root:10000"},
-		"--lost-after": {"--name", "c1", "--root-url", "https://root:10000", "--lost-after", "1s"},
-		"--database":   {"--name", "c1", "--root-url", "https://root:10000"},
+		"--root-url":                   {"--name", "c1", "--root-url", "root:10000"},
+		"plain http":                   {"--name", "c1", "--root-url", "http://root:10000"},
+		"--name":                       {"--root-url", "https://root:10000"},
+		"start with a letter or digit": {"--name", "it's mine", "--root-url", "https://root:10000"},
+		"--lost-after":                 {"--name", "c1", "--root-url", "https://root:10000", "--lost-after", "1s"},
+		"--database":                   {"--name", "c1", "--root-url", "https://root:10000"},
 		`--location "48.26;11.67" is neither lat,lon[,radius]`: {"--name", "c1", "--root-url", "https://root:10000", "--location", "48.26;11.67"},
 		"latitude 91 is not": {"--name", "c1", "--root-url", "https://root:10000", "--location", "91,0,5"},
 		"--log-level":        {"--log-level", "loud"},

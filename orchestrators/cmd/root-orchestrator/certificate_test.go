@@ -29,7 +29,7 @@ func TestUsersSeeTheOperatorsCertificate(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, pool := operators(t, dir)
 	t.Setenv("OAK_ROOT_DATABASE", pgtest.New(t))
-	text, err := execute(t, "token", "create")
+	text, err := execute(t, "token", "create", "--quiet")
 	require.NoError(t, err)
 	token, err := pki.ParseToken(text)
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ func execute(t *testing.T, args ...string) (string, error) {
 
 func TestTokenIsAllThatIsPrinted(t *testing.T) {
 	t.Setenv("OAK_ROOT_DATABASE", pgtest.New(t))
-	out, err := execute(t, "token", "create", "--role", "cluster", "--uses", "3")
+	out, err := execute(t, "token", "create", "--quiet", "--role", "cluster", "--uses", "3")
 	require.NoError(t, err)
 	token, err := pki.ParseToken(out)
 	require.NoError(t, err)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -13,6 +15,8 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
+	"github.com/oakestra/oakestra-ebpf/control/geo"
+	"github.com/oakestra/oakestra-ebpf/control/joining"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 )
 
@@ -23,30 +27,102 @@ func (p *program) tokenCommand() *cobra.Command {
 	return cmd
 }
 
+// created is a token and the command by which a cluster joins with it.
+type created struct {
+	*client.Token
+	Command string `json:"command"`
+}
+
 func (p *program) tokenCreate() *cobra.Command {
 	var ttl time.Duration
 	var uses int
+	var address string
+	var quiet bool
+	var m joining.Machine
 	cmd := &cobra.Command{
-		Use: "create", Aliases: []string{"c"}, Short: "Create a token to join with and print it, alone, on standard output", Args: cmdline.Args(0, 0),
-		RunE: p.connected(func(ctx context.Context, c *client.Client, _ []string) error {
+		Use: "create", Aliases: []string{"c"}, Short: "Create a token for a cluster to join with, and print the command that is to be typed on its machine", Args: cmdline.Args(0, 0),
+		Long: `Create a token for a cluster to join with, and print the command that is to be typed on the cluster's machine: in the folder of the repository, where it
+starts the cluster in containers, or with --program anywhere. The token is told this once. It names root's authority too, so that nothing else has to be trusted.
+
+Workers join their cluster, which makes tokens for them: "cluster-orchestrator token create" on its machine prints the command for a worker.`,
+		Example: "  oak token create --cluster-name c1 --cluster-location 48.26,11.67,1000\n  oak token create --quiet > token",
+		RunE: p.connected(func(ctx context.Context, c *client.Client, _ []string) (err error) {
 			if ttl < time.Second {
 				return cmdline.Usagef("--ttl has to be a second or more")
+			}
+			if m.Host, m.Port, err = p.whereRootIs(address, c.URL()); err != nil {
+				return err
+			}
+			if m.Name != "" && !joining.ClusterName(m.Name) {
+				return cmdline.Usagef("--cluster-name %q: it %s", m.Name, joining.ClusterNames)
+			}
+			if err := geo.Check(m.Location); err != nil {
+				return cmdline.Usagef("--cluster-location %q is %v", m.Location, err)
 			}
 			t, err := c.CreateToken(ctx, ttl, uses)
 			if err != nil {
 				return fmt.Errorf("create token: %w", err)
 			}
-			if p.format.Data() {
-				return output.Value(p.Out, p.format, t)
+			if quiet {
+				_, err = fmt.Fprintln(p.Out, t.Token)
+				return err
 			}
-			_, err = fmt.Fprintln(p.Out, t.Token)
+			m.Token = t.Token
+			line, err := m.Command()
+			if err != nil {
+				return err
+			}
+			if p.format.Data() {
+				return output.Value(p.Out, p.format, created{t, line})
+			}
+			p.note("To be typed on the machine of the cluster, within %s; good for %d of them:", ttl, uses)
+			if m.Host == "" {
+				p.note("(At which address others reach root cannot be seen from here: fill it in, or give --address.)")
+			}
+			_, err = fmt.Fprintln(p.Out, line)
 			return err
 		}),
 	}
-	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long the token is valid")
-	cmd.Flags().IntVar(&uses, "uses", 1, "how often the token can be used")
+	f := cmd.Flags()
+	f.DurationVar(&ttl, "ttl", time.Hour, "how long the token is valid")
+	f.IntVar(&uses, "uses", 1, "how often the token can be used")
+	f.BoolVarP(&quiet, "quiet", "q", false, "print the token alone")
+	f.StringVar(&address, "address", "", "HOST or HOST:PORT at which the cluster reaches root, for the command (default: as --url, or this machine's address where that is loopback)")
+	f.StringVar(&m.Name, "cluster-name", "", "what people are to call the cluster, for the command (default: its machine's host name)")
+	f.StringVar(&m.Location, "cluster-location", "", "where the cluster is, lat,lon,radius or a name, for the command")
+	f.StringVar(&m.TokenFile, "token-file", "", "where the cluster's machine is to keep the token, for the command (default: "+joining.ClusterTokenFile+")")
+	f.BoolVar(&m.Program, "program", false, "have the command start a program of the machine, whose database OAK_DATABASE names there, in place of containers")
 	return cmd
 }
+
+// whereRootIs is how another machine reaches root: as it was said, or else as oak does.
+func (p *program) whereRootIs(address, used string) (host string, port int, err error) {
+	if address != "" {
+		if host, port, err = joining.SplitAddress(address); err != nil {
+			return "", 0, cmdline.Usagef("--address: %v", err)
+		}
+		return host, port, nil
+	}
+	u, err := url.Parse(used)
+	if err != nil {
+		return "", 0, fmt.Errorf("read root's address: %w", err)
+	}
+	if port = joining.RootPort; u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil {
+			return "", 0, fmt.Errorf("read root's address: %w", err)
+		}
+	} else if u.Scheme == "https" {
+		port = httpsPort
+	}
+	host = u.Hostname()
+	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() {
+		host = joining.Here()
+	}
+	return host, port, nil
+}
+
+// httpsPort is that of URLs which name none.
+const httpsPort = 443
 
 func (p *program) tokenList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls", "l"}, Short: "List tokens, without their values", Args: cmdline.Args(0, 0)}

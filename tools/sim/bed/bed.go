@@ -229,7 +229,7 @@ func (b *Bed) WorkerToken(ctx context.Context, uses int) (string, error) {
 }
 
 func (b *Bed) token(ctx context.Context, program, role, database string, uses int) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(b.options.Bin, program), "token", "create", //nolint:gosec // our own program
+	cmd := exec.CommandContext(ctx, filepath.Join(b.options.Bin, program), "token", "create", "--quiet", //nolint:gosec // our own program
 		"--role", role, "--database", b.database(database), "--ttl", tokenLife.String(), "--uses", strconv.Itoa(uses))
 	cmd.Env, cmd.Dir = b.environment(), "/"
 	var errs bytes.Buffer
