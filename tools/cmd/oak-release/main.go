@@ -65,7 +65,7 @@ func command() *cobra.Command {
 			return err
 		},
 	}
-	cmdline.Program{}.Adopt(cmd)
+	cmdline.Program{Prefix: "OAK_RELEASE_"}.Adopt(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.Source, "source", ".", "the repository's root folder")
 	f.StringVar(&o.Out, "out", "dist", "folder that the release goes to")

@@ -63,11 +63,11 @@ func (p *program) secretStore(verb string) *cobra.Command {
 		Use: verb + " NAME", Short: "Store a new secret", Args: cmdline.Args(1, 1),
 		Long: "Store a secret, read from standard input or a file, whole but for one line end at its end. With --registry it is the password for that image registry.",
 		Example: "  oak secret " + verb + " db-password < password.txt\n  oak secret " + verb + " tls.key --from-file key.pem\n" +
-			"  oak secret " + verb + " hub --registry registry.example:5000 --username robot < token",
+			"  oak secret " + verb + " hub --registry registry.example:5000 --registry-username robot < token",
 	}
 	cmd.Flags().StringVarP(&f.file, "from-file", "f", "-", "file with the value; - is standard input")
 	cmd.Flags().StringVar(&f.registry, "registry", "", "HOST or HOST:PORT of the image registry that the value is the password for")
-	cmd.Flags().StringVar(&f.username, "username", "", "the name that goes with it, with --registry")
+	cmd.Flags().StringVar(&f.username, "registry-username", "", "the name that goes with it, with --registry")
 	cmd.Flags().BoolVar(&f.shared, "shared", false, "let all applications of your organization use it")
 	if verb == "update" {
 		cmd.Short = "Store a new version of a secret, to which the services that use it change over"
@@ -75,7 +75,7 @@ func (p *program) secretStore(verb string) *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if (f.registry == "") != (f.username == "") {
-			return cmdline.Usagef("--registry and --username go together")
+			return cmdline.Usagef("--registry and --registry-username go together")
 		}
 		v, err := p.readSecret(f)
 		if err != nil {
