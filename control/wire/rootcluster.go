@@ -98,6 +98,9 @@ type Ranges struct {
 	ServicesV6 netip.Prefix `json:"services_v6"`
 }
 
+// MaxWantedSubnets bounds what root leases of worker subnets at once.
+const MaxWantedSubnets = 256
+
 // ClusterReport is what root learns of a cluster, every 5 s and at once on a significant change.
 type ClusterReport struct {
 	Header
@@ -116,6 +119,9 @@ type ClusterReport struct {
 	SpecsTold  bool              `json:"specs_told,omitempty"`
 	// FreeSubnets is how many leased worker subnets are unused; root leases another block when fewer than 4 are.
 	FreeSubnets int `json:"free_subnets"`
+	// WantedSubnets is how many more will be wanted soon: workers wait for one, or many have just joined. Root leases as many blocks as
+	// that takes, and at most [MaxWantedSubnets] subnets at once.
+	WantedSubnets int `json:"wanted_subnets,omitempty"`
 }
 
 // ClusterReportAck acknowledges a report. Root has stored the report's instances when it answers.

@@ -82,6 +82,7 @@ type Cluster struct {
 	// abroadEpoch is root's in what it last said of other clusters.
 	abroadEpoch uint64
 	free        int // leased subnets that no worker has, as last counted
+	demand      demand
 	behind      writeBehind
 
 	// Each of these holds at most one wake-up.

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
@@ -47,7 +48,7 @@ func (c *Cluster) joinWorker(brokers []string) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		worker, fresh, err := c.takeIn(ctx, token, key, &req)
+		worker, fresh, err := c.takeInWhenThereIsRoom(ctx, token, key, &req)
 		if err != nil {
 			return joinProblem(err)
 		}
@@ -121,7 +122,7 @@ func (c *Cluster) takeIn(ctx context.Context, token string, keyHash []byte, req 
 		if err != nil {
 			return err
 		}
-		leased, err := records.Leased(ctx, tx)
+		leased, err := records.LeasedAmong(ctx, tx, prefixes(req.Routes))
 		if err != nil {
 			return err
 		}
@@ -167,12 +168,23 @@ func (c *Cluster) welcome(w records.Worker, fresh bool) {
 	c.ledger.PutWorker(w.ID, w.Name, w.Subnets, fresh)
 	if fresh {
 		c.free = max(c.free-1, 0)
+		c.demand.joined(time.Now())
 	}
 	c.mu.Unlock()
 	c.plane.Do(func(core *overlay.Core) []overlay.Message { core.SetWorker(w.ID, w.Subnets); return nil })
 	c.publishNode(w.ID)
 	c.publishDesired(w.ID)
 	wake(c.wakeReporter)
+}
+
+// prefixes are what can be read of a worker's routes.
+func prefixes(routes []string) (all []netip.Prefix) {
+	for _, text := range routes {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			all = append(all, p.Masked())
+		}
+	}
+	return all
 }
 
 // errOverlap says that a worker's own network cannot coexist with the overlay.

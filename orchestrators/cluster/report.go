@@ -108,7 +108,7 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 	workers := c.answerRoot()
 	c.mu.Lock()
 	all := c.ledger.Reports(now)
-	m := &wire.ClusterReport{Applied: c.link.Applied, Aggregate: c.ledger.Aggregate(now), Full: r.full, FreeSubnets: c.free,
+	m := &wire.ClusterReport{Applied: c.link.Applied, Aggregate: c.ledger.Aggregate(now), Full: r.full, FreeSubnets: c.free, WantedSubnets: c.demand.wanted(now),
 		Instances: []wire.InstanceReport{}, TellsSpecs: true,
 		SpecsTold: len(r.unknown) > 0, Specs: c.ledger.Specs(r.unknown)}
 	c.mu.Unlock()

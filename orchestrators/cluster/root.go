@@ -219,6 +219,9 @@ func (c *Cluster) takeDesired(ctx context.Context, since wire.Stamp, d *wire.Clu
 	cancel()
 	c.mu.Lock()
 	if err == nil {
+		if free > c.free {
+			c.demand.leased()
+		}
 		c.free = free
 	}
 	moved := c.link.Ranges != d.Ranges

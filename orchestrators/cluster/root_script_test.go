@@ -40,6 +40,7 @@ type scriptedRoot struct {
 	reports   map[wire.InstanceKey]wire.InstanceReport
 	aggregate wire.Aggregate
 	free      int
+	wanted    int // the last report's
 	fulls     int
 	joins     int
 	renewals  int
@@ -196,7 +197,7 @@ func (r *scriptedRoot) report(c echo.Context) error {
 	if r.onReport != nil {
 		r.onReport(m)
 	}
-	r.aggregate, r.free = m.Aggregate, m.FreeSubnets
+	r.aggregate, r.free, r.wanted = m.Aggregate, m.FreeSubnets, m.WantedSubnets
 	if m.Full {
 		r.fulls++
 	}

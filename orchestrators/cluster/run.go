@@ -45,7 +45,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	c := &Cluster{
 		opts: o, log: o.Log, start: time.Now(), pool: pool, reg: prometheus.NewRegistry(),
-		unclaimed: map[string]map[ledger.CopyID]wire.WorkerInstance{}, overruled: map[string]struct{}{}, looked: time.Now(), revisions: map[string]uint64{}, unfed: map[string]struct{}{}, behind: newWriteBehind(),
+		unclaimed: map[string]map[ledger.CopyID]wire.WorkerInstance{}, overruled: map[string]struct{}{}, looked: time.Now(), revisions: map[string]uint64{}, unfed: map[string]struct{}{}, behind: newWriteBehind(), demand: newDemand(),
 		wakeDecider: make(chan struct{}, 1), wakeReporter: make(chan struct{}, 1), wakeWriter: make(chan struct{}, 1),
 		wakeAbroad: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 	}

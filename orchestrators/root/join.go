@@ -157,5 +157,5 @@ func (r *Root) admit(ctx context.Context, tx pgx.Tx, token string, in *wire.Clus
 	if n, err := addresses.RestoreBlocks(ctx, tx, id, keyHash, 1); err != nil || n > 0 {
 		return id, err
 	}
-	return id, addresses.LeaseBlock(ctx, tx, r.ranges, id, 1)
+	return id, addresses.LeaseBlocks(ctx, tx, r.ranges, id, 1, 1)
 }

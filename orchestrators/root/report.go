@@ -115,10 +115,12 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 	return ack, r.renewSubnets(ctx, tx, id, in)
 }
 
-// renewSubnets leases another block to a cluster that runs short, unless it has not seen the last change yet: that may have
+// renewSubnets leases more blocks to a cluster that runs short, or is about to, unless it has not seen the last change yet: that may have
 // been a block. A full pool is no reason to refuse a report.
 func (r *Root) renewSubnets(ctx context.Context, tx pgx.Tx, id string, in *wire.ClusterReport) error {
-	if in.FreeSubnets >= semantic.BlockLow {
+	wanted := min(max(in.WantedSubnets, 0), wire.MaxWantedSubnets)
+	lacking := max(wanted, semantic.BlockLow) - max(in.FreeSubnets, 0)
+	if lacking <= 0 {
 		return nil
 	}
 	var known bool
@@ -130,17 +132,17 @@ func (r *Root) renewSubnets(ctx context.Context, tx pgx.Tx, id string, in *wire.
 	if err != nil {
 		return fmt.Errorf("look up blocks of cluster %s: %w", id, err)
 	}
-	return r.leaseBlock(ctx, tx, id)
+	return r.leaseBlocks(ctx, tx, id, (lacking+semantic.BlockSubnets-1)/semantic.BlockSubnets)
 }
 
-func (r *Root) leaseBlock(ctx context.Context, tx pgx.Tx, id string) error {
+func (r *Root) leaseBlocks(ctx context.Context, tx pgx.Tx, id string, n int) error {
 	// The pool is looked at first, so that a full one changes nothing.
 	revision, err := readStamp(ctx, tx, id)
 	if err != nil {
 		return err
 	}
 	var full *addresses.FullError
-	err = addresses.LeaseBlock(ctx, tx, r.ranges, id, int64(revision.Revision)+1)
+	err = addresses.LeaseBlocks(ctx, tx, r.ranges, id, int64(revision.Revision)+1, n)
 	if errors.As(err, &full) {
 		r.log.Error("no worker subnets left for a cluster that runs short", "cluster", id, "error", full)
 		return nil

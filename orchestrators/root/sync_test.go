@@ -203,6 +203,27 @@ func TestSubnetsAreRenewedOnce(t *testing.T) {
 	require.Len(t, c.desired(wire.Stamp{}, 0).Subnets, 2)
 }
 
+// A cluster whose workers come all at once is leased what they take, a few times over until they are all there.
+func TestSubnetsAreLeasedByDemand(t *testing.T) {
+	s := startOn(t, pgtest.New(t), semantic.DefaultRanges())
+	c := s.join("c1")
+	report := func(free, wanted int) int {
+		r := c.full(1)
+		r.Applied, r.FreeSubnets, r.WantedSubnets = c.desired(wire.Stamp{}, 0).Stamp, free, wanted
+		c.report(r)
+		return len(c.desired(wire.Stamp{}, 0).Subnets)
+	}
+	require.Equal(t, 1, report(10, 10))
+	require.Equal(t, 3, report(2, 20), "18 more are two blocks")
+	require.Equal(t, 10, report(0, 100))
+	require.Equal(t, 26, report(0, 1<<30), "no more than so many at once")
+	require.Equal(t, 27, report(0, -5))
+	for range 3 {
+		report(0, 1<<30)
+	}
+	require.Equal(t, 64, report(0, 1<<30), "all that there are")
+}
+
 func TestEpochs(t *testing.T) {
 	url := pgtest.New(t)
 	s := startOn(t, url, semantic.DefaultRanges())

@@ -90,9 +90,12 @@ func RenameWorker(ctx context.Context, tx pgx.Tx, id, name string) error {
 	return nil
 }
 
-// Leased returns all leased subnets of both families.
-func Leased(ctx context.Context, q Querier) ([]netip.Prefix, error) {
-	rows, err := q.Query(ctx, `SELECT v4 FROM subnet UNION ALL SELECT v6 FROM subnet`)
+// LeasedAmong returns those prefixes that are leased subnets.
+func LeasedAmong(ctx context.Context, q Querier, prefixes []netip.Prefix) ([]netip.Prefix, error) {
+	if len(prefixes) == 0 {
+		return nil, nil
+	}
+	rows, err := q.Query(ctx, `SELECT v4 FROM subnet WHERE v4 = ANY($1::cidr[]) UNION ALL SELECT v6 FROM subnet WHERE v6 = ANY($1::cidr[])`, prefixes)
 	if err != nil {
 		return nil, fmt.Errorf("read leased subnets: %w", err)
 	}

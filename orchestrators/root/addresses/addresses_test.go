@@ -185,9 +185,10 @@ func TestBlocksAreLeasedReusedAndBounded(t *testing.T) {
 		_, err := pool.Exec(ctx, `INSERT INTO cluster (id, name, key_hash) VALUES ($1, $1, '')`, id)
 		require.NoError(t, err)
 	}
-	lease := func(cluster string) error {
-		return store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.LeaseBlock(ctx, tx, r, cluster, 1) })
+	leaseMany := func(cluster string, n int) error {
+		return store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.LeaseBlocks(ctx, tx, r, cluster, 1, n) })
 	}
+	lease := func(cluster string) error { return leaseMany(cluster, 1) }
 	blocks := func(cluster string) (list []wire.SubnetBlock) {
 		require.NoError(t, store.InTx(ctx, pool, func(tx pgx.Tx) (err error) {
 			list, err = addresses.Blocks(ctx, tx, r, cluster)
@@ -214,6 +215,22 @@ func TestBlocksAreLeasedReusedAndBounded(t *testing.T) {
 	require.NoError(t, lease("b"))
 	require.Len(t, blocks("b"), 2)
 	require.Empty(t, blocks("a"))
+
+	// Several at once: those that are free again, others, and as many as there are.
+	require.NoError(t, store.InTx(ctx, pool, func(tx pgx.Tx) error { return addresses.ReleaseBlocks(ctx, tx, "b") }))
+	_, err = pool.Exec(ctx, `UPDATE subnet_block SET released_at = released_at - interval '11 minutes'`)
+	require.NoError(t, err)
+	r.WorkersV4 = netip.MustParsePrefix("10.18.0.0/19") // eight blocks
+	require.NoError(t, leaseMany("a", 5))
+	require.Len(t, blocks("a"), 5)
+	require.NoError(t, leaseMany("b", 5))
+	require.Len(t, blocks("b"), 3)
+	seen := map[netip.Prefix]bool{}
+	for _, b := range append(blocks("a"), blocks("b")...) {
+		require.False(t, seen[b.V4[0]], b.V4[0])
+		seen[b.V4[0]] = true
+	}
+	require.ErrorAs(t, leaseMany("a", 2), &full)
 }
 
 func TestRangesOnlyGrow(t *testing.T) {

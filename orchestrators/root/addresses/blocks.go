@@ -16,37 +16,46 @@ import (
 
 const blockPool = "worker-subnets"
 
-// LeaseBlock leases a block of worker subnets to a cluster: the one that has been free longest after its quarantine, or
-// else the lowest that was never used. The revision is that of the cluster's desired state which first names the block. It
-// fails with a [FullError].
-func LeaseBlock(ctx context.Context, tx pgx.Tx, r wire.Ranges, clusterID string, revision int64) error {
+// LeaseBlocks leases n blocks of worker subnets to a cluster: those that have been free longest after their quarantine, and
+// else the lowest that were never used; fewer if the pool has no more. The revision is that of the cluster's desired state which first
+// names them. It fails with a [FullError] if there is none.
+func LeaseBlocks(ctx context.Context, tx pgx.Tx, r wire.Ranges, clusterID string, revision int64, n int) error {
 	next, err := lockPool(ctx, tx, blockPool)
 	if err != nil {
 		return err
 	}
 	tag, err := tx.Exec(ctx, `UPDATE subnet_block SET cluster_id = $1, revision = $3, leased_at = now(), released_at = NULL, former = NULL
-		WHERE id = (SELECT id FROM subnet_block WHERE released_at <= now() - $2::interval ORDER BY released_at, index LIMIT 1)`,
-		clusterID, Quarantine, revision)
+		WHERE id IN (SELECT id FROM subnet_block WHERE released_at <= now() - $2::interval ORDER BY released_at, index LIMIT $4)`,
+		clusterID, Quarantine, revision, n)
 	if err != nil {
-		return fmt.Errorf("reuse block of worker subnets: %w", err)
+		return fmt.Errorf("reuse blocks of worker subnets: %w", err)
 	}
-	if tag.RowsAffected() == 1 {
+	had := int(tag.RowsAffected())
+	var full error
+	fresh := 0
+	for ; had+fresh < n; fresh++ {
+		if _, full = blockSubnets(r, next+int64(fresh)); full != nil {
+			break
+		}
+	}
+	if had+fresh == 0 {
+		return full
+	}
+	if fresh == 0 {
 		return nil
 	}
-	if _, err := blockSubnets(r, next); err != nil {
-		return err
+	if _, err := tx.Exec(ctx, `INSERT INTO subnet_block (index, cluster_id, revision) SELECT i, $1, $2 FROM generate_series($3::bigint, $4::bigint) AS i`,
+		clusterID, revision, next, next+int64(fresh)-1); err != nil {
+		return fmt.Errorf("lease blocks of worker subnets: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO subnet_block (index, cluster_id, revision) VALUES ($1, $2, $3)`, next, clusterID, revision); err != nil {
-		return fmt.Errorf("lease block of worker subnets: %w", err)
-	}
-	if _, err := tx.Exec(ctx, `UPDATE pool SET next = $2 WHERE name = $1`, blockPool, next+1); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE pool SET next = $2 WHERE name = $1`, blockPool, next+int64(fresh)); err != nil {
 		return fmt.Errorf("advance pool %s: %w", blockPool, err)
 	}
 	return nil
 }
 
 // RestoreBlocks leases to a cluster the blocks that it had under the same key before it was deleted, as far as nobody else has them by now,
-// and returns how many: its workers still use them. The revision is as for [LeaseBlock].
+// and returns how many: its workers still use them. The revision is as for [LeaseBlocks].
 func RestoreBlocks(ctx context.Context, tx pgx.Tx, clusterID, keyHash string, revision int64) (int, error) {
 	if _, err := lockPool(ctx, tx, blockPool); err != nil {
 		return 0, err
