@@ -19,9 +19,10 @@ const maxSamples = 1 << 20
 // not measured. Measured is how long the first news of a copy takes, and, when it ends and comes again, how long it takes until those who had a
 // route to it have heard of either.
 type Times struct {
-	mu                         sync.Mutex
-	copies                     map[hollow.Copy]*life
-	routed, unrouted, resolved []time.Duration
+	mu                                sync.Mutex
+	copies                            map[hollow.Copy]*life
+	first, routed, unrouted, resolved []time.Duration
+	firsts                            int
 }
 
 // life is that of one copy: when it came up and ended last, and who has a route to it.
@@ -38,18 +39,26 @@ func NewTimes() *Times { return &Times{copies: map[hollow.Copy]*life{}} }
 
 // Samples are measured times.
 type Samples struct {
-	// Routed are from the moment in which a copy ran until a worker that wanted its service had the route, Unrouted from its end until the
-	// route was gone there, Resolved from the wish for a service until its first routes.
-	Routed, Unrouted, Resolved []time.Duration
+	// First are from the moment in which a copy ran for the first time until a worker that wanted its service had the route; Routed from the moment
+	// in which it ran again until one that had a route to it has one again, Unrouted from its end until the route was gone there; Resolved from
+	// the wish for a service until its first routes.
+	First, Routed, Unrouted, Resolved []time.Duration
 }
 
 // Take returns what was measured since the last call.
 func (t *Times) Take() Samples {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := Samples{t.routed, t.unrouted, t.resolved}
-	t.routed, t.unrouted, t.resolved = nil, nil, nil
+	s := Samples{t.first, t.routed, t.unrouted, t.resolved}
+	t.first, t.routed, t.unrouted, t.resolved = nil, nil, nil, nil
 	return s
+}
+
+// Firsts counts the first news of copies that workers ever had.
+func (t *Times) Firsts() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.firsts
 }
 
 // Unheard counts the workers that have not heard yet that a copy ended or came again.
@@ -92,13 +101,19 @@ func (t *Times) Routed(worker string, c hollow.Copy, wanted, at time.Time) {
 	defer t.mu.Unlock()
 	l := t.of(c)
 	l.holders[worker] = struct{}{}
-	if l.regaining != nil {
-		if _, awaited := l.regaining[worker]; !awaited || l.up.Before(l.down) {
-			return
+	fresh := !l.up.IsZero() && !wanted.IsZero() && wanted.Before(l.up)
+	if l.regaining == nil {
+		t.firsts++
+		if fresh {
+			t.first = keep(t.first, at.Sub(l.up))
 		}
-		delete(l.regaining, worker)
+		return
 	}
-	if !l.up.IsZero() && !wanted.IsZero() && wanted.Before(l.up) {
+	if _, awaited := l.regaining[worker]; !awaited || l.up.Before(l.down) {
+		return
+	}
+	delete(l.regaining, worker)
+	if fresh {
 		t.routed = keep(t.routed, at.Sub(l.up))
 	}
 }

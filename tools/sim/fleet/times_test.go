@@ -27,11 +27,12 @@ func TestNewsAreMeasuredAtThoseWhomTheyConcern(t *testing.T) {
 	times.Routed("a", c, begin, at(1030))
 	times.Routed("b", c, begin, at(1040))
 	times.Routed("late", c, at(1001), at(5000)) // wanted it only afterwards
-	require.Equal(t, ms(30, 40), times.Take().Routed)
+	require.Equal(t, ms(30, 40), times.Take().First)
 
 	times.Unrouted("late", c, at(6000)) // is told another one instead
 	times.Routed("d", c, begin, at(6000))
-	require.Len(t, times.Take().Routed, 1, "the first news of it that d has")
+	require.Len(t, times.Take().First, 1, "the first news of it that d has")
+	require.Equal(t, 4, times.Firsts())
 
 	times.Down("w", c, at(7000))
 	require.Equal(t, 6, times.Unheard(c))

@@ -110,11 +110,33 @@ func (s *stage) burst(ctx context.Context, app *workload.App, n int, what string
 	took := at.Sub(began)
 	r.add(fmt.Sprintf("%s: %d RUNNING in the API within", what, n), took.Seconds(), "s").atMost(burstWithin.Seconds())
 	r.add(what+": instances a second, API to RUNNING", float64(n)/took.Seconds(), "/s")
-	if err := rest(ctx, 5*time.Second); err != nil { // the last routes
+	last, err := s.settle(within)
+	if err != nil {
 		return err
 	}
-	r.times(what+": in the burst, RUNNING until a worker's route", s.fleet.Times.Take().Routed, 0)
+	r.add(what+": the last routes of the burst after", last.Sub(began).Seconds(), "s")
+	r.times(what+": in the burst, RUNNING until a worker's route", s.fleet.Times.Take().First, 0)
 	return nil
+}
+
+// Routes have settled when for so long fewer workers than one in ten have heard of a copy that they had not heard of before.
+const (
+	settledFor   = 3 * time.Second
+	settledShare = 10
+)
+
+// settle waits until routes have settled, and returns since when they have.
+func (s *stage) settle(ctx context.Context) (since time.Time, err error) {
+	since = time.Now()
+	for before := s.fleet.Times.Firsts(); time.Since(since) < settledFor; {
+		if err := rest(ctx, 100*time.Millisecond); err != nil {
+			return since, err
+		}
+		if now := s.fleet.Times.Firsts(); now-before > len(s.fleet.Workers)/settledShare {
+			before, since = now, time.Now()
+		}
+	}
+	return since, nil
 }
 
 // change has instances crash and come back, one after another, and measures until those who want them have heard.
