@@ -22,7 +22,7 @@ const (
 	maxClients = 1 << 15
 	// maxWaiting is how many messages may wait to be written to one client. The queue is there at once, 8 bytes a place: it is most of what an
 	// idle client takes. One that passes it is dropped, connects anew and is told everything.
-	maxWaiting = 1 << 10
+	maxWaiting = 1 << 9
 )
 
 // qos is at least once, as on all topics.

@@ -69,9 +69,12 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 			}
 			// The CONNECT packet has to follow soon; afterwards the client's keepalive sets the deadline.
 			_ = tc.SetDeadline(time.Now().Add(handshakeTimeout))
-			if err := establish(l.ID(), tc); err != nil {
-				l.log.Debug("mqtt client left", "remote", conn.RemoteAddr(), "error", err)
-			}
+			// On a goroutine of its own, since one that has shaken hands keeps the memory that this took.
+			go func() {
+				if err := establish(l.ID(), tc); err != nil {
+					l.log.Debug("mqtt client left", "remote", conn.RemoteAddr(), "error", err)
+				}
+			}()
 		}()
 	}
 }

@@ -12,8 +12,8 @@ import (
 
 // Memory of an orchestrator. It is one of many programs of a small machine: processor time is spent on being small.
 const (
-	// gcPercent has garbage collected once the heap has grown by two fifths, where Go waits until it has doubled.
-	gcPercent = 40
+	// gcPercent has garbage collected once the heap has grown by three tenths, where Go waits until it has doubled.
+	gcPercent = 30
 	// trimEvery is how often memory is given back that a burst has left, such as hashing a password, which takes more than all the rest.
 	trimEvery = 5 * time.Second
 	// least is how much of it, in bytes, has to be lying about, a quarter of what is in use besides.

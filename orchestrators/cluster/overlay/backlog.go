@@ -4,9 +4,9 @@ package overlay
 
 import "time"
 
-// burst is how many messages of routes one worker is sent at once. A broker keeps room for several times as many for each client; one who wants
+// burst is how many messages of routes one worker is sent at once. The broker keeps room for several times as many for each client; one who wants
 // thousands of services is told of them bit by bit.
-const burst = 256
+const burst = 128
 
 // backlog names what is still to be told: routes of services, to workers. What is told is what is true by then; so the backlog is no longer
 // than there is to want.

@@ -63,9 +63,11 @@ func (c *Core) choose(w *worker, b *built) []int32 {
 
 // scratch is memory that is used again and again.
 type scratch struct {
-	ranks  []uint64
-	chosen []int32
-	news   difference
+	ranks          []uint64
+	chosen         []int32
+	news           difference
+	peers          set
+	all, different []*entry
 }
 
 // hash64 is FNV-1a: the same in every process, so that a restart changes no choice.

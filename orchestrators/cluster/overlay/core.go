@@ -46,7 +46,9 @@ type Core struct {
 	// spaced has updates of one service spaced; without, each flush says all that there is to say.
 	spaced bool
 
-	dirtyPeers    set
+	dirtyPeers set
+	// nextPeers is the worker from which on a flush goes through dirtyPeers, when one before had too much to say.
+	nextPeers     string
 	dirtyServices set
 	// dirtyEntries are workers of whom their peers may have to be told something else.
 	dirtyEntries set
@@ -133,6 +135,7 @@ func NewCore(epoch uint64, graceEnd time.Time) *Core {
 		addresses: map[netip.Addr]string{}, claims: map[netip.Addr]set{}, wanted: map[netip.Addr]set{},
 		named: map[wire.NameKey]set{}, askers: map[subject]set{},
 		abroad:     abroad{alone: true, addresses: map[netip.Addr]string{}, names: map[wire.NameKey]string{}},
+		scratch:    scratch{peers: set{}},
 		dirtyPeers: set{}, dirtyServices: set{}, dirtyEntries: set{}, dirtyAnswers: set{},
 	}
 }

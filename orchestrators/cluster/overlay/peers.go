@@ -29,6 +29,11 @@ type peersSent struct {
 // peersOf returns the ids of all workers that w is in relation with.
 func (c *Core) peersOf(w *worker) set {
 	ids := set{}
+	c.addPeersOf(w, ids)
+	return ids
+}
+
+func (c *Core) addPeersOf(w *worker, ids set) {
 	for id := range w.wants {
 		if s := c.services[id]; s != nil {
 			for host := range c.hostsOf(s) {
@@ -44,7 +49,6 @@ func (c *Core) peersOf(w *worker) set {
 		}
 	}
 	delete(ids, w.id)
-	return ids
 }
 
 // hostsOf returns the workers that have attached a copy of a service.
@@ -113,23 +117,33 @@ func (c *Core) sendPeers(w *worker, whole bool) []Message {
 	if w.silent() {
 		return nil
 	}
-	told, now := w.peersSent.versions, make(map[string]uint64, len(w.peersSent.versions))
-	var all, different []*entry
-	for id := range c.peersOf(w) {
+	if w.peersSent.versions == nil {
+		w.peersSent.versions = map[string]uint64{}
+	}
+	told, now := w.peersSent.versions, c.scratch.peers
+	clear(now)
+	c.addPeersOf(w, now)
+	all, different := c.scratch.all[:0], c.scratch.different[:0]
+	for id := range now {
 		e := c.current(id)
 		if e == nil {
+			delete(now, id)
 			continue
 		}
-		now[id] = e.version
 		all = append(all, e)
 		if told[id] != e.version {
 			different = append(different, e)
+			told[id] = e.version
 		}
 	}
+	c.scratch.all, c.scratch.different = all, different
 	var gone []string
-	for id := range told {
-		if _, ok := now[id]; !ok {
-			gone = append(gone, id)
+	if len(told) > len(now) {
+		for id := range told {
+			if !now.has(id) {
+				gone = append(gone, id)
+				delete(told, id)
+			}
 		}
 	}
 	known := !w.peersSent.stamp.IsZero()
@@ -142,7 +156,7 @@ func (c *Core) sendPeers(w *worker, whole bool) []Message {
 		slices.Sort(m.Gone)
 		all = different
 	}
-	w.peersSent.stamp, w.peersSent.versions = c.next(), now
+	w.peersSent.stamp = c.next()
 	return []Message{peersMessage(w, m, all)}
 }
 

@@ -17,18 +17,15 @@ import (
 const (
 	minSpacing = 20 * time.Millisecond
 	maxRate    = 20 << 20 // bytes a second
+	// maxFlush is about how many bytes of lists of peers one flush says: what waits to be sent takes memory.
+	maxFlush = 1 << 20
 )
 
 // Flush returns what has to be said because facts have changed: peers first, then routes, then answers that have become
 // others. What would say the same again is left out; what is said of a service may wait for its time.
 func (c *Core) Flush(now time.Time) (out []Message) {
 	c.refreshEntries()
-	for _, id := range slices.Sorted(maps.Keys(c.dirtyPeers)) {
-		if w := c.workers[id]; w != nil {
-			out = append(out, c.sendPeers(w, false)...)
-		}
-	}
-	clear(c.dirtyPeers)
+	out = c.flushPeers()
 	asked := c.dirtyAnswers
 	c.dirtyAnswers = set{}
 	for _, id := range slices.Sorted(maps.Keys(c.dirtyServices)) {
@@ -46,6 +43,29 @@ func (c *Core) Flush(now time.Time) (out []Message) {
 	for _, id := range slices.Sorted(maps.Keys(asked)) {
 		out = append(out, c.sendAnswers(c.workers[id], now)...)
 	}
+	return out
+}
+
+// flushPeers tells workers of whom they are in relation with now, up to maxFlush; who was not told is told first by the next flush.
+func (c *Core) flushPeers() (out []Message) {
+	due := slices.Sorted(maps.Keys(c.dirtyPeers))
+	first, _ := slices.BinarySearch(due, c.nextPeers)
+	size := 0
+	for n := range due {
+		id := due[(first+n)%len(due)]
+		if c.spaced && size >= maxFlush {
+			c.nextPeers = id
+			return out
+		}
+		delete(c.dirtyPeers, id)
+		if w := c.workers[id]; w != nil {
+			for _, m := range c.sendPeers(w, false) {
+				size += len(m.Encoded)
+				out = append(out, m)
+			}
+		}
+	}
+	c.nextPeers = ""
 	return out
 }
 

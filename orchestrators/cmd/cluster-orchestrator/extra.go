@@ -14,7 +14,7 @@ func extra() (manual.Extra, error) {
 	metrics, err := metricnames.Of(cluster.Metrics())
 	return manual.Extra{
 		Variables: []manual.Variable{
-			{Name: "GOGC", Meaning: "how far the heap may grow before memory is collected, in per cent (default: 40)"},
+			{Name: "GOGC", Meaning: "how far the heap may grow before memory is collected, in per cent (default: 30)"},
 		},
 		Ports: []manual.Port{
 			{Port: semantic.ClusterPort, Protocol: "TCP", On: "cluster", From: "workers", Meaning: "join, certificates, secrets, logs and commands", Flag: "--listen"},

@@ -16,7 +16,7 @@ func extra() (manual.Extra, error) {
 		Variables: []manual.Variable{
 			{Name: secretsKeyVariable, Meaning: "the key that seals users' secrets, base64 of 32 bytes, in place of --secrets-key-file"},
 			{Name: "MAIL_SERVER, MAIL_PORT, MAIL_USER, MAIL_PASSWORD, MAIL_FROM", Meaning: "the mail server where no --mail flag names one, under the names that the original reads"},
-			{Name: "GOGC", Meaning: "how far the heap may grow before memory is collected, in per cent (default: 40)"},
+			{Name: "GOGC", Meaning: "how far the heap may grow before memory is collected, in per cent (default: 30)"},
 		},
 		Ports: []manual.Port{
 			{Port: semantic.RootPort, Protocol: "TCP", On: "root", From: "users, clusters", Meaning: "REST API, TLS and, from this machine, plain HTTP", Flag: "--listen"},

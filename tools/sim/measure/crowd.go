@@ -99,7 +99,7 @@ func (s *stage) burst(ctx context.Context, app *workload.App, n int, what string
 	within, cancel := context.WithTimeout(ctx, burstTimeout)
 	defer cancel()
 	s.fleet.Times.Take()
-	began := time.Now()
+	began, firsts := time.Now(), s.fleet.Times.Firsts()
 	if err := app.Scale(within, 8); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (s *stage) burst(ctx context.Context, app *workload.App, n int, what string
 	took := at.Sub(began)
 	r.add(fmt.Sprintf("%s: %d RUNNING in the API within", what, n), took.Seconds(), "s").atMost(burstWithin.Seconds())
 	r.add(what+": instances a second, API to RUNNING", float64(n)/took.Seconds(), "/s")
-	last, err := s.settle(within)
+	last, err := s.settle(within, firsts)
 	if err != nil {
 		return err
 	}
@@ -125,10 +125,10 @@ const (
 	settledShare = 10
 )
 
-// settle waits until routes have settled, and returns since when they have.
-func (s *stage) settle(ctx context.Context) (since time.Time, err error) {
+// settle waits until routes have settled, before which there were so many first news, and returns since when they have.
+func (s *stage) settle(ctx context.Context, before int) (since time.Time, err error) {
 	since = time.Now()
-	for before := s.fleet.Times.Firsts(); time.Since(since) < settledFor; {
+	for began := before; before == began || time.Since(since) < settledFor; {
 		if err := rest(ctx, 100*time.Millisecond); err != nil {
 			return since, err
 		}
