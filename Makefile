@@ -24,7 +24,7 @@ FUZZTIME ?= 60s
 PACKETS ?= 1000000
 
 # Packages whose tests share what the machine has once: network namespaces, BPF, cgroups. They run one after the other.
-ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/bench/lab ./tools/bench/trial ./tools/e2e/... ./tools/chaos/... ./tools/walk/...
+ROOT_PACKAGES := ./bpf/... ./dataplane/... ./nodeengine/... ./tools/oaknet/... ./tools/bench/lab ./tools/bench/trial ./tools/e2e/... ./tools/chaos/... ./tools/walk/... ./tools/docs/operations
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -66,7 +66,7 @@ test: test-unit test-root ## run all tests; needs root
 
 .PHONY: test-unit
 test-unit: deps ## run the tests of pure logic, of stores on a real Postgres, of tiers with a real broker
-	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/oaknet|tools/e2e|tools/chaos|tools/walk|tools/bench/lab|tools/bench/trial)(/|$$)')
+	go test $$(go list ./... | grep -v -E '^[^/]+/[^/]+/[^/]+/(bpf|dataplane|nodeengine|tools/oaknet|tools/e2e|tools/chaos|tools/walk|tools/docs/operations|tools/bench/lab|tools/bench/trial)(/|$$)')
 
 .PHONY: test-root
 test-root: deps build ## run the tests of BPF programs, datapath, containers, and end to end on the testbed

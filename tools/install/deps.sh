@@ -10,9 +10,11 @@ bpftool                 looking into the kernel while debugging
 ca-certificates         pulling images and Go modules over TLS
 clang                   compiling the BPF programs (make generate)
 containerd              running containers
+curl                    asking interfaces by hand, as the documents say
 iproute2                looking at hosts and links
 iptables                rules as kube-proxy writes them, to be measured against
 iputils-ping            trying connections by hand
+jq                      reading JSON by hand, as the documents say
 libbpf-dev              headers of the BPF programs
 linux-libc-dev          headers of the BPF programs
 llvm                    stripping the BPF objects
