@@ -21,7 +21,7 @@ type Shell struct {
 	Dir string
 	// Env is the whole environment, as NAME=VALUE; nil means the caller's own.
 	Env []string
-	// Fill is what to put in for <PLACES TO FILL IN>, by the words between the brackets.
+	// Fill is what to put in for <PLACES TO FILL IN>, by the words between the brackets. What is learned from one block may be added for the next.
 	Fill map[string]string
 	// Within is how long one block may take; zero means two minutes.
 	Within time.Duration
