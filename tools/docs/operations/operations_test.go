@@ -128,7 +128,7 @@ func restore(t *testing.T, s *scene.Scene, d *devices) {
 	_, err := s.API.CreateSecret(t.Context(), client.SecretValue{Name: "word", Value: []byte("of old")})
 	require.NoError(t, err)
 	root, cluster := terminal(t, d.on(t, "root", nil)), terminal(t, d.on(t, "c1", nil))
-	is(root.Type(t.Context(), "orchestrators/README.md", "backup-root"))
+	is(root.Type(t.Context(), "orchestrators/README.md", "rekey", "backup-root"))
 	is(cluster.Type(t.Context(), "orchestrators/README.md", "backup-cluster"))
 	before, from := tasks(t, s), caller(t, s)
 
