@@ -97,6 +97,9 @@ func Parse(data []byte) (File, error) {
 			if why == "" {
 				why = "known are " + strings.Join(names(), ", ")
 			}
+			if i := slices.IndexFunc(table, func(r row) bool { return strings.EqualFold(r.key, key) }); i >= 0 {
+				why = "it is written " + table[i].key
+			}
 			f.Warnings = append(f.Warnings, fmt.Sprintf("key %q means nothing here: %s", key, why))
 			continue
 		}

@@ -38,6 +38,17 @@ func TestWhatMeansNothingIsNamed(t *testing.T) {
 	require.Len(t, f.Warnings, 2)
 	require.Contains(t, f.Warnings[0], `"MqttCert" means nothing here: a worker's certificate is issued`)
 	require.Contains(t, f.Warnings[1], `"NodePublicAdress" means nothing here: known are ClusterMqttPort, ClusterUrl`)
+	f, err = netcfg.Parse([]byte(`{"clusterurl": "192.0.2.1"}`))
+	require.NoError(t, err)
+	require.Equal(t, []string{`key "clusterurl" means nothing here: it is written ClusterUrl`}, f.Warnings)
+	// Every key that installations have is known, or told why it is not needed.
+	for _, key := range []string{"NodePublicAddress", "NodePublicPort", "ClusterUrl", "ClusterMqttPort", "DefaultInterface", "Debug", "PublicIPNetworking", "MqttCert", "MqttKey"} {
+		f, err := netcfg.Parse([]byte(`{"` + key + `": ""}`))
+		require.NoError(t, err, key)
+		for _, w := range f.Warnings {
+			require.NotContains(t, w, "known are", key)
+		}
+	}
 }
 
 func TestWhatIsWrongIsNamedWithFileAndKey(t *testing.T) {
@@ -51,6 +62,12 @@ func TestWhatIsWrongIsNamedWithFileAndKey(t *testing.T) {
 		`{"Debug": "perhaps"}`:                  "key Debug",
 		`{"DefaultInterface": "../../etc/eth"}`: "key DefaultInterface",
 		`[]`:                                    "it is no JSON object",
+		`{"NodePublicPort": 50103.5}`:           `key NodePublicPort: "50103.5" is no port`,
+		`{"NodePublicPort": -1}`:                "key NodePublicPort",
+		`{"ClusterMqttPort": true}`:             `key ClusterMqttPort: "true" is no port`,
+		`{"ClusterUrl": ["a"]}`:                 "key ClusterUrl",
+		`{"NodePublicAddress": 4}`:              `key NodePublicAddress: "4" is no IP address`,
+		`{} {}`:                                 "it is no JSON object",
 		`{"NodePublicPort": 1`:                  "it is no JSON object",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
