@@ -151,6 +151,9 @@ type InstanceReport struct {
 	// Scheduling says why the cluster has placed the instance where it is, or not at all. It is sent when it is news; a worker says nothing
 	// here.
 	Scheduling *Explanation `json:"scheduling,omitempty"`
+	// Leaving says that the instance's worker is drained and that no other one of the cluster can take it: it runs on until another cluster
+	// has it, if there is one. Workers do not say it.
+	Leaving bool `json:"leaving,omitempty"`
 	// Ready is the verdict of the instance's readiness probe; nil for an instance that has none, which is ready once it runs, and from a
 	// worker that has just started and not asked it yet, which changes nothing.
 	Ready *bool `json:"ready,omitempty"`

@@ -27,6 +27,7 @@ type told struct {
 	state      wire.State
 	detail     string
 	restarts   int
+	leaving    bool
 	ready      int8 // -1 unknown, else 0 or 1
 	cpu        float64
 	memory     int64
@@ -36,7 +37,7 @@ type told struct {
 // same reports whether root need not hear of r. Use counts only when it has changed by a twentieth of a processor or of the memory,
 // and then only in the regular report.
 func (t told) same(r wire.InstanceReport, regular bool) bool {
-	if t.generation != r.Generation || t.state != r.State || t.detail != r.Detail || t.restarts != r.Restarts || t.ready != readiness(r.Ready) {
+	if t.generation != r.Generation || t.state != r.State || t.detail != r.Detail || t.restarts != r.Restarts || t.leaving != r.Leaving || t.ready != readiness(r.Ready) {
 		return false
 	}
 	used := math.Abs(t.cpu-r.CPUPercent) >= 5 || math.Abs(float64(t.memory-r.MemoryBytes)) >= float64(max(t.memory, 1<<20))/20
@@ -120,7 +121,7 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 	for _, line := range all {
 		t, ok := r.told[line.Name]
 		if r.full || !ok || !t.same(line.InstanceReport, regular) {
-			next := told{line.Generation, line.State, line.Detail, line.Restarts, readiness(line.Ready), line.CPUPercent, line.MemoryBytes, line.Scheduling}
+			next := told{line.Generation, line.State, line.Detail, line.Restarts, line.Leaving, readiness(line.Ready), line.CPUPercent, line.MemoryBytes, line.Scheduling}
 			if t.scheduling == line.Scheduling && !r.full {
 				line.Scheduling = nil // root has it
 			}

@@ -57,7 +57,7 @@ func (r *Root) deleteCluster(c echo.Context) error {
 // abandon takes all instances away from a cluster without its consent.
 func (r *Root) abandon(ctx context.Context, tx pgx.Tx, id string) error {
 	_, err := tx.Exec(ctx, `UPDATE instance SET cluster_id = NULL, state = $2, detail = 'its cluster was removed', since = now(),
-		next_attempt = now(), attempts = 0 WHERE cluster_id = $1`, id, wire.StateRequested)
+		next_attempt = now(), attempts = 0, leaving = false WHERE cluster_id = $1`, id, wire.StateRequested)
 	if err != nil {
 		return fmt.Errorf("take instances away from cluster %s: %w", id, err)
 	}

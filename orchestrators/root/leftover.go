@@ -27,10 +27,10 @@ func leave(ctx context.Context, tx pgx.Tx, clusterID string, key wire.InstanceKe
 	return nil
 }
 
-// handOver ends what a cluster has of an instance that is given to another: at once if it can hear of that, else when it is back and the
-// replacement runs.
-func handOver(ctx context.Context, tx pgx.Tx, i *instanceRow, lost bool) error {
-	if lost {
+// handOver ends what a cluster has of an instance that is given to another: at once, or, if it is lost or serves on meanwhile, when it can hear
+// of that and the replacement runs.
+func handOver(ctx context.Context, tx pgx.Tx, i *instanceRow, goesOn bool) error {
+	if goesOn {
 		return leave(ctx, tx, i.cluster, i.InstanceKey, i.placement)
 	}
 	return bury(ctx, tx, i.cluster, i.InstanceKey, i.placement)

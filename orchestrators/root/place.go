@@ -38,6 +38,7 @@ type instanceRow struct {
 	spec      wire.InstanceSpec
 	service   sla.Microservice
 	cluster   string // "" while no cluster has it
+	leaving   bool   // its cluster keeps it only until another one runs it
 	placement int64
 	attempts  int
 	state     wire.State
@@ -66,7 +67,7 @@ func loadInstances(ctx context.Context, tx pgx.Tx, keys []wire.InstanceKey) ([]*
 		services[n], numbers[n] = key.ServiceID, key.Number
 	}
 	rows, err := tx.Query(ctx, `SELECT i.service_id, i.number, i.spec, s.descriptor, a.constraints, coalesce(i.cluster_id, ''), i.placement, i.attempts,
-			i.state, i.detail, i.refusals
+			i.state, i.detail, i.refusals, i.leaving
 		FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS k (service, number, n) JOIN instance i ON i.service_id = k.service AND i.number = k.number
 		JOIN service s ON s.id = i.service_id JOIN application a ON a.id = s.application_id WHERE i.deleted_at IS NULL ORDER BY k.n`, services, numbers)
 	if err != nil {
@@ -77,7 +78,7 @@ func loadInstances(ctx context.Context, tx pgx.Tx, keys []wire.InstanceKey) ([]*
 		i := &instanceRow{}
 		var spec, service []byte
 		var shared []sla.Constraint
-		err := row.Scan(&i.ServiceID, &i.Number, &spec, &service, &shared, &i.cluster, &i.placement, &i.attempts, &i.state, &i.detail, &i.refusals)
+		err := row.Scan(&i.ServiceID, &i.Number, &spec, &service, &shared, &i.cluster, &i.placement, &i.attempts, &i.state, &i.detail, &i.refusals, &i.leaving)
 		if err != nil {
 			return nil, err
 		}
@@ -162,7 +163,7 @@ func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clus
 	}
 	chosen := view.find(placement.Site)
 	if i.cluster != "" {
-		if err := handOver(ctx, tx, i, view.lost(i.cluster)); err != nil {
+		if err := handOver(ctx, tx, i, i.leaving || view.lost(i.cluster)); err != nil {
 			return err
 		}
 		view.pool.Count(i.ServiceID, i.cluster, -1)
@@ -173,6 +174,10 @@ func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clus
 	}
 	i.cluster, i.placement, i.attempts = chosen.id, i.placement+1, i.attempts+1
 	i.state, i.detail = wire.StateClusterScheduled, "given to cluster "+chosen.name+", which chooses a worker"
+	if i.leaving {
+		i.detail += "; where it was, it runs on until it runs there"
+		i.leaving = false
+	}
 	if err := out.give(i, revision, elsewhere(near, chosen.id), &why); err != nil {
 		return err
 	}

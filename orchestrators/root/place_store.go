@@ -47,7 +47,7 @@ func (d *decisions) store(ctx context.Context, tx pgx.Tx) error {
 		d.batch.Queue(`UPDATE instance i SET cluster_id = g.cluster, placement = g.placement, revision = g.revision, placed_at = now(),
 			attempts = g.attempts, next_attempt = now() + make_interval(secs => g.delay), state = g.state, detail = g.detail, since = now(), move = 0,
 			cpu_percent = 0, memory_bytes = 0, restarts = 0, ready = NULL, near = g.near::jsonb, root_explanation = g.explanation::jsonb,
-			cluster_explanation = NULL, refusals = g.refusals::jsonb
+			cluster_explanation = NULL, leaving = false, refusals = g.refusals::jsonb
 			FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::float8[], $8::text[], $9::text[], $10::text[],
 				$11::text[], $12::text[])
 				AS g (service, number, cluster, placement, revision, attempts, delay, state, detail, near, explanation, refusals)

@@ -34,8 +34,11 @@ func (i *instanceRow) refusedBy(view *clusterView, now time.Time) map[string]str
 	if i.refusals == nil {
 		i.refusals = map[string]refusal{}
 	}
-	if i.cluster != "" && (i.state == wire.StateClusterScheduled || slices.Contains(givenBack(), i.state)) {
+	if i.cluster != "" && (i.leaving || i.state == wire.StateClusterScheduled || slices.Contains(givenBack(), i.state)) {
 		said := refusal{At: now, Why: "could not place it on any of its workers: " + clip(i.detail, maxRefusalWhy)}
+		if i.leaving {
+			said.Why = "drains its worker, and has no other for it: " + clip(i.detail, maxRefusalWhy)
+		}
 		if i.state == wire.StateClusterScheduled {
 			said.Why = fmt.Sprintf("has not said anything of it within %s", lifecycle.AnswerWithin)
 		}

@@ -46,6 +46,7 @@ func cleanReport(in *wire.ClusterReport) (dropped int) {
 		if i.Scheduling != nil {
 			cleanExplanation(i.Scheduling)
 		}
+		i.Leaving = i.Leaving && i.State == wire.StateRunning
 		i.Restarts = min(max(i.Restarts, 0), math.MaxInt32)
 		i.CPUPercent, i.MemoryBytes = min(max(i.CPUPercent, 0), 1e9), max(i.MemoryBytes, 0)
 		if i.Since.Before(time.Unix(0, 0)) || i.Since.After(soon) {

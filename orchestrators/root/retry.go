@@ -58,10 +58,11 @@ func (r *Root) retryUnplaced(ctx context.Context) error {
 	}
 }
 
-// due selects the instances to look for a place for, as of $1: those that no cluster has, that a cluster gives back by one of the states $3,
+// due selects the instances to look for a place for, as of $1: those that no cluster has, that a cluster gives back by one of the states $3 or
+// keeps on a drained worker only until another cluster has them,
 // or that are with a cluster that was silent for $2 seconds and have not ended for good. One of which its cluster has never said anything is taken
 // from it once its time is up.
-var due = fmt.Sprintf(`FROM instance WHERE deleted_at IS NULL AND NOT held AND next_attempt <= $1 AND (cluster_id IS NULL OR state = ANY($3)
+var due = fmt.Sprintf(`FROM instance WHERE deleted_at IS NULL AND NOT held AND next_attempt <= $1 AND (cluster_id IS NULL OR state = ANY($3) OR leaving
 	OR state = '%s' AND placed_at < $1 - interval '%d seconds' AND (reported_at IS NULL OR reported_at < placed_at)
 	OR state NOT IN ('%s', '%s') AND cluster_id IN (%s))`,
 	wire.StateClusterScheduled, lifecycle.AnswerWithin/time.Second, wire.StateCompleted, wire.StateDead, lostClusters)
@@ -133,7 +134,7 @@ func (r *Root) retryOnce(ctx context.Context, start time.Time) error {
 
 // tryAgain brings forward the next attempt for instances that another cluster gives back, once capacity has appeared in a cluster.
 func tryAgain(ctx context.Context, tx pgx.Tx, cluster string, gains uint64) error {
-	_, err := tx.Exec(ctx, `UPDATE instance SET next_attempt = now() WHERE deleted_at IS NULL AND state = ANY($1) AND cluster_id <> $2
+	_, err := tx.Exec(ctx, `UPDATE instance SET next_attempt = now() WHERE deleted_at IS NULL AND (state = ANY($1) OR leaving) AND cluster_id <> $2
 		AND next_attempt > now() AND EXISTS (SELECT FROM cluster WHERE id = $2 AND coalesce((aggregate->>'gains')::numeric, 0) <> $3)`,
 		givenBack(), cluster, gains)
 	if err != nil {

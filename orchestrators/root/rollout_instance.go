@@ -46,7 +46,7 @@ func (r *Root) replace(ctx context.Context, tx pgx.Tx, i *instanceRow, spec wire
 	}
 	_, err = tx.Exec(ctx, `UPDATE instance SET spec = $3, service_revision = $4, placement = placement + 1, revision = $5, placed_at = now(),
 		attempts = 1, next_attempt = now() + $6, state = $7, detail = $8, since = now(), move = 0, cpu_percent = 0, memory_bytes = 0, restarts = 0,
-		ready = NULL WHERE service_id = $1 AND number = $2`,
+		ready = NULL, leaving = false WHERE service_id = $1 AND number = $2`,
 		i.ServiceID, i.Number, spec, spec.Revision, revision, attemptDelay(1), wire.StateClusterScheduled,
 		fmt.Sprintf("cluster %s is to replace it by one of revision %d", at[0].name, spec.Revision))
 	if err != nil {
@@ -67,8 +67,8 @@ func takeOff(ctx context.Context, tx pgx.Tx, i *instanceRow, spec wire.InstanceS
 		detail = "waits until all instances of the former revision have stopped"
 	}
 	_, err := tx.Exec(ctx, `UPDATE instance SET spec = $3, service_revision = $4, held = $5, cluster_id = NULL, placed_at = NULL, attempts = 0,
-		next_attempt = now(), state = $6, detail = $7, since = now(), move = 0, cpu_percent = 0, memory_bytes = 0, restarts = 0, ready = NULL
-		WHERE service_id = $1 AND number = $2`, i.ServiceID, i.Number, spec, spec.Revision, hold, wire.StateRequested, detail)
+		next_attempt = now(), state = $6, detail = $7, since = now(), move = 0, cpu_percent = 0, memory_bytes = 0, restarts = 0, ready = NULL,
+		leaving = false WHERE service_id = $1 AND number = $2`, i.ServiceID, i.Number, spec, spec.Revision, hold, wire.StateRequested, detail)
 	if err != nil {
 		return fmt.Errorf("take instance %s off: %w", i.InstanceKey, err)
 	}

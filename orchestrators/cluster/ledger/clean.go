@@ -42,7 +42,7 @@ func clean(wi *wire.WorkerInstance, now time.Time) bool {
 	if len(wi.Detail) > maxDetail {
 		wi.Detail = strings.ToValidUTF8(wi.Detail[:maxDetail], "") + "…"
 	}
-	wi.Scheduling = nil // is the cluster's to say
+	wi.Scheduling, wi.Leaving = nil, false // are the cluster's to say
 	wi.Restarts = min(max(wi.Restarts, 0), math.MaxInt32)
 	wi.CPUPercent, wi.MemoryBytes = min(max(wi.CPUPercent, 0), 1e9), max(wi.MemoryBytes, 0)
 	if wi.Since.Before(time.Unix(0, 0)) || wi.Since.After(now.Add(maxAhead)) {

@@ -90,6 +90,7 @@ func (l *Ledger) stayingReport(i *Instance, current *Copy, now time.Time) (r wir
 				cmp.Or(current.Report.Detail, string(current.Report.State))
 		case i.status.Detail != "":
 			r.Detail = "its worker is drained, and keeps it until another can take it: " + i.status.Detail
+			r.Leaving = i.Wanted
 		}
 		return r, true
 	}

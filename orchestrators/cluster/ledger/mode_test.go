@@ -72,6 +72,7 @@ func TestADrainedWorkerHandsOverBeforeItStops(t *testing.T) {
 	b.settle()
 	require.Equal(t, []string{"0 1.1 w1", "0 1.2 w2", "1 1.1 w2"}, b.placed(), "the old one stays")
 	require.Equal(t, []string{"1.1 RUNNING"}, b.report(0), "it runs all the while")
+	require.False(t, b.Reports(b.now)[0].Leaving, "there is another worker for it")
 	v, _ := b.View("w1", b.now)
 	require.Equal(t, 1, v.Leaving)
 	require.Zero(t, v.Instances)
@@ -104,12 +105,14 @@ func TestWhatCanGoNowhereStaysOnADrainedWorker(t *testing.T) {
 	require.Equal(t, []string{"1.1 RUNNING"}, b.report(0), "root must not take it away: it runs")
 	for _, r := range b.Reports(b.now) {
 		require.Contains(t, r.Detail, "keeps it until another can take it")
+		require.True(t, r.Leaving, "another cluster may take it")
 	}
 	b.PutWorker("w2", "w2", nil, true)
 	b.alive("w2", 1, true)
 	b.info("w2")
 	b.settle()
 	require.Equal(t, []string{"0 1.1 w1", "0 1.2 w2"}, b.placed(), "as soon as there is another")
+	require.False(t, b.Reports(b.now)[0].Leaving)
 	b.order("w1", wire.WorkerOpen, 6)
 	b.later(2*time.Second, "w1", "w2")
 	b.says("w2", 0, g(1, 2), wire.StateRunning)

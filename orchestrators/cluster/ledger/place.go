@@ -50,6 +50,7 @@ func (l *Ledger) place(now time.Time, ch *Changes) {
 
 // give has a worker run an instance, as the next move of its placement.
 func (l *Ledger) give(i *Instance, worker string, why *wire.Explanation, now time.Time, ch *Changes) {
+	i.status = wire.InstanceReport{} // what was said before is over
 	placed := *i
 	placed.LastMove++
 	placed.scheduling = why
