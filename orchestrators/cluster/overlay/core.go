@@ -122,8 +122,9 @@ type service struct {
 	hosts set
 	built *built
 	stale bool
-	// notBefore is when an update of it is due again.
+	// notBefore is when an update of it is due again, next the worker that is told first then, if the last one had too much to say.
 	notBefore time.Time
+	next      string
 }
 
 // NewCore returns an empty core that stamps its messages with epoch. Until graceEnd a service is held back while a worker

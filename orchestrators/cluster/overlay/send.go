@@ -17,7 +17,7 @@ import (
 const (
 	minSpacing = 20 * time.Millisecond
 	maxRate    = 20 << 20 // bytes a second
-	// maxFlush is about how many bytes of lists of peers one flush says: what waits to be sent takes memory.
+	// maxFlush is about how many bytes of lists of peers, and of routes of each service, one flush says: what waits to be sent takes memory.
 	maxFlush = 1 << 20
 )
 
@@ -36,7 +36,10 @@ func (c *Core) Flush(now time.Time) (out []Message) {
 		case c.spaced && now.Before(s.notBefore):
 			continue
 		default:
-			out = append(out, c.sendService(s, now, asked)...)
+			said, all := c.sendService(s, now, asked)
+			if out = append(out, said...); !all {
+				continue
+			}
 		}
 		delete(c.dirtyServices, id)
 	}
@@ -69,10 +72,19 @@ func (c *Core) flushPeers() (out []Message) {
 	return out
 }
 
-// sendService tells all who want a service of its routes.
-func (c *Core) sendService(s *service, now time.Time, asked set) (out []Message) {
+// sendService tells those who want a service of its routes, up to maxFlush, and reports whether that were all; who was not told is told first
+// by the next flush.
+func (c *Core) sendService(s *service, now time.Time, asked set) (out []Message, all bool) {
 	size := 0
-	for _, id := range slices.Sorted(maps.Keys(s.interested)) {
+	due := slices.Sorted(maps.Keys(s.interested))
+	first, _ := slices.BinarySearch(due, s.next)
+	s.next = ""
+	for n := range due {
+		id := due[(first+n)%len(due)]
+		if c.spaced && size >= maxFlush {
+			s.next = id
+			break
+		}
 		for _, m := range c.sendRoutes(c.workers[id], s.ID, nil, now) {
 			size += len(m.Encoded)
 			out = append(out, m)
@@ -80,7 +92,7 @@ func (c *Core) sendService(s *service, now time.Time, asked set) (out []Message)
 		asked.add(id)
 	}
 	s.notBefore = now.Add(max(minSpacing, time.Duration(size)*time.Second/maxRate))
-	return out
+	return out, s.next == ""
 }
 
 // sendRoutes tells w the routes of a service if they are others than it was last told, or if it says that it holds others, unless they are

@@ -76,7 +76,7 @@ func (s *stage) bursts(ctx context.Context, o *Options, r *Result) error {
 	return s.change(ctx, what, r)
 }
 
-// largest deploys one service of many instances, in which all are interested.
+// largest deploys one service of many instances, in which all are interested, and says what the cluster orchestrator took at most in all its life.
 func (s *stage) largest(ctx context.Context, _ *Options, r *Result) error {
 	app, err := workload.Create(ctx, s.Client, workload.Shape{Name: "large", Services: 1, Instances: largeInstances, Image: image, MemoryMB: 16, VCPUs: 1})
 	if err != nil {
@@ -90,7 +90,15 @@ func (s *stage) largest(ctx context.Context, _ *Options, r *Result) error {
 	if err := s.burst(ctx, app, largeInstances, what, r); err != nil {
 		return err
 	}
-	return s.change(ctx, what, r, string(app.Services[0]))
+	if err := s.change(ctx, what, r, string(app.Services[0])); err != nil {
+		return err
+	}
+	u, err := s.Cluster.Usage()
+	if err != nil {
+		return err
+	}
+	r.add("cluster, resident, most at any time", mib(u.Peak), "MiB")
+	return nil
 }
 
 // burst has root keep all instances of an application, and measures until all run by root's word. A few more may run meanwhile, of workers
@@ -249,5 +257,5 @@ func crowdWithMosquitto(ctx context.Context, o *Options, r *Result) error {
 		return err
 	}
 	r.add("mosquitto, resident", mib(u.RSS), "MiB")
-	return nil
+	return s.largest(ctx, o, r)
 }
