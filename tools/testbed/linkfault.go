@@ -64,8 +64,12 @@ func (t *Testbed) changeFaults(ctx context.Context, a, b string, change func(*st
 		if h == "" {
 			continue
 		}
-		if _, err := t.Host(h); err != nil {
+		host, err := t.Host(h)
+		if err != nil {
 			return err
+		}
+		if host.Router != "" {
+			return fmt.Errorf("host %s is behind %s: break the way of that", h, host.Router)
 		}
 	}
 	if a == b {

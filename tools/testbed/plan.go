@@ -3,6 +3,7 @@
 package testbed
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
@@ -18,6 +19,8 @@ const (
 	RoleWorker  Role = "worker"
 	// RoleStandby is for a second orchestrator of a cluster, which takes over from the first.
 	RoleStandby Role = "standby"
+	// RoleRouter is for the router that a cluster's workers are behind.
+	RoleRouter Role = "router"
 )
 
 // Machine is the name under which components that run in the machine's own namespace are known: the registry and Postgres.
@@ -40,35 +43,54 @@ type Host struct {
 	NetNS   string `json:"netns"`
 	Address string `json:"address"`
 	Role    Role   `json:"role"`
-	// Cluster is the host of the cluster orchestrator that a worker, or a standby, belongs to.
+	// Cluster is the host of the cluster orchestrator that a worker, a standby or a router belongs to.
 	Cluster string `json:"cluster,omitempty"`
+	// Router is the host that this one is behind. Its address is then one at home, which others may have in theirs.
+	Router string `json:"router,omitempty"`
 }
 
-// plan returns the hosts of a testbed with so many root orchestrators, and clusters of so many workers each, with addresses of a family. With
-// standby each cluster has a second orchestrator.
-func plan(f underlay.Family, roots, clusters, workers int, standby bool) ([]Host, error) {
-	if roots < 0 || roots > MaxRoots {
-		return nil, fmt.Errorf("plan the testbed: want 1 to %d roots, got %d", MaxRoots, roots)
+// plan returns the hosts of a testbed, routers before those that are behind them.
+func plan(o Options) ([]Host, error) {
+	f := o.family()
+	if o.Roots < 0 || o.Roots > MaxRoots {
+		return nil, fmt.Errorf("plan the testbed: want 1 to %d roots, got %d", MaxRoots, o.Roots)
 	}
-	if clusters < 0 || clusters > MaxClusters || workers < 0 || workers > MaxWorkers {
+	if o.Clusters < 0 || o.Clusters > MaxClusters || o.Workers < 0 || o.Workers > MaxWorkers {
 		return nil, fmt.Errorf("plan the testbed: want 0 to %d clusters and 0 to %d workers each, got %d and %d",
-			MaxClusters, MaxWorkers, clusters, workers)
+			MaxClusters, MaxWorkers, o.Clusters, o.Workers)
+	}
+	if o.NAT && o.IPv6 {
+		return nil, errors.New("plan the testbed: routers translate addresses of IPv4 alone")
 	}
 	hosts := []Host{newHost(f, rootHost, RoleRoot, "", 0, 2)}
-	for r := 2; r <= roots; r++ {
+	for r := 2; r <= o.Roots; r++ {
 		hosts = append(hosts, newHost(f, fmt.Sprint(rootHost, r), RoleRoot, "", 0, 1+r))
 	}
-	for c := 1; c <= clusters; c++ {
+	for c := 1; c <= o.Clusters; c++ {
 		cluster := fmt.Sprintf("c%d", c)
 		hosts = append(hosts, newHost(f, cluster, RoleCluster, "", c, 1))
-		if standby {
+		if o.Standby {
 			hosts = append(hosts, newHost(f, cluster+"s", RoleStandby, cluster, c, 2))
 		}
-		for w := 1; w <= workers; w++ {
-			hosts = append(hosts, newHost(f, fmt.Sprintf("%s-w%d", cluster, w), RoleWorker, cluster, c, 10+w))
+		at, third, router := f, c, ""
+		if o.NAT {
+			router = cluster + "-nat"
+			hosts = append(hosts, newHost(f, router, RoleRouter, cluster, c, 3))
+			at, third = underlay.Home, 1
+		}
+		for w := 1; w <= o.Workers; w++ {
+			h := newHost(at, fmt.Sprintf("%s-w%d", cluster, w), RoleWorker, cluster, third, 10+w)
+			h.Router = router
+			hosts = append(hosts, h)
 		}
 	}
 	return hosts, nil
+}
+
+// link is the host as the underlay knows it.
+func (h Host) link() (underlay.Host, error) {
+	a, err := parseAddr(h.Address)
+	return underlay.Host{Name: h.Name, Address: a, Router: h.Router, Routes: h.Role == RoleRouter}, err
 }
 
 func newHost(f underlay.Family, name string, role Role, cluster string, third, fourth int) Host {

@@ -4,24 +4,25 @@ package testbed
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/oakestra/oakestra-ebpf/tools/testbed/underlay"
 )
 
 func TestPlan(t *testing.T) {
-	hosts, err := plan(underlay.IPv4, 1, 2, 2, false)
+	hosts, err := plan(Options{Roots: 1, Clusters: 2, Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []Host{
-		{"root", "oaktb-root", "198.18.0.2", RoleRoot, ""},
-		{"c1", "oaktb-c1", "198.18.1.1", RoleCluster, ""},
-		{"c1-w1", "oaktb-c1-w1", "198.18.1.11", RoleWorker, "c1"},
-		{"c1-w2", "oaktb-c1-w2", "198.18.1.12", RoleWorker, "c1"},
-		{"c2", "oaktb-c2", "198.18.2.1", RoleCluster, ""},
-		{"c2-w1", "oaktb-c2-w1", "198.18.2.11", RoleWorker, "c2"},
-		{"c2-w2", "oaktb-c2-w2", "198.18.2.12", RoleWorker, "c2"},
+		{"root", "oaktb-root", "198.18.0.2", RoleRoot, "", ""},
+		{"c1", "oaktb-c1", "198.18.1.1", RoleCluster, "", ""},
+		{"c1-w1", "oaktb-c1-w1", "198.18.1.11", RoleWorker, "c1", ""},
+		{"c1-w2", "oaktb-c1-w2", "198.18.1.12", RoleWorker, "c1", ""},
+		{"c2", "oaktb-c2", "198.18.2.1", RoleCluster, "", ""},
+		{"c2-w1", "oaktb-c2-w1", "198.18.2.11", RoleWorker, "c2", ""},
+		{"c2-w2", "oaktb-c2-w2", "198.18.2.12", RoleWorker, "c2", ""},
 	}
 	if len(hosts) != len(want) {
 		t.Fatalf("got %d hosts, want %d", len(hosts), len(want))
@@ -33,13 +34,38 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestPlanWithRouters: workers have their addresses at home, and routers one of the underlay.
+func TestPlanWithRouters(t *testing.T) {
+	hosts, err := plan(Options{Clusters: 2, Workers: 1, Standby: true, NAT: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Host{
+		{"root", "oaktb-root", "198.18.0.2", RoleRoot, "", ""},
+		{"c1", "oaktb-c1", "198.18.1.1", RoleCluster, "", ""},
+		{"c1s", "oaktb-c1s", "198.18.1.2", RoleStandby, "c1", ""},
+		{"c1-nat", "oaktb-c1-nat", "198.18.1.3", RoleRouter, "c1", ""},
+		{"c1-w1", "oaktb-c1-w1", "192.168.1.11", RoleWorker, "c1", "c1-nat"},
+		{"c2", "oaktb-c2", "198.18.2.1", RoleCluster, "", ""},
+		{"c2s", "oaktb-c2s", "198.18.2.2", RoleStandby, "c2", ""},
+		{"c2-nat", "oaktb-c2-nat", "198.18.2.3", RoleRouter, "c2", ""},
+		{"c2-w1", "oaktb-c2-w1", "192.168.1.11", RoleWorker, "c2", "c2-nat"},
+	}
+	if !slices.Equal(hosts, want) {
+		t.Errorf("hosts are %+v", hosts)
+	}
+	if _, err := plan(Options{Clusters: 1, Workers: 1, NAT: true, IPv6: true}); err == nil {
+		t.Error("routers translate IPv6")
+	}
+}
+
 func TestPlanLargest(t *testing.T) {
 	t.Run("IPv4", func(t *testing.T) { planLargest(t, underlay.IPv4) })
 	t.Run("IPv6", func(t *testing.T) { planLargest(t, underlay.IPv6) })
 }
 
 func planLargest(t *testing.T, f underlay.Family) {
-	hosts, err := plan(f, MaxRoots, MaxClusters, MaxWorkers, true)
+	hosts, err := plan(Options{Roots: MaxRoots, Clusters: MaxClusters, Workers: MaxWorkers, Standby: true, IPv6: f == underlay.IPv6})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +85,7 @@ func planLargest(t *testing.T, f underlay.Family) {
 
 func TestPlanBounds(t *testing.T) {
 	for _, n := range [][3]int{{1, -1, 1}, {1, 1, -1}, {1, MaxClusters + 1, 1}, {1, 1, MaxWorkers + 1}, {-1, 1, 1}, {MaxRoots + 1, 1, 1}} {
-		if _, err := plan(underlay.IPv4, n[0], n[1], n[2], false); err == nil {
+		if _, err := plan(Options{Roots: n[0], Clusters: n[1], Workers: n[2]}); err == nil {
 			t.Errorf("%d roots and %d clusters of %d workers are accepted", n[0], n[1], n[2])
 		}
 	}

@@ -25,6 +25,9 @@ func (t *Testbed) Reboot(ctx context.Context, host string) error {
 	if err != nil {
 		return err
 	}
+	if h.Role == RoleRouter {
+		return fmt.Errorf("reboot %s: a router's hosts would lose their links; have it forget what it translates instead", host)
+	}
 	return locked(ctx, func() error {
 		s, err := loadState()
 		if err != nil {
@@ -46,6 +49,10 @@ func (t *Testbed) Reboot(ctx context.Context, host string) error {
 
 // powerOff ends all that a host does and removes all that it does not keep on its disk.
 func (t *Testbed) powerOff(ctx context.Context, h Host) error {
+	link, err := h.link()
+	if err != nil {
+		return err
+	}
 	groups, err := t.killHost(ctx, h.Name)
 	if err != nil {
 		return err
@@ -57,7 +64,7 @@ func (t *Testbed) powerOff(ctx context.Context, h Host) error {
 		unmountUnder(run(h.Name)), unmountUnder(t.layout().disk(h.Name)),
 		removeCgroups(groups),
 		os.RemoveAll(run(h.Name)),
-		underlay.Remove(h.Name),
+		underlay.Remove(link),
 	)
 }
 
@@ -86,18 +93,18 @@ func (t *Testbed) killHost(ctx context.Context, host string) (groups []string, e
 
 // powerOn makes a host's network anew and starts its components.
 func (t *Testbed) powerOn(ctx context.Context, h Host) error {
-	a, err := parseAddr(h.Address)
+	link, err := h.link()
 	if err != nil {
 		return err
 	}
 	family := underlay.IPv4
-	if a.Is6() {
+	if link.Address.Is6() {
 		family = underlay.IPv6
 	}
 	if err := os.MkdirAll(run(h.Name), 0o755); err != nil {
 		return fmt.Errorf("make the folders of host %s: %w", h.Name, err)
 	}
-	if err := underlay.Add(family, underlay.Host{Name: h.Name, Address: a}); err != nil {
+	if err := underlay.Add(family, link); err != nil {
 		return err
 	}
 	delete(t.state.Plain, h.Name) // its uplink is a new one

@@ -33,6 +33,9 @@ type Options struct {
 	Broker string
 	// Standby gives each cluster a second orchestrator on a host of its own, which takes over from the first. It needs [BrokerMosquitto].
 	Standby bool
+	// NAT puts the workers of each cluster behind a router that translates their addresses and lets in nothing new. All have the same
+	// network at home.
+	NAT bool
 	// LostAfter, if set, is how long a worker has to be gone before its instances go to others.
 	LostAfter time.Duration
 	// ClusterLostAfter, if set, is how long a cluster has to be gone before its instances go to others.

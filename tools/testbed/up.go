@@ -23,7 +23,7 @@ func Up(ctx context.Context, o Options) (*Testbed, error) {
 		return nil, err
 	}
 	defer unlock()
-	hosts, err := plan(o.family(), o.Roots, o.Clusters, o.Workers, o.Standby)
+	hosts, err := plan(o)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +96,9 @@ func (t *Testbed) prepare() error {
 	}
 	hosts := make([]underlay.Host, len(t.state.Hosts))
 	for i, h := range t.state.Hosts {
-		a, err := parseAddr(h.Address)
-		if err != nil {
+		if hosts[i], err = h.link(); err != nil {
 			return err
 		}
-		hosts[i] = underlay.Host{Name: h.Name, Address: a}
 	}
 	return t.step("hosts and underlay", func() error { return underlay.Create(t.opts.family(), hosts) })
 }

@@ -43,6 +43,7 @@ func upCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&o.Fsync, "fsync", false, "make Postgres durable, at the price of speed")
 	cmd.Flags().StringVar(&o.Broker, "broker", testbed.BrokerBuiltin, "the clusters' MQTT broker: "+testbed.BrokerBuiltin+" or "+testbed.BrokerMosquitto)
 	cmd.Flags().BoolVar(&o.Standby, "standby", false, "give each cluster a second orchestrator, which takes over from the first; needs --broker "+testbed.BrokerMosquitto)
+	cmd.Flags().BoolVar(&o.NAT, "nat", false, "put the workers of each cluster behind a router that translates their addresses")
 	cmd.Flags().DurationVar(&o.LostAfter, "lost-after", 0, "how long a worker has to be gone before its instances go to others (default: the clusters' own)")
 	cmd.Flags().DurationVar(&o.ClusterLostAfter, "cluster-lost-after", 0, "how long a cluster has to be gone before its instances go to others (default: root's own)")
 	return cmd

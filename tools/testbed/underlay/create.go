@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Create makes the bridge and the hosts, whose addresses are of the family. What it has made before an error is left for [Delete].
+// Create makes the bridge and the hosts, whose addresses are of the family; routers stand before those that are behind them. What it has made before an error is left for [Delete].
 func Create(f Family, hosts []Host) error {
 	if err := makeNS(hub); err != nil {
 		return err
@@ -80,7 +80,10 @@ func connect(f Family, h Host) error {
 		return fmt.Errorf("open the network namespace of host %s: %w", h.Name, err)
 	}
 	defer func() { _ = ns.Close() }()
-	err = In(hub, func() error {
+	if h.Router != "" {
+		f = Home
+	}
+	err = In(h.switchOf(), func() error {
 		pair := &netlink.Veth{
 			LinkAttrs:        netlink.LinkAttrs{Name: h.Name},
 			PeerName:         Uplink,
@@ -95,7 +98,12 @@ func connect(f Family, h Host) error {
 	if err != nil {
 		return err
 	}
-	return In(h.Name, func() error { return configure(f, h) })
+	return In(h.Name, func() error {
+		if err := configure(f, h); err != nil || !h.Routes {
+			return err
+		}
+		return beRouter()
+	})
 }
 
 // hardware is the hardware address of a host. It follows from the other one, so that a host that comes back has the one that its neighbours

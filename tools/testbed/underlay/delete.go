@@ -43,11 +43,11 @@ func Delete() error {
 }
 
 // Remove takes one host's link and namespace away; those of others stay.
-func Remove(host string) error {
-	if err := In(hub, func() error { return unplug(host) }); err != nil {
-		return fmt.Errorf("remove the link of host %s: %w", host, err)
+func Remove(h Host) error {
+	if err := In(h.switchOf(), func() error { return unplug(h.Name) }); err != nil {
+		return fmt.Errorf("remove the link of host %s: %w", h.Name, err)
 	}
-	return deleteNS(Path(host))
+	return deleteNS(Path(h.Name))
 }
 
 // unplug deletes a host's link, so that the address is free before the kernel gets round to the namespace.

@@ -54,8 +54,21 @@ func (f Family) Address(third, fourth byte) netip.Addr {
 
 // Host is one host to be made.
 type Host struct {
-	Name    string
+	Name string
+	// Address is of the underlay, or of [Home] for a host behind a router.
 	Address netip.Addr
+	// Router is the host behind which this one is; empty for one on the underlay itself.
+	Router string
+	// Routes says that others are behind this one.
+	Routes bool
+}
+
+// switchOf is the namespace with the bridge that a host is plugged into.
+func (h Host) switchOf() string {
+	if h.Router != "" {
+		return h.Router
+	}
+	return hub
 }
 
 // NetNS returns the name of a host's network namespace, as "ip netns" shows it.
