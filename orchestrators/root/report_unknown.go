@@ -32,14 +32,21 @@ const maxAdopted = 1 << 20
 // maxForgotten bounds for how many instances of services that it does not know root keeps addresses free.
 const maxForgotten = 4096
 
-// applyUnknown takes in that a cluster has an instance which this database lacks, as after a restore. That is no reason to stop it: only a
-// tombstone does. The cluster is asked for its addresses. When they have come the instance is adopted, if its service is known; else nobody
+// applyUnknown takes in that a cluster has an instance which this database lacks, as after a restore. One that is known to have ended is
+// stopped again. Else that is no reason to stop it: only a tombstone does. The cluster is asked for its addresses. When they have come the instance is adopted, if its service is known; else nobody
 // else gets them for as long as it runs.
 func (r *Root) applyUnknown(ctx context.Context, tx pgx.Tx, clusterID string, report *wire.ClusterReport, in *wire.InstanceReport,
 	ack *wire.ClusterReportAck,
 ) error {
 	if in.State == wire.StateUndeployed { // it is gone, as it should be
 		return addresses.ReleaseForgotten(ctx, tx, in.InstanceKey)
+	}
+	if ended, err := hasEnded(ctx, tx, in.InstanceKey); err != nil || ended {
+		if ended {
+			r.log.Warn("a cluster has an instance that had ended: was it restored? stopping it again", "cluster", clusterID, "instance", in.InstanceKey.String())
+			err = ensureBuried(ctx, tx, clusterID, in.InstanceKey, int64(in.Generation.Placement))
+		}
+		return err
 	}
 	i := slices.IndexFunc(report.Specs, func(s wire.ClusterInstance) bool { return s.InstanceKey == in.InstanceKey })
 	age := time.Since(time.UnixMilli(int64(min(ack.Epoch, math.MaxInt64))))

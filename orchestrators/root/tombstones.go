@@ -98,6 +98,11 @@ func (r *Root) reapInstances(ctx context.Context, tx pgx.Tx, keys []wire.Instanc
 	if err := addresses.ReleaseInstances(ctx, tx, gone); err != nil {
 		return err
 	}
+	if len(gone) > 0 {
+		if err := noteEnds(ctx, tx, gone); err != nil {
+			return err
+		}
+	}
 	services, _ = columns(gone)
 	slices.Sort(services)
 	for _, id := range slices.Compact(services) {

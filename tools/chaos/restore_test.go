@@ -11,7 +11,7 @@ import (
 
 // TestRestoredFromAnOldDump gives the cluster, root, and then both a database that is older than what was acknowledged since. What was
 // deployed since is in no row then, and yet nothing stops: it is adopted from below, until databases, containers and maps agree again. What
-// is deployed afterwards gets addresses that nobody has.
+// is deployed afterwards gets addresses that nobody has, and what was undeployed since, which a cluster starts again, is stopped again.
 func TestRestoredFromAnOldDump(t *testing.T) {
 	w := world(t, 1, 2)
 	r := NewRun(w, 1, testLog{t})
@@ -24,7 +24,10 @@ func TestRestoredFromAnOldDump(t *testing.T) {
 			r.writer.deploy(t.Context())
 			r.writer.scale(t.Context())
 		}
-		require.NoError(t, w.Scene.API.AddInstance(t.Context(), w.services["c1"][serviceChanging].ID))
+		changing, err := w.Scene.API.Service(t.Context(), w.services["c1"][serviceChanging].ID)
+		require.NoError(t, err)
+		require.NoError(t, w.Scene.API.AddInstance(t.Context(), changing.ID))
+		require.NoError(t, r.writer.remove(t.Context(), w.Scene.API, changing.ID, changing.Instances[0].Number))
 		require.Zero(t, r.writer.refused)
 		require.NoError(t, r.Restore(t.Context(), d, restored...))
 	}

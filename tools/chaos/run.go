@@ -67,6 +67,9 @@ func (r *Run) Steps(ctx context.Context, steps []Step) error {
 		}
 	}
 	r.say("%d writes were acknowledged, %d refused", r.writer.acknowledged, r.writer.refused)
+	if r.writer.refused > r.writer.acknowledged {
+		return fmt.Errorf("%d of %d writes were refused, the last with: %w", r.writer.refused, r.writer.refused+r.writer.acknowledged, r.writer.refusal)
+	}
 	return nil
 }
 

@@ -38,6 +38,8 @@ type writer struct {
 	kept map[string][]string
 	// acknowledged and refused count all, deployed the acknowledged applications with a service.
 	acknowledged, refused, deployed int
+	// refusal is the last one.
+	refusal error
 }
 
 func newWriter(w *World, seed uint64) *writer {
@@ -69,6 +71,7 @@ func (x *writer) api() *client.Client { return x.w.apis[x.rand.IntN(len(x.w.apis
 func (x *writer) note(err error) (acknowledged bool) {
 	if err != nil {
 		x.refused++
+		x.refusal = err
 		return false
 	}
 	x.acknowledged++
@@ -76,7 +79,7 @@ func (x *writer) note(err error) (acknowledged bool) {
 }
 
 // create creates an application, and deletes an older one.
-func (x *writer) create(ctx context.Context) { x.exchange(ctx, "written", nil) }
+func (x *writer) create(ctx context.Context) { x.exchange(ctx, "written", []object{}) }
 
 // deploy does so with an application of one service, of which one instance is to run.
 func (x *writer) deploy(ctx context.Context) {
@@ -151,8 +154,22 @@ func (x *writer) scale(ctx context.Context) {
 		return
 	}
 	number := v.Instances[x.rand.IntN(len(v.Instances))].Number
+	_ = x.removing(ctx, api, id, number) // it is noted
+}
+
+// remove takes an instance away.
+func (x *writer) remove(ctx context.Context, api *client.Client, id client.ID, number int) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.removing(ctx, api, id, number)
+}
+
+// removing is remove for who holds mu.
+func (x *writer) removing(ctx context.Context, api *client.Client, id client.ID, number int) error {
 	key := fmt.Sprintf("%s.%d", id, number)
-	x.removed[key] = x.note(api.RemoveInstance(ctx, id, number)) || x.removed[key]
+	err := api.RemoveInstance(ctx, id, number)
+	x.removed[key] = x.note(err) || x.removed[key]
+	return err
 }
 
 // lost says which acknowledged writes the verdict's databases do not hold.
