@@ -95,6 +95,10 @@ test-chaos: deps build ## do FAULTS random faults, those of SEED, to two cluster
 test-walk: deps build ## walk the getting-started pages word for word, with Docker, on devices that are namespaces; needs root
 	go test -count=1 -timeout 20m -v ./tools/walk/...
 
+.PHONY: test-install
+test-install: deps ## install and remove everything on a whole Debian under systemd, which is made the first time; needs root
+	OAK_TEST_INSTALL=1 go test -count=1 -timeout 20m -run '^(TestOneCommandMakesAMachineOfIt|TestPackages)$$' -v ./tools/release
+
 .PHONY: test-kernels
 test-kernels: ## run the tests of BPF programs and datapath on Debian's kernels, amd64 and arm64, under qemu; KERNELS=6.1 runs one
 	go run ./tools/cmd/oak-kernels --log-dir dist/kernels $(addprefix --kernel ,$(KERNELS))

@@ -58,3 +58,16 @@ const (
 	ConfigDir    = "/etc/oakestra"
 	NetConfigDir = "/etc/netmanager"
 )
+
+// secrets are the files of [ConfigDir] that the service alone may read.
+func (s Service) secrets() []string {
+	switch s.Program {
+	case Root.Program:
+		return []string{adminPassword, s.Program + ".password"}
+	case Cluster.Program:
+		return []string{clusterToken, s.Program + ".password"}
+	case Engine.Program:
+		return []string{workerToken}
+	}
+	return nil
+}

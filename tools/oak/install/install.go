@@ -88,7 +88,7 @@ func (o *Options) plan() (*plan, error) {
 	}
 	p.start(!o.NoStart, services...)
 	if o.Root {
-		p.note("\nThe first administrator is Admin; the password is in %s.\n    oak login --url https://127.0.0.1:10000 --username Admin", filepath.Join(ConfigDir, adminPassword))
+		p.note("\nThe first administrator is Admin; the password is in %[1]s.\n    oak login --url http://127.0.0.1:10000 --username Admin --password-stdin < %[1]s", filepath.Join(ConfigDir, adminPassword))
 	}
 	return p, nil
 }

@@ -75,21 +75,10 @@ if [ "$1" = purge ]; then
 	if s.Program == Net.Program {
 		text += "	rm -rf @netconfig@\n"
 	}
-	return text + `	rm -f @config@/` + s.tokenFile() + `
-	rmdir --ignore-fail-on-non-empty @config@ 2>/dev/null || true
+	for _, name := range s.secrets() {
+		text += "	rm -f @config@/" + name + "\n"
+	}
+	return text + `	rmdir --ignore-fail-on-non-empty @config@ 2>/dev/null || true
 fi
 `
-}
-
-// tokenFile is the name of the token that the service joins with; of a service that joins nothing, the name of no file.
-func (s Service) tokenFile() string {
-	switch s.Program {
-	case Cluster.Program:
-		return "cluster.token"
-	case Engine.Program:
-		return "worker.token"
-	case Root.Program:
-		return "admin.password"
-	}
-	return "none"
 }

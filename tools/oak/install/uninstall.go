@@ -65,15 +65,9 @@ func (r *Removal) plan() (*plan, error) {
 	for _, part := range []struct {
 		wanted bool
 		s      Service
-		config []string
-	}{
-		{r.Worker, Engine, []string{workerToken}},
-		{r.Worker, Net, nil},
-		{r.Cluster, Cluster, []string{clusterToken, Cluster.Program + ".password"}},
-		{r.Root, Root, []string{adminPassword, Root.Program + ".password"}},
-	} {
+	}{{r.Worker, Engine}, {r.Worker, Net}, {r.Cluster, Cluster}, {r.Root, Root}} {
 		if part.wanted {
-			p.forget(part.s, part.config, r.Purge)
+			p.forget(part.s, r.Purge)
 		}
 	}
 	if r.Worker && r.Purge {
@@ -155,7 +149,7 @@ func (p *plan) purgeDatabase(s Service) error {
 }
 
 // forget removes unit and program of a service, and if it is purged its state, configuration and user.
-func (p *plan) forget(s Service, config []string, purge bool) {
+func (p *plan) forget(s Service, purge bool) {
 	p.remove(filepath.Join(unitDir, s.Unit()))
 	p.remove(filepath.Join(binDir, s.Program))
 	if !purge {
@@ -163,7 +157,7 @@ func (p *plan) forget(s Service, config []string, purge bool) {
 	}
 	p.remove(s.State)
 	p.remove(s.envFile())
-	for _, name := range config {
+	for _, name := range s.secrets() {
 		p.remove(filepath.Join(ConfigDir, name))
 	}
 	if s.User != "" {
