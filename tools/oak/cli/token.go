@@ -17,6 +17,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/cmdline"
 	"github.com/oakestra/oakestra-ebpf/control/geo"
 	"github.com/oakestra/oakestra-ebpf/control/joining"
+	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/tools/oak/output"
 )
 
@@ -36,7 +37,7 @@ type created struct {
 func (p *program) tokenCreate() *cobra.Command {
 	var ttl time.Duration
 	var uses int
-	var address string
+	var role, address string
 	var quiet bool
 	var m joining.Machine
 	cmd := &cobra.Command{
@@ -47,6 +48,14 @@ starts the cluster in containers, or with --program anywhere. The token is told 
 Workers join their cluster, which makes tokens for them: "cluster-orchestrator token create" on its machine prints the command for a worker.`,
 		Example: "  oak token create --cluster-name c1 --cluster-location 48.26,11.67,1000\n  oak token create --quiet > token",
 		RunE: p.connected(func(ctx context.Context, c *client.Client, _ []string) (err error) {
+			switch role {
+			case pki.RoleCluster:
+			case pki.RoleWorker:
+				return cmdline.Usagef("--role worker: a worker joins its cluster, which makes its tokens: `cluster-orchestrator token create` on the cluster's machine, or "+
+					"`docker-compose -f %s run --rm cluster token create` where it is in containers, prints the command for a worker", joining.Composition)
+			default:
+				return cmdline.Usagef("--role %q is neither %s nor %s", role, pki.RoleCluster, pki.RoleWorker)
+			}
 			if ttl < time.Second {
 				return cmdline.Usagef("--ttl has to be a second or more")
 			}
@@ -84,6 +93,7 @@ Workers join their cluster, which makes tokens for them: "cluster-orchestrator t
 		}),
 	}
 	f := cmd.Flags()
+	f.StringVar(&role, "role", pki.RoleCluster, "what joins: a "+pki.RoleCluster+"; for a "+pki.RoleWorker+" it says where its token is made")
 	f.DurationVar(&ttl, "ttl", time.Hour, "how long the token is valid")
 	f.IntVar(&uses, "uses", 1, "how often the token can be used")
 	f.BoolVarP(&quiet, "quiet", "q", false, "print the token alone")
