@@ -89,6 +89,9 @@ type Cluster struct {
 	wakeDecider, wakeReporter, wakeWriter, wakeAbroad, wakeKeeper chan struct{}
 }
 
+// maxOuterWaiting is how many bytes may wait for an external broker before what is not urgent is gathered instead.
+const maxOuterWaiting = 2 << 20
+
 // loadTimeout bounds reading everything: some hundred thousand rows.
 const loadTimeout = time.Minute
 
@@ -113,6 +116,9 @@ func (c *Cluster) load(ctx context.Context, epoch uint64, link records.Link) err
 		Drain: ledger.DefaultDrain, Strategy: scheduler.Strategy(c.opts.Placement), Where: c.opts.where()})
 	core := overlay.NewCore(epoch, c.start.Add(ledger.DefaultGrace))
 	c.plane = overlay.NewPlane(core, c.publishNet, c.feedPending)
+	if c.outer != nil {
+		c.plane.Busy = func() bool { return c.outer.Waiting() > maxOuterWaiting }
+	}
 	for _, w := range stored.Workers {
 		c.ledger.PutWorker(w.ID, w.Name, w.Subnets, false)
 		c.ledger.Restore(w.Order)

@@ -132,10 +132,10 @@ func (r *Root) renewSubnets(ctx context.Context, tx pgx.Tx, id string, in *wire.
 	if err != nil {
 		return fmt.Errorf("look up blocks of cluster %s: %w", id, err)
 	}
-	return r.leaseBlocks(ctx, tx, id, (lacking+semantic.BlockSubnets-1)/semantic.BlockSubnets)
+	return r.leaseBlocks(ctx, tx, id, (lacking+semantic.BlockSubnets-1)/semantic.BlockSubnets, in.FreeSubnets < semantic.BlockLow)
 }
 
-func (r *Root) leaseBlocks(ctx context.Context, tx pgx.Tx, id string, n int) error {
+func (r *Root) leaseBlocks(ctx context.Context, tx pgx.Tx, id string, n int, short bool) error {
 	// The pool is looked at first, so that a full one changes nothing.
 	revision, err := readStamp(ctx, tx, id)
 	if err != nil {
@@ -143,6 +143,9 @@ func (r *Root) leaseBlocks(ctx context.Context, tx pgx.Tx, id string, n int) err
 	}
 	var full *addresses.FullError
 	err = addresses.LeaseBlocks(ctx, tx, r.ranges, id, int64(revision.Revision)+1, n)
+	if errors.As(err, &full) && !short {
+		return nil // it might have needed more soon
+	}
 	if errors.As(err, &full) {
 		r.log.Error("no worker subnets left for a cluster that runs short", "cluster", id, "error", full)
 		return nil

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/oakestra/oakestra-ebpf/control/mqtt"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -44,6 +45,7 @@ type Client struct {
 	id      string
 	session *mqtt.Session
 	lanes   [lanes]chan mqtt.Message
+	waiting atomic.Int64 // bytes of messages in lanes
 	ended   context.Context
 	end     context.CancelFunc
 	sending sync.WaitGroup
@@ -127,11 +129,13 @@ func (c *Client) Publish(topic string, payload []byte, retain bool) error {
 	if !c.Connected() {
 		return nil
 	}
+	c.waiting.Add(int64(len(payload)))
 	select {
 	case c.lanes[lane(topic)] <- mqtt.Message{Topic: topic, Payload: payload, Retain: retain}:
 		return nil
 	default:
 	}
+	c.waiting.Add(-int64(len(payload)))
 	c.opened().Reconnect(errFull)
 	return fmt.Errorf("publish %s: %w", topic, errFull)
 }
@@ -154,6 +158,7 @@ func (c *Client) send(s *mqtt.Session, queue <-chan mqtt.Message) {
 			return
 		case m := <-queue:
 			err := s.Publish(c.ended, m)
+			c.waiting.Add(-int64(len(m.Payload)))
 			if err == nil || c.ended.Err() != nil || !s.Connected() {
 				continue
 			}
@@ -168,12 +173,16 @@ func (c *Client) drain() {
 	for i := range c.lanes {
 		for len(c.lanes[i]) > 0 {
 			select {
-			case <-c.lanes[i]:
+			case m := <-c.lanes[i]:
+				c.waiting.Add(-int64(len(m.Payload)))
 			default:
 			}
 		}
 	}
 }
+
+// Waiting returns how many bytes of messages the broker has not taken yet.
+func (c *Client) Waiting() int64 { return c.waiting.Load() }
 
 // opened returns the session, or nil before Open.
 func (c *Client) opened() *mqtt.Session {

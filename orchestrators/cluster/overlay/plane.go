@@ -24,6 +24,9 @@ type Plane struct {
 	publish func(Message) (bytes int)
 	refresh func()
 	wake    chan struct{}
+	// Busy, if not nil, reports that so much of what was published still waits to be sent that changes are better gathered for a while. It is
+	// to be set before Run.
+	Busy func() bool
 	// later is what one worker is not sent all at once.
 	later backlog
 	// exported holds a token whenever [Core.Export] may have become another.
@@ -85,7 +88,7 @@ func (p *Plane) Run(ctx context.Context) {
 			continue
 		case <-p.wake:
 		}
-		if !pause(ctx, gather) {
+		if !pause(ctx, gather) || !p.idle(ctx) {
 			return
 		}
 		p.refresh()
@@ -98,6 +101,17 @@ func (p *Plane) Run(ctx context.Context) {
 			p.Wake()
 		}
 	}
+}
+
+// idle waits while the publisher is busy, and reports false if ctx ended.
+func (p *Plane) idle(ctx context.Context) bool {
+	const most, each = 5 * time.Second, 5 * time.Millisecond
+	for began := time.Now(); p.Busy != nil && p.Busy() && time.Since(began) < most; {
+		if !pause(ctx, each) {
+			return false
+		}
+	}
+	return true
 }
 
 // flush publishes what is due. It returns how much of it was not spaced by itself, and whether there is more that is not due yet.
