@@ -100,6 +100,9 @@ func (a *above) ask(ctx context.Context) {
 
 // find finds out where the tier above is and what proves that it is it.
 func (a *above) find() {
+	if a.m.contained {
+		return // what it knows by names of its own network is not to be reached from here
+	}
 	if a.m.role == Cluster {
 		a.name = "root"
 		for _, list := range a.m.own.all("root-url", "") {

@@ -56,7 +56,11 @@ func askContainerd(ctx context.Context, socket string) (engine, error) {
 		return engine{}, fmt.Errorf("no answer within %s", containerdTimeout)
 	}
 	if err != nil {
-		return engine{}, errors.New(grpcstatus.Convert(err).Message())
+		text := grpcstatus.Convert(err).Message() // connection error: desc = "transport: Error while dialing: dial unix …"
+		if _, cause, ok := strings.Cut(text, "while dialing: "); ok {
+			text = strings.TrimSuffix(cause, `"`)
+		}
+		return engine{}, errors.New(text)
 	}
 	e := engine{version: strings.TrimPrefix(v.GetVersion(), "v")}
 	plugins, err := introspection.NewIntrospectionClient(conn).Plugins(ctx, &introspection.PluginsRequest{Filters: []string{"type==" + snapshotterType}})

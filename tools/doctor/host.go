@@ -27,6 +27,7 @@ func hostChecks() []examination {
 		{"privilege", "whether this runs as root, and it and the programs that run here have the capabilities that they need", worker, false, checkPrivilege},
 		{"kernel", "the kernel's version against 6.1, the oldest that is tested; whether these programs are emulated; whether BPF programs are compiled (net.core.bpf_jit_enable)", worker, false, checkKernel},
 		{"kernel features", "each feature that the dataplane wants of the kernel, asked by use, and what it does without", worker, false, checkFeatures},
+		{"programs load", "whether the kernel takes NetManager's programs, while NetManager does not run; on 32-bit ARM this is what tells whether the dataplane can run", worker, false, checkLoad},
 		{"btf", "whether the kernel tells of its types (/sys/kernel/btf/vmlinux)", worker, false, checkBTF},
 		{"bpffs", "whether a BPF file system is mounted where NetManager pins maps and links", worker, false, checkBPFFS},
 		{"cgroups", "whether the controllers cpu, memory and pids are there, version 1, 2 or both, and may be given to containers", worker, false, checkCgroups},

@@ -18,7 +18,7 @@ func hostKinds() []Kind {
 		{
 			ID: "emulated", Severity: Error, What: "the program is for another machine than the kernel's",
 			Why:  "an emulator such as qemu-user hands no BPF programs and few netlink messages to the kernel: what it shows of a worker's kernel is the emulator's, and the dataplane cannot run",
-			Cure: []string{"oak doctor worker   # of the package for this machine: see `uname -m`"}, Hides: []string{"bpf-missing", "kernel-unknown", "nftables-missing", "uplink-missing", "kernel-feature"},
+			Cure: []string{"oak doctor worker   # of the package for this machine: see `uname -m`"}, Hides: []string{"bpf-missing", "kernel-unknown", "nftables-missing", "uplink-missing", "kernel-feature", "programs-refused"},
 		},
 		{
 			ID: "kernel-old", Severity: Error, What: "the kernel is older than Linux 6.1",
@@ -39,6 +39,11 @@ func hostKinds() []Kind {
 			ID: "kernel-unknown", Severity: Warning, What: "it cannot be found out what the kernel can do",
 			Why:  "NetManager asks the same when it starts, and ends if it gets no answer",
 			Cure: []string{"dmesg | tail", "oak-net check"},
+		},
+		{
+			ID: "programs-refused", Severity: Error, What: "the kernel does not take NetManager's programs",
+			Why:  "NetManager does not start; where the architecture is a 32-bit one, its kernel's compiler of BPF programs may lack what they need",
+			Cure: []string{"sysctl -w net.core.bpf_jit_enable=1", "apt-get install linux-image-$(dpkg --print-architecture)", "reboot"},
 		},
 		{
 			ID: "bpf-jit-off", Severity: Warning, What: "BPF programs are interpreted",

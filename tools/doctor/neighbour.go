@@ -36,6 +36,10 @@ func neighbourChecks() []examination {
 func checkAbove(ctx context.Context, m *machine, c *collector) {
 	a := m.above
 	a.ask(ctx)
+	if m.contained {
+		c.skip("it runs in a container, and asks from there")
+		return
+	}
 	if len(a.urls) == 0 {
 		c.skip("no --root-url is known: the cluster orchestrator neither runs nor was one given")
 		return
@@ -287,6 +291,9 @@ func checkIdentity(ctx context.Context, m *machine, c *collector) {
 		for _, one := range []struct{ what, cert, key string }{
 			{"NodeEngine's certificate", a.identity.Certificate, a.identity.Key}, {"NetManager's certificate", a.identity.NetCertificate, a.identity.NetKey},
 		} {
+			if len(c.findings) > 0 {
+				break // it is one identity, whose parts were issued and are renewed together
+			}
 			certificate(c, one.what, []byte(one.cert), now, values)
 			if _, err := pki.ClientTLS([]byte(one.cert), []byte(one.key), []byte(a.identity.CA)); err != nil {
 				c.found("identity-broken", values, "%s in %s cannot be used: %v", one.what, m.stateDir(), err)

@@ -21,6 +21,7 @@ llvm                    stripping the BPF objects
 mosquitto               an MQTT broker beside the built-in one
 nftables                cutting links of the testbed, masquerading
 postgresql              the database of the orchestrators
+qemu-user-static        trying the programs of other architectures
 runc                    running containers
 '
 

@@ -58,6 +58,7 @@ tests, and shows how they went. It needs apt, dpkg, qemu-system-x86 and qemu-sys
 
 Packages are paths below the module's root; without any: ` + strings.Join(Packages(), " ") + `.
 Every flag can be set by an environment variable too: --cache-dir is OAK_KERNELS_CACHE_DIR.`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.do(cmd.Context(), args, out, progress)
 		},
