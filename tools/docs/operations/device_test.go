@@ -17,7 +17,8 @@ import (
 )
 
 // devices makes shells on the hosts of a testbed, as their administrators see them: programs installed, their settings under /etc/oakestra,
-// and systemd, for which a script stands that does to the testbed's processes what systemctl would do to units.
+// and systemd, for which a script stands that does to the testbed's processes what systemctl would do to units,
+// and another for sudo.
 type devices struct {
 	scene *scene.Scene
 	path  string
@@ -51,6 +52,13 @@ for unit; do
 	esac
 done
 `, os.Getpid())), 0o700)) //nolint:gosec // a program
+	// The testbed's Postgres is root's: whoever is named is not on this machine.
+	require.NoError(t, os.WriteFile(filepath.Join(tools, "sudo"), []byte(`#!/bin/sh
+[ "$1 $2" = "-E -u" ] || { echo "sudo: $*: not what the documents say" >&2; exit 1; }
+case $3 in oakestra-root|oakestra-cluster) ;; *) echo "sudo: no user $3" >&2; exit 1 ;; esac
+shift 3
+exec "$@"
+`), 0o700)) //nolint:gosec // a program
 	d.path = tools + ":" + repoBin(t) + ":" + os.Getenv("PATH")
 	return d
 }
