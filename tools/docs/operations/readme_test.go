@@ -5,6 +5,7 @@ package operations
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 func TestFirstPage(t *testing.T) {
 	is := typed(t)
 	fill := map[string]string{}
-	user := terminal(t, blocks.Shell{Fill: fill, Within: 4 * time.Minute, Env: append(os.Environ(), "HOME="+t.TempDir(), "INSTALL=no")})
+	user := terminal(t, blocks.Shell{Fill: fill, Within: 4 * time.Minute, Env: append(os.Environ(), "OAK_CONFIG="+filepath.Join(t.TempDir(), "oak.json"), "INSTALL=no")})
 	t.Cleanup(func() { require.NoError(t, testbed.Down(context.Background(), testbed.DefaultDir)) })
 	is(user.Type(t.Context(), "README.md", "demo"))
 	out := is(user.Type(t.Context(), "README.md", "up"))
