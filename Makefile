@@ -91,6 +91,10 @@ test-chaos: deps build ## do FAULTS random faults, those of SEED, to two cluster
 	go test -count=1 -timeout 15m -run '^TestRestarts$$' ./tools/e2e
 	go test -count=1 -timeout 5m -run '^TestTenThousandFlowsOutliveAKill$$' ./dataplane/agent
 
+.PHONY: test-overrides
+test-overrides: deps build ## start each override of the compositions with Docker, by 1.29 and by the docker-compose that OAK_COMPOSE_V2 names; needs root
+	OAK_WALK_OVERRIDES=1 go test -count=1 -timeout 60m -run '^TestOverrides$$' -v ./tools/walk
+
 .PHONY: test-walk
 test-walk: deps build ## walk the getting-started pages word for word, with Docker, on devices that are namespaces; needs root
 	go test -count=1 -timeout 20m -v ./tools/walk/...

@@ -33,6 +33,17 @@ var Images = []string{"golang", "postgres", "nginx", "curl"}
 // folder of the programs' source, programs the packages that are to be built. Cache is where what takes long is kept between runs; self is
 // the command by which Go's build cache is served, see [ServeGoCache].
 func Prepare(ctx context.Context, dir, repository, cache, self string, programs ...string) error {
+	if err := PrepareSystem(ctx, dir, cache); err != nil {
+		return err
+	}
+	if err := goTree(ctx, dir, repository, self, programs); err != nil {
+		return fmt.Errorf("pack Go and the programs' modules: %w", err)
+	}
+	return nil
+}
+
+// PrepareSystem is [Prepare] for the images that need no Go: all but golang.
+func PrepareSystem(ctx context.Context, dir, cache string) error {
 	entries, err := files.ReadDir(".")
 	if err != nil {
 		return err
@@ -54,9 +65,6 @@ func Prepare(ctx context.Context, dir, repository, cache, self string, programs 
 		if err := run(ctx, "", nil, "cp", debian, filepath.Join(dir, "debian.tar")); err != nil {
 			return fmt.Errorf("prepare base images: %w", err)
 		}
-	}
-	if err := goTree(ctx, dir, repository, self, programs); err != nil {
-		return fmt.Errorf("pack Go and the programs' modules: %w", err)
 	}
 	return nil
 }
