@@ -24,6 +24,7 @@ const (
 	envSeed   = "OAK_CHAOS_SEED"
 	envFaults = "OAK_CHAOS_FAULTS"
 	envWithin = "OAK_CHAOS_WITHIN"
+	envAge    = "OAK_CHAOS_DUMP_AGE"
 )
 
 // wholeRun is how many faults a run has to have to hold each kind and each pair often enough.
@@ -99,7 +100,7 @@ func brokenBehindTheBack(t *testing.T, w *World) error {
 }
 
 // TestLongRun does as many faults as its environment says, and goes on where an earlier run with the same seed broke off. At its end the
-// databases of a cluster, of root, and of both are replaced by what they held at its beginning.
+// databases of a cluster, of root, and of both are replaced by what they held at its beginning, or as long ago as its environment says.
 func TestLongRun(t *testing.T) {
 	faults, err := strconv.Atoi(os.Getenv(envFaults))
 	if err != nil {
@@ -137,6 +138,11 @@ func TestLongRun(t *testing.T) {
 	err = r.Steps(t.Context(), plan[done:])
 	r.say("%s", Table(journal.Passed))
 	require.NoError(t, err)
+	if text := os.Getenv(envAge); text != "" {
+		age, err := time.ParseDuration(text)
+		require.NoError(t, err, envAge)
+		r.WriteUntil(t.Context(), d.taken.Add(age))
+	}
 	for _, restored := range [][]string{{"c1"}, {"root"}, {"root", "c1"}} {
 		require.NoError(t, r.Restore(t.Context(), d, restored...))
 	}

@@ -73,6 +73,13 @@ func (r *Run) Steps(ctx context.Context, steps []Step) error {
 	return nil
 }
 
+// WriteUntil deploys, scales and deletes until then, with nothing broken.
+func (r *Run) WriteUntil(ctx context.Context, end time.Time) {
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	r.writer.run(ctx)
+}
+
 // step does one step while the application serves and somebody writes, and judges what is true afterwards. before is what was true after
 // the step before it.
 func (r *Run) step(ctx context.Context, s Step, before *Verdict) (p Passed, after *Verdict, err error) {
