@@ -27,16 +27,17 @@ const containerdTimeout = 4 * time.Second
 // leastContainerd is the version from which on it is tested.
 const leastContainerd = "1.6"
 
-// snapshotterType is what containerd calls its plugins that keep images' layers, preferred the one that is asked for.
+// snapshotterType is what containerd calls its plugins that keep images' layers. NodeEngine takes the first of these that works.
 const (
 	snapshotterType = "io.containerd.snapshotter.v1"
 	preferred       = "overlayfs"
+	instead         = "native"
 )
 
 // engine is what containerd says of itself.
 type engine struct {
 	version string
-	// root is its folder of images; "" if it does not tell. snapshotter says why the one that is asked for cannot be used.
+	// root is its folder of images; "" if it does not tell. snapshotter says why none can be used; "" if one can.
 	root, snapshotter string
 }
 
@@ -67,15 +68,23 @@ func askContainerd(ctx context.Context, socket string) (engine, error) {
 	if err != nil {
 		return e, nil //nolint:nilerr // it is there; the rest is an extra
 	}
-	e.snapshotter = "it has no such plugin"
+	e.snapshotter = "it has neither " + preferred + " nor " + instead
+	works := false
 	for _, p := range plugins.GetPlugins() {
-		if p.GetID() != preferred {
+		if p.GetID() != preferred && p.GetID() != instead {
 			continue
 		}
-		e.snapshotter = p.GetInitErr().GetMessage()
+		if why := p.GetInitErr().GetMessage(); why == "" {
+			works = true
+		} else if !works {
+			e.snapshotter = p.GetID() + ": " + why
+		}
 		if root := p.GetExports()["root"]; root != "" {
 			e.root = filepath.Dir(root) // /var/lib/containerd of /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs
 		}
+	}
+	if works {
+		e.snapshotter = ""
 	}
 	return e, nil
 }
@@ -92,7 +101,7 @@ func checkContainerd(ctx context.Context, m *machine, c *collector) {
 	case older(e.version, leastContainerd):
 		c.found("containerd-old", values, "containerd at %s is version %s, older than %s", socket, e.version, leastContainerd)
 	case e.snapshotter != "":
-		c.found("containerd-snapshotter", values, "containerd at %s cannot use its snapshotter %s: %s", socket, preferred, firstLine(e.snapshotter))
+		c.found("containerd-snapshotter", values, "containerd at %s has no snapshotter that works: %s", socket, firstLine(e.snapshotter))
 	default:
 		c.note("version %s answers at %s", e.version, socket)
 	}

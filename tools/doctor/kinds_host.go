@@ -82,8 +82,8 @@ func hostKinds() []Kind {
 			Cure: []string{"apt-get install containerd"},
 		},
 		{
-			ID: "containerd-snapshotter", Severity: Error, What: "containerd cannot use overlayfs",
-			Why:  "images are unpacked with it",
+			ID: "containerd-snapshotter", Severity: Error, What: "containerd can use neither overlayfs nor native",
+			Why:  "images are unpacked with one of them",
 			Cure: []string{"modprobe overlay", "systemctl restart containerd"},
 		},
 		{

@@ -111,7 +111,7 @@ func (r *Runtime) awaitSnapshotter(ctx context.Context) error {
 		r.opts.Log.Warn("containerd is not usable yet", "socket", r.opts.Socket, "error", err, "retry_in", wait)
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for containerd on %s: %w: is it running, and is the socket's path right?", r.opts.Socket, err)
+			return fmt.Errorf("wait for containerd on %s: %w: start it (systemctl restart containerd), or name its socket with --containerd; `oak doctor worker` looks for more", r.opts.Socket, err)
 		case <-time.After(wait):
 		}
 	}
