@@ -18,6 +18,7 @@ import (
 	"github.com/oakestra/oakestra-ebpf/control/pki"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
+	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/uplink"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
@@ -209,7 +210,8 @@ func (c *Cluster) takeDesired(ctx context.Context, since wire.Stamp, d *wire.Clu
 		wake(c.wakeReporter)
 		return fmt.Errorf("ignore desired state %s: %s is applied already", d.Stamp, known)
 	}
-	err := c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.TakeDesired(d) },
+	called := c.called(d.Removed)
+	err := c.commit(ctx, func(l *ledger.Ledger) ledger.Changes { return l.TakeDesired(d, called, time.Now()) },
 		func(ctx context.Context, tx pgx.Tx) error { return records.StoreDesired(ctx, tx, d) })
 	if err != nil {
 		return err
@@ -238,7 +240,28 @@ func (c *Cluster) takeDesired(ctx context.Context, since wire.Stamp, d *wire.Clu
 	}
 	wake(c.wakeDecider)
 	wake(c.wakeReporter)
+	if len(called) > 0 {
+		time.AfterFunc(ledger.DefaultDrain, func() { wake(c.wakeDecider) }) // what gets no new flows until then
+	}
 	return nil
+}
+
+// called returns those services of the tombstones that somebody calls.
+func (c *Cluster) called(removed []wire.Tombstone) map[string]bool {
+	if len(removed) == 0 {
+		return nil
+	}
+	c.feedPending()
+	out := map[string]bool{}
+	c.plane.Do(func(core *overlay.Core) []overlay.Message {
+		for _, t := range removed {
+			if core.Wanted(t.ServiceID) {
+				out[t.ServiceID] = true
+			}
+		}
+		return nil
+	})
+	return out
 }
 
 // askEverything has root asked for everything, at once. Callers hold mu.

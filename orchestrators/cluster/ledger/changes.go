@@ -84,6 +84,7 @@ func (l *Ledger) Apply(c Changes) Affected {
 	}
 	for key, r := range c.Removals {
 		l.removals[key] = &r
+		services[key.ServiceID] = struct{}{} // its copies may get no new flows from now on
 	}
 	return Affected{Workers: slices.Sorted(maps.Keys(workers)), Services: slices.Sorted(maps.Keys(services))}
 }

@@ -4,18 +4,21 @@ package ledger
 
 import (
 	"reflect"
+	"time"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
-// TakeDesired decides what root's desired state changes. Nothing stops because a list lacks it: only a tombstone does that.
-func (l *Ledger) TakeDesired(d *wire.ClusterDesired) Changes {
+// TakeDesired decides what root's desired state changes. Nothing stops because a list lacks it: only a tombstone does that. called are the
+// services that somebody calls: of these a copy that is to stop while others serve gets no new flows for a moment before.
+func (l *Ledger) TakeDesired(d *wire.ClusterDesired, called map[string]bool, now time.Time) Changes {
 	ch := newChanges()
 	named := map[wire.InstanceKey]struct{}{}
 	for _, t := range d.Removed {
 		named[t.InstanceKey] = struct{}{}
 		l.takeTombstone(t, &ch)
 	}
+	l.stopRemoved(&ch, called, now)
 	for _, ci := range d.Changed {
 		named[ci.InstanceKey] = struct{}{}
 		l.takeInstance(ci, &ch)
@@ -29,8 +32,9 @@ func (l *Ledger) TakeDesired(d *wire.ClusterDesired) Changes {
 				ch.Instances[key] = orphan
 			}
 		}
-		for key := range l.removals {
+		for key, r := range l.removals {
 			if _, ok := ch.Removals[key]; !ok {
+				l.stopCopies(r, &ch) // it was decided, although root does not repeat it
 				ch.DropRemovals[key] = struct{}{}
 			}
 		}
@@ -79,13 +83,6 @@ func (l *Ledger) takeTombstone(t wire.Tombstone, ch *Changes) {
 		return
 	}
 	ch.Removals[key] = Removal{InstanceKey: key, Placement: t.Generation.Placement}
-	for _, c := range l.copies[key] {
-		if c.Generation.Compare(t.Generation) <= 0 && !c.Stop {
-			stopped := *c
-			stopped.Stop = true
-			ch.Copies[CopyID{key, c.Generation}] = stopped
-		}
-	}
 }
 
 // lastMove returns the highest move that any copy under the placement has.

@@ -60,6 +60,10 @@ type Removal struct {
 	Placement uint32
 	// Done is true once nothing of it is left; root is told UNDEPLOYED until it acknowledges.
 	Done bool
+
+	// until is when its copies stop, which get no new flows until then; zero for at once. It is not stored: they stop when the cluster
+	// orchestrator starts again.
+	until time.Time
 }
 
 // Ledger is the whole of it.
@@ -92,7 +96,8 @@ type Options struct {
 	Silent time.Duration
 	// LostAfter is how long a worker has to be gone before its instances are given to others.
 	LostAfter time.Duration
-	// Drain is how long a copy gets no new flows before it is stopped for its successor; 0 for not at all.
+	// Drain is how long a copy gets no new flows before it is stopped for its successor, or although others of its service go on; 0 for not
+	// at all.
 	Drain time.Duration
 	// Strategy orders the workers that can take an instance; spread if empty.
 	Strategy scheduler.Strategy

@@ -21,6 +21,11 @@ func (l *Ledger) Reconcile(now time.Time) Changes {
 			}
 		}
 	}
+	for _, r := range l.removals {
+		if !r.Done && !now.Before(r.until) {
+			l.stopCopies(r, &ch)
+		}
+	}
 	for key, r := range l.removals {
 		if !r.Done && !l.leftOf(r, now) {
 			done := *r

@@ -39,7 +39,7 @@ func (l *Ledger) alone(key wire.InstanceKey) bool {
 			continue
 		}
 		for _, c := range l.copies[other] {
-			if !c.Stop && c.serves() {
+			if !c.Stop && c.serves() && !l.removed(c, l.removals[other]) {
 				return false
 			}
 		}
@@ -69,8 +69,11 @@ func (l *Ledger) undrain(i *Instance, ch *Changes) {
 	}
 }
 
-// Draining reports whether a copy gets no new flows since it is about to be replaced.
+// Draining reports whether a copy gets no new flows since it is about to be replaced, or to stop.
 func (l *Ledger) Draining(c *Copy) bool {
+	if l.removed(c, l.removals[c.InstanceKey]) {
+		return true
+	}
 	i := l.instances[c.InstanceKey]
 	return i != nil && !i.draining.IsZero() && c.Generation.Placement < i.Placement
 }

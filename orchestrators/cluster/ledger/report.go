@@ -70,6 +70,10 @@ func (l *Ledger) removalReport(r *Removal, now time.Time) wire.InstanceReport {
 		return report
 	}
 	report.State, report.Since = last.Report.State, last.Report.Since
+	if !last.Stop {
+		report.Detail = "it gets no new flows, and is about to stop on worker " + l.workerName(last.Worker)
+		return report
+	}
 	report.Detail = fmt.Sprintf("worker %s is stopping it", l.workerName(last.Worker))
 	return report
 }

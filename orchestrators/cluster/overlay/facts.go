@@ -50,3 +50,9 @@ type Message struct {
 	Payload any
 	Encoded []byte
 }
+
+// Wanted reports whether a worker, of this cluster or another, wants the routes of a service.
+func (c *Core) Wanted(service string) bool {
+	s := c.services[service]
+	return s != nil && len(s.interested) > 0
+}
