@@ -47,4 +47,7 @@ type Point struct {
 	SpreadMS   float64     `json:"spread_ms,omitempty"`
 	// Cluster is the id of the cluster that it is in, if it is a service's instance or a cluster itself.
 	Cluster string `json:"cluster,omitempty"`
+	// RoundTripMS is what root knows of the way from the cluster that is told of this to Cluster and back, as measured between their workers; 0 if
+	// nothing was measured.
+	RoundTripMS float64 `json:"round_trip_ms,omitempty"`
 }

@@ -117,6 +117,9 @@ type ClusterReport struct {
 	Specs      []ClusterInstance `json:"specs,omitempty"`
 	TellsSpecs bool              `json:"tells_specs,omitempty"`
 	SpecsTold  bool              `json:"specs_told,omitempty"`
+	// RoundTrips are what the cluster's workers have measured to workers of other clusters, by their ids: the median in ms, 256 at most. It is
+	// told with regular reports.
+	RoundTrips map[string]float64 `json:"round_trips,omitempty"`
 	// FreeSubnets is how many leased worker subnets are unused; root leases another block when fewer than 4 are.
 	FreeSubnets int `json:"free_subnets"`
 	// WantedSubnets is how many more will be wanted soon: workers wait for one, or many have just joined. Root leases as many blocks as

@@ -112,6 +112,9 @@ func (r *reporter) send(ctx context.Context, regular bool) error {
 	m := &wire.ClusterReport{Applied: c.link.Applied, Aggregate: c.ledger.Aggregate(now), Full: r.full, FreeSubnets: c.free, WantedSubnets: c.demand.wanted(now),
 		Instances: []wire.InstanceReport{}, TellsSpecs: true,
 		SpecsTold: len(r.unknown) > 0, Specs: c.ledger.Specs(r.unknown)}
+	if regular {
+		m.RoundTrips = c.ledger.RoundTripsAbroad()
+	}
 	c.mu.Unlock()
 	r.revision++
 	m.Header = wire.NewHeader(wire.Stamp{Epoch: c.epoch.Load(), Revision: r.revision})

@@ -42,6 +42,8 @@ type clusterView struct {
 	counted   map[string]bool
 	near      map[string][]wire.Proximity
 	revisions map[string]int64
+	// roundTrips are what was measured between two clusters, read with the first proximity.
+	roundTrips map[clusterPair]float64
 	// unchanged are instances of which nothing new was found.
 	unchanged []wire.InstanceKey
 }

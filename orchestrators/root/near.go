@@ -23,6 +23,9 @@ func (r *Root) resolve(ctx context.Context, tx pgx.Tx, i *instanceRow, d *demand
 	if known, ok := view.near[i.ServiceID]; ok {
 		return known, nil
 	}
+	if err := view.measure(ctx, tx); err != nil {
+		return nil, err
+	}
 	out := make([]wire.Proximity, 0, len(d.near))
 	for _, w := range d.near {
 		p := w.Proximity
@@ -92,17 +95,19 @@ func resolveService(ctx context.Context, tx pgx.Tx, i *instanceRow, p *wire.Prox
 	return nil
 }
 
-// elsewhere returns what a cluster is told of proximities: its own instances of a service it knows better.
-func elsewhere(all []wire.Proximity, cluster string) []wire.Proximity {
+// elsewhere returns what a cluster is told of proximities: its own instances of a service it knows better. How long the way to other clusters
+// takes is root's to say.
+func (v *clusterView) elsewhere(all []wire.Proximity, cluster string) []wire.Proximity {
 	out := make([]wire.Proximity, 0, len(all))
 	for _, p := range all {
-		if p.Service != "" {
-			points := p.Points
-			p.Points = nil
-			for _, point := range points {
-				if point.Cluster != cluster {
-					p.Points = append(p.Points, point)
-				}
+		points := p.Points
+		p.Points = nil
+		for _, point := range points {
+			if point.Cluster != cluster {
+				point.RoundTripMS = v.roundTrips[clusterPair{cluster, point.Cluster}]
+			}
+			if p.Service == "" || point.Cluster != cluster {
+				p.Points = append(p.Points, point)
 			}
 		}
 		out = append(out, p)

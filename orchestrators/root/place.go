@@ -151,7 +151,9 @@ func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clus
 	req.Nodes, req.Ports = nil, nil // are about workers, which the cluster knows
 	demand.ask(&req)
 	for n := range near {
-		req.Near = append(req.Near, scheduler.DemandOf(&near[n]))
+		d := scheduler.DemandOf(&near[n])
+		view.fromEach(&d)
+		req.Near = append(req.Near, d)
 	}
 	now := time.Now().UTC()
 	req.Exclude = i.refusedBy(view, now)
@@ -178,7 +180,7 @@ func (r *Root) decide(ctx context.Context, tx pgx.Tx, i *instanceRow, view *clus
 		i.detail += "; where it was, it runs on until it runs there"
 		i.leaving = false
 	}
-	if err := out.give(i, revision, elsewhere(near, chosen.id), &why); err != nil {
+	if err := out.give(i, revision, view.elsewhere(near, chosen.id), &why); err != nil {
 		return err
 	}
 	view.reserve(chosen.id, i.spec.Arch, req.Need)

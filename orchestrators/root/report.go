@@ -109,6 +109,9 @@ func (r *Root) applyReport(ctx context.Context, tx pgx.Tx, id string, in *wire.C
 	if err != nil {
 		return ack, fmt.Errorf("store report of cluster %s: %w", id, err)
 	}
+	if err := storeRoundTrips(ctx, tx, id, in.RoundTrips); err != nil {
+		return ack, err
+	}
 	if err := storeWorkers(ctx, tx, id, in.Workers); err != nil {
 		return ack, err
 	}

@@ -3,6 +3,7 @@
 package root
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -54,6 +55,12 @@ func cleanReport(in *wire.ClusterReport) (dropped int) {
 		}
 	}
 	cleanWorkers(in.Workers)
+	maps.DeleteFunc(in.RoundTrips, func(worker string, ms float64) bool { return !pki.ValidID(worker) || !(ms > 0 && ms <= vivaldi.MaxRTT) })
+	for worker := range in.RoundTrips {
+		if len(in.RoundTrips) > maxWords {
+			delete(in.RoundTrips, worker)
+		}
+	}
 	a := &in.Aggregate
 	a.Location, a.Addons, a.VolumeDrivers = clip(a.Location, maxLocation), words(a.Addons), words(a.VolumeDrivers)
 	a.Where = cleanPoint(a.Where)
@@ -93,7 +100,7 @@ func cleanPoint(p wire.Point) wire.Point {
 	if p.Coordinate != nil && !vivaldi.Valid(*p.Coordinate) || !(p.SpreadMS >= 0) {
 		p.Coordinate, p.SpreadMS = nil, 0
 	}
-	p.Cluster = ""
+	p.Cluster, p.RoundTripMS = "", 0
 	return p
 }
 

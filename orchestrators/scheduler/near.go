@@ -85,6 +85,9 @@ func (d *Demand) toTarget(c *Candidate, t *Target) (v float64, how string, ok bo
 	if rtt, known := t.Measured[c.ID]; known {
 		return rtt, measured, true
 	}
+	if t.RoundTripMS > 0 {
+		return t.RoundTripMS, measured, true
+	}
 	// Each cluster measures between its own workers alone: its coordinates say nothing beside another's.
 	if a, b := c.Where.Coordinate, t.Coordinate; a != nil && b != nil && c.Where.Cluster == t.Cluster && a.Error <= trusted && b.Error <= trusted {
 		return max(vivaldi.Distance(*a, *b)-c.Where.SpreadMS-t.SpreadMS, 0), estimated, true

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"math"
+	"slices"
 
 	"github.com/oakestra/oakestra-ebpf/control/vivaldi"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
@@ -53,6 +54,30 @@ func (l *Ledger) approach(w, other *Worker, ms float64) {
 	}
 	next := vivaldi.Update(own, theirs, ms, seed(w.ID))
 	w.coordinate = &next
+}
+
+// RoundTripsAbroad returns the round trips in ms to workers of other clusters, by their ids: the median of what the cluster's own have measured, for
+// so many at most as one worker may tell.
+func (l *Ledger) RoundTripsAbroad() map[string]float64 {
+	all := map[string][]float64{}
+	for _, said := range l.measured {
+		for peer, ms := range said {
+			if l.workers[peer] == nil {
+				all[peer] = append(all[peer], ms)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	out := map[string]float64{}
+	for _, peer := range sortedKeys(all) {
+		if len(out) < maxRoundTrips {
+			slices.Sort(all[peer])
+			out[peer] = all[peer][len(all[peer])/2]
+		}
+	}
+	return out
 }
 
 // Relax moves all workers a little closer to where the round trips that are known put them. Called again and again, it settles.
