@@ -74,9 +74,9 @@ The times are the worker's, exact to about a tenth of a second.`,
 			}
 			return interrupted(ctx, group.Wait())
 		}
+		group.SetLimit(8) // before any begins: a group that works takes no limit
 		for _, n := range numbers {
 			out, flush := p.logOutput(n, len(numbers) > 1)
-			group.SetLimit(8)
 			group.Go(func() error { defer flush(); return p.readLog(ctx, c, *s, n, o, false, out) })
 		}
 		return interrupted(ctx, group.Wait())
