@@ -49,7 +49,7 @@ func (w *world) bases(name string) {
 		require.NoError(t, copyFile(filepath.Join(dir, e.Name()), filepath.Join(context, e.Name())))
 	}
 	require.NoError(t, os.RemoveAll(dir))
-	for _, target := range bases.Images {
+	for _, target := range bases.Images { // the first one makes what all have in common
 		w.on(name, 5*time.Minute, "DOCKER_BUILDKIT=1 docker build -q --network none --target "+target+" -t "+standsFor[target]+" /tmp/bases")
 	}
 	w.on(name, time.Minute, "rm -rf /tmp/bases")

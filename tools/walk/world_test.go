@@ -27,15 +27,16 @@ const outside = "outside"
 
 // world is devices, a network between them, and an internet of which nothing but the sample application can be pulled.
 type world struct {
-	t       *testing.T
+	t       *testing.T // the one that runs, all the one that the world goes with
+	all     *testing.T
 	dir     string
 	hub     *hub.Hub
 	devices map[string]*device.Device
 	hosts   []underlay.Host
 }
 
-// newWorld makes devices of the given names. All goes with the test.
-func newWorld(t *testing.T, names ...string) *world {
+// needDocker skips a test where what the pages ask for is not installed.
+func needDocker(t *testing.T) {
 	t.Helper()
 	for _, p := range []struct{ program, debian string }{{"dockerd", "docker.io"}, {"docker-compose", "docker-compose"}, {"debootstrap", "debootstrap"},
 		{"containerd", "containerd"}, {"iptables", "iptables"}, {"jq", "jq"}, {"curl", "curl"}} {
@@ -43,16 +44,19 @@ func newWorld(t *testing.T, names ...string) *world {
 			t.Skipf("needs %s: of Debian's package %s, which make deps installs", p.program, p.debian)
 		}
 	}
-	w := &world{t: t, devices: map[string]*device.Device{}}
+}
+
+// newWorld makes the network, the internet and devices, to which others can be added. All goes with the test.
+func newWorld(t *testing.T, names ...string) *world {
+	t.Helper()
+	needDocker(t)
+	w := &world{t: t, all: t, devices: map[string]*device.Device{}}
 	var err error
 	w.dir, err = os.MkdirTemp("", "oak-walk")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(w.dir, 0o755)) // users of containers pass here
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(w.dir)) })
 	w.hosts = []underlay.Host{{Name: outside, Address: underlay.IPv4.Address(0, 53)}}
-	for i, n := range names {
-		w.hosts = append(w.hosts, underlay.Host{Name: n, Address: underlay.IPv4.Address(0, byte(10+i))})
-	}
 	release, err := testbed.Reserve(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(release)
@@ -61,18 +65,40 @@ func newWorld(t *testing.T, names ...string) *world {
 	w.hub, err = hub.Start(t.Context(), outside, w.hosts[0].Address)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.hub.Close()) })
+	t.Cleanup(func() {
+		w.explain()
+		for _, d := range w.devices {
+			require.NoError(t, d.End())
+		}
+	})
+	for _, n := range names {
+		w.add(n)
+	}
+	return w
+}
+
+// add makes a device.
+func (w *world) add(name string) {
+	t := w.t
+	t.Helper()
+	host := underlay.Host{Name: name, Address: underlay.IPv4.Address(0, byte(100+len(w.hosts)))}
+	require.NoError(t, underlay.Add(underlay.IPv4, host))
+	w.hosts = append(w.hosts, host)
 	repository, err := blocks.Root()
 	require.NoError(t, err)
-	for _, n := range names {
-		dir := filepath.Join(w.dir, n)
-		require.NoError(t, os.Mkdir(dir, 0o755))
-		d, err := device.Start(t.Context(), device.Options{Host: n, Dir: dir, Repository: repository, Authority: w.hub.Authority, Nameserver: w.hosts[0].Address.String()})
-		require.NoError(t, err)
-		w.devices[n] = d
-		t.Cleanup(func() { require.NoError(t, d.End()) })
-	}
-	t.Cleanup(w.explain)
-	return w
+	dir := filepath.Join(w.dir, name)
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	d, err := device.Start(w.all.Context(), device.Options{Host: name, Dir: dir, Repository: repository, Authority: w.hub.Authority, Nameserver: w.hosts[0].Address.String()})
+	require.NoError(t, err)
+	w.devices[name] = d
+}
+
+// within runs a part of the walk as a test of its own.
+func (w *world) within(t *testing.T, part func()) {
+	before := w.t
+	w.t = t
+	defer func() { w.t = before }()
+	part()
 }
 
 // address is that of a device.
@@ -89,7 +115,7 @@ func (w *world) address(name string) string {
 // service starts a program on a device as its service manager would, and leaves it running.
 func (w *world) service(name, program string, args ...string) {
 	w.t.Helper()
-	cmd, err := w.devices[name].Command(context.WithoutCancel(w.t.Context()), program, args...)
+	cmd, err := w.devices[name].Command(context.WithoutCancel(w.all.Context()), program, args...)
 	require.NoError(w.t, err)
 	log, err := os.Create(filepath.Join(w.dir, name, program+".log"))
 	require.NoError(w.t, err)
@@ -129,7 +155,7 @@ func (w *world) terminal(name string, fill map[string]string) *blocks.Terminal {
 	require.NoError(w.t, err)
 	t, err := blocks.Shell{Prefix: prefix, Env: device.Environment(), Fill: fill, Within: 3 * time.Minute, Output: log}.Open()
 	require.NoError(w.t, err)
-	w.t.Cleanup(func() {
+	w.all.Cleanup(func() {
 		_ = t.Close() // what it leaves ends with the device
 		_ = log.Close()
 	})
@@ -176,7 +202,7 @@ func copyFile(from, to string) error {
 
 // explain shows what was logged, if the test has failed.
 func (w *world) explain() {
-	if !w.t.Failed() {
+	if !w.all.Failed() {
 		return
 	}
 	logs, _ := filepath.Glob(filepath.Join(w.dir, "*", "*.log"))
@@ -188,12 +214,12 @@ func (w *world) explain() {
 		if len(body) > 6000 {
 			body = body[len(body)-6000:]
 		}
-		w.t.Logf("--- %s\n%s", strings.TrimPrefix(f, w.dir), body)
+		w.all.Logf("--- %s\n%s", strings.TrimPrefix(f, w.dir), body)
 	}
 	for n, d := range w.devices {
-		out, _ := d.Run(context.WithoutCancel(w.t.Context()), "bash", "-c",
+		out, _ := d.Run(context.WithoutCancel(w.all.Context()), "bash", "-c",
 			"docker ps -a; for c in $(docker ps -aq); do docker inspect -f '{{.Name}} {{json .State.Health}}' $c; docker logs --tail 25 $c; done; tail -n 40 /tmp/*.log; ps ax")
-		w.t.Logf("--- %s now\n%s", n, out)
+		w.all.Logf("--- %s now\n%s", n, out)
 	}
 }
 

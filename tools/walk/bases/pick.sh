@@ -9,12 +9,15 @@ for d in bin lib lib64 sbin; do
 	[ ! -L "/$d" ] || cp -a "/$d" "$to/"
 done
 mkdir -p "$to/usr/lib64"
-for program in "$@"; do
-	cp --parents -L "$(realpath "$program")" "$to"
-	[ -e "$to$program" ] || cp -a "$program" "$to/usr/bin/"
-	for lib in $(ldd "$program" | grep -o '/[^ ]*'); do
-		cp --parents -L "$(realpath "$(dirname "$lib")")/$(basename "$lib")" "$to"
+# Scripts among them are linked with nothing, which ldd calls a failure.
+{
+	realpath "$@"
+	{ ldd "$@" 2>/dev/null || true; } | sed -n 's,^.*[[:space:]]\(/[^ ]*\) (0x.*,\1,p' | sort -u | while read -r lib; do
+		echo "$(realpath "$(dirname "$lib")")/${lib##*/}" # by the name that it is looked for
 	done
+} | sort -u | xargs cp --parents -L -t "$to" --
+for program in "$@"; do
+	[ -e "$to$program" ] || cp -a "$program" "$to/usr/bin/"
 done
 cp --parents /etc/passwd /etc/group /etc/nsswitch.conf /etc/ssl/certs/ca-certificates.crt "$to"
 chmod 1777 "$to/tmp"

@@ -110,8 +110,11 @@ func (h *Hub) resolve(address netip.Addr, udp net.PacketConn, tcp net.Listener) 
 		_ = w.WriteMsg(a) // who asks asks again
 	})
 	for _, s := range []*dns.Server{{PacketConn: udp, Handler: handler}, {Listener: tcp, Handler: handler}} {
+		started := make(chan struct{})
+		s.NotifyStartedFunc = func() { close(started) }
 		h.servers = append(h.servers, closer(s.Shutdown))
 		go func() { _ = s.ActivateAndServe() }()
+		<-started // one that has not cannot be ended
 	}
 }
 
