@@ -27,7 +27,7 @@ var traces = map[string]string{
 	"mounts":             `awk '{ print $2, $3 }' /proc/self/mounts | sort`,
 	"units":              `systemctl list-unit-files --no-legend | awk '{ print $1, $2 }'; find /etc/systemd | sort`,
 	"containerd":         `ctr namespaces ls -q`,
-	"sysctls":            `find /proc/sys/net /proc/sys/kernel -type f -readable | grep -v -E 'random|nf_conntrack_count|ns_last_pid|/(oak|veth)[^/]*/|file-nr|sched_|pty/nr|tcp_fastopen_key|stable_secret' | sort | while read -r f; do echo "$f $(tr '\n' ' ' <$f 2>/dev/null || true)"; done`,
+	"sysctls":            `find /proc/sys/net -type f -readable | grep -v -E 'random|nf_conntrack_count|ns_last_pid|/(oak|veth)[^/]*/|file-nr|sched_|pty/nr|tcp_fastopen_key|stable_secret' | sort | while read -r f; do echo "$f $(tr '\n' ' ' <$f 2>/dev/null || true)"; done`,
 	"files": `find / -xdev \( -path /tmp -o -path /var/log -o -path /var/cache -o -path /var/lib/postgresql -o -path /var/lib/systemd -o -path "$HOME/.config" \) -prune -o \
 -not -regex '/etc/\(passwd\|group\|shadow\|gshadow\|subuid\|subgid\)-?' -not -path /etc/.pwd.lock -not -path /opt/release -not -path '/opt/release/*' -printf '%p %y %m %u %g %l\n' | sort
 find /run -mindepth 1 \( -path /run/systemd -o -path /run/postgresql -o -path /run/containerd -o -path /run/log -o -path /run/udev -o -path /run/dbus -o -path /run/lock -o -path /run/user \) -prune -o -print | sort`,
