@@ -141,6 +141,7 @@ func TestRuntime(t *testing.T) {
 		{"DaemonRestart", testDaemonRestart},
 		{"CompletedStaysCompleted", testCompleted},
 		{"InterruptedCreate", testInterrupted},
+		{"HalfMadeTask", testHalfMade},
 		{"RemoveLeavesNothing", testRemove},
 		{"StubbornIsKilled", testStubborn},
 		{"Execute", testExecute},

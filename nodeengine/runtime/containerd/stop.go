@@ -10,8 +10,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 
 	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 )
@@ -88,7 +90,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 func (r *Runtime) deleteTask(ctx context.Context, c client.Container, grace time.Duration) error {
 	task, err := c.Task(ctx, nil)
 	if errdefs.IsNotFound(err) {
-		return nil
+		return r.deleteHalfMade(ctx, c.ID())
 	}
 	if err != nil {
 		return fmt.Errorf("load task of %s: %w", c.ID(), err)
@@ -105,6 +107,16 @@ func (r *Runtime) deleteTask(ctx context.Context, c client.Container, grace time
 	}
 	if _, err := task.Delete(ctx, client.WithProcessKill); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete task of %s: %w", c.ID(), err)
+	}
+	return nil
+}
+
+// deleteHalfMade removes the shim of a task that was never made whole, since containerd was killed meanwhile. containerd then says that
+// there is no such task, and yet refuses to make it ("already exists"); asked to delete it, it says the same, and ends the shim.
+func (r *Runtime) deleteHalfMade(ctx context.Context, id string) error {
+	_, err := r.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+	if err = errgrpc.ToNative(err); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("delete half-made task of %s: %w", id, err)
 	}
 	return nil
 }
