@@ -56,4 +56,5 @@ mkdir former
 pivot_root . former
 umount -l former
 rmdir former
+mount --make-rshared / # as systemd does where it is no container's: units with mounts of their own see what is mounted later
 exec env -i container=machine PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb /lib/systemd/systemd --log-target=console --log-level=warning --show-status=no
