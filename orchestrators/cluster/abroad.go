@@ -15,7 +15,6 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/uplink"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
 
 const (
@@ -99,10 +98,7 @@ func (c *Cluster) runKeeper(ctx context.Context) {
 		c.mu.Lock()
 		m.Header = wire.NewHeader(wire.Stamp{Epoch: c.abroadEpoch})
 		c.mu.Unlock()
-		err := store.InTx(ctx, c.pool, func(tx pgx.Tx) error {
-			if err := records.CheckEpoch(ctx, tx, c.epoch.Load()); err != nil {
-				return err
-			}
+		err := c.inEpoch(ctx, func(tx pgx.Tx) error {
 			return records.StoreAbroad(ctx, tx, &m)
 		})
 		if err != nil {

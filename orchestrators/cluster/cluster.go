@@ -50,6 +50,8 @@ type Cluster struct {
 
 	// epoch is the one of this process; it changes only if a higher one is seen from below.
 	epoch atomic.Uint64
+	// epochMu is held for reading while something is written in the epoch, and for writing while that is raised. It is taken after decide.
+	epochMu sync.RWMutex
 	// seenEpoch is the highest that a worker said it holds.
 	seenEpoch atomic.Uint64
 	connected atomic.Bool // to root

@@ -14,7 +14,6 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/uplink"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
 
 // decideEvery is how often everything is looked at although nothing was news: workers become silent and lost by the clock.
@@ -106,10 +105,7 @@ func (c *Cluster) commit(ctx context.Context, compute func(*ledger.Ledger) ledge
 		return nil
 	}
 	begin := time.Now()
-	err := store.InTx(ctx, c.pool, func(tx pgx.Tx) error {
-		if err := records.CheckEpoch(ctx, tx, c.epoch.Load()); err != nil {
-			return err
-		}
+	err := c.inEpoch(ctx, func(tx pgx.Tx) error {
 		for _, f := range also {
 			if err := f(ctx, tx); err != nil {
 				return err

@@ -60,18 +60,42 @@ func (c *Cluster) renewEpoch(ctx context.Context, above uint64) error {
 	if err := c.checkEpoch(ctx); err != nil {
 		return err
 	}
-	epoch, err := store.RaiseEpochAbove(ctx, c.pool, above)
+	epoch, err := c.takeEpoch(ctx, above)
 	if err != nil {
 		return err
 	}
 	c.log.Info("epoch raised", "epoch", epoch)
-	c.epoch.Store(epoch)
 	c.plane.Do(func(core *overlay.Core) []overlay.Message { core.SetEpoch(epoch); return nil })
 	c.republish()
 	return nil
 }
 
+// takeEpoch raises the epoch in the database and here while nothing is written: who compared the two in between would take this process for
+// another one, and itself for deposed.
+func (c *Cluster) takeEpoch(ctx context.Context, above uint64) (uint64, error) {
+	c.epochMu.Lock()
+	defer c.epochMu.Unlock()
+	epoch, err := store.RaiseEpochAbove(ctx, c.pool, above)
+	if err == nil {
+		c.epoch.Store(epoch)
+	}
+	return epoch, err
+}
+
+// inEpoch runs f in a transaction in which the database is this process's; once it is another one's, an error that wraps
+// [records.ErrTakenOver] is returned.
+func (c *Cluster) inEpoch(ctx context.Context, f func(pgx.Tx) error) error {
+	c.epochMu.RLock()
+	defer c.epochMu.RUnlock()
+	return store.InTx(ctx, c.pool, func(tx pgx.Tx) error {
+		if err := records.CheckEpoch(ctx, tx, c.epoch.Load()); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
 // checkEpoch fails with an error that wraps [records.ErrTakenOver] once the database is another process's.
 func (c *Cluster) checkEpoch(ctx context.Context) error {
-	return store.InTx(ctx, c.pool, func(tx pgx.Tx) error { return records.CheckEpoch(ctx, tx, c.epoch.Load()) })
+	return c.inEpoch(ctx, func(pgx.Tx) error { return nil })
 }

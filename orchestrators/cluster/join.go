@@ -22,7 +22,6 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/httpapi"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/identity"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
 
 // orgWorker is the organisation in a worker's certificates.
@@ -106,10 +105,7 @@ func (c *Cluster) takeIn(ctx context.Context, token string, keyHash []byte, req 
 	c.mu.Lock()
 	ranges := c.link.Ranges
 	c.mu.Unlock()
-	err = store.InTx(ctx, c.pool, func(tx pgx.Tx) error {
-		if err := records.CheckEpoch(ctx, tx, c.epoch.Load()); err != nil {
-			return err
-		}
+	err = c.inEpoch(ctx, func(tx pgx.Tx) error {
 		id, known, err := records.WorkerByKey(ctx, tx, keyHash)
 		if err != nil {
 			return err

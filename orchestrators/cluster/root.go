@@ -21,7 +21,6 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/overlay"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/uplink"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
 
 // quickAnswer is how fast an answer that says nothing new may come before the next question is put off: a root that does not hold
@@ -97,10 +96,7 @@ func (c *Cluster) join(ctx context.Context, link *records.Link) error {
 	if err != nil {
 		return err
 	}
-	err = store.InTx(ctx, c.pool, func(tx pgx.Tx) error {
-		if err := records.CheckEpoch(ctx, tx, c.epoch.Load()); err != nil {
-			return err
-		}
+	err = c.inEpoch(ctx, func(tx pgx.Tx) error {
 		return records.StoreIdentity(ctx, tx, answer.ID, answer.Certificate, answer.CA)
 	})
 	if err != nil {

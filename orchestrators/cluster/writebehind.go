@@ -14,7 +14,6 @@ import (
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/ledger"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/records"
 	"github.com/oakestra/oakestra-ebpf/orchestrators/cluster/uplink"
-	"github.com/oakestra/oakestra-ebpf/orchestrators/store"
 )
 
 // gatherWrites is how long what was seen is gathered into one transaction.
@@ -106,10 +105,7 @@ func (c *Cluster) flushSeen(ctx context.Context) error {
 	for _, id := range slices.Sorted(maps.Keys(batch.overlays)) {
 		overlays = append(overlays, *batch.overlays[id])
 	}
-	err := store.InTx(ctx, c.pool, func(tx pgx.Tx) error {
-		if err := records.CheckEpoch(ctx, tx, c.epoch.Load()); err != nil {
-			return err
-		}
+	err := c.inEpoch(ctx, func(tx pgx.Tx) error {
 		return records.StoreSeen(ctx, tx, copies, overlays)
 	})
 	if err != nil {
