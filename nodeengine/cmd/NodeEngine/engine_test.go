@@ -317,7 +317,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	for _, c := range []struct{ flag, value, want string }{
 		{"--log-level", "loud", "--log-level"}, {"--log-format", "xml", "--log-format"}, {"--name", "a b", "--name"},
 		{"--location", "Munich", "--location"}, {"--when-cut-off", "panic", "--when-cut-off"},
-		{"--cluster-port", "0", "--cluster-port"}, {"--stop-grace", "-1s", "--stop-grace"}, {"--join-token-file", "/none", "--cluster-address"},
+		{"--cluster-port", "0", "--cluster-port"}, {"--stop-grace", "-1s", "--stop-grace"}, {"--join-token-file", "/none", "token create"},
 	} {
 		cmd := command()
 		cmd.SetArgs([]string{"--state-dir", dir, "--run-dir", dir, c.flag, c.value})
