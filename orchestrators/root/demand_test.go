@@ -55,6 +55,7 @@ func TestDemand(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			view := newView([]*clusterState{munich, silent})
+			view.roundTrips = map[clusterPair]float64{} // nothing was measured, so that no database is asked
 			d := demandOf(&tc.service)
 			spec, err := specOf(application{}, &tc.service, nil)
 			require.NoError(t, err)

@@ -3,10 +3,13 @@
 package chaos
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/oakestra/oakestra-ebpf/control/client"
 )
 
 // TestRestoredFromAnOldDump gives the cluster, root, and then both a database that is older than what was acknowledged since. What was
@@ -27,7 +30,9 @@ func TestRestoredFromAnOldDump(t *testing.T) {
 		changing, err := w.Scene.API.Service(t.Context(), w.services["c1"][serviceChanging].ID)
 		require.NoError(t, err)
 		require.NoError(t, w.Scene.API.AddInstance(t.Context(), changing.ID))
-		require.NoError(t, r.writer.remove(t.Context(), w.Scene.API, changing.ID, changing.Instances[0].Number))
+		stays := slices.IndexFunc(changing.Instances, func(i client.Instance) bool { return !i.Deleting })
+		require.GreaterOrEqual(t, stays, 0, "the service has no instance to remove")
+		require.NoError(t, r.writer.remove(t.Context(), w.Scene.API, changing.ID, changing.Instances[stays].Number))
 		require.Zero(t, r.writer.refused)
 		require.NoError(t, r.Restore(t.Context(), d, restored...))
 	}

@@ -81,7 +81,7 @@ func (p patient) token(program, database, role, ttl string) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	out, err := p.s.Testbed.Run(p.t.Context(), "root", filepath.Join(dir, program), "token", "create", "--role", role, "--ttl", ttl,
+	out, err := p.s.Testbed.Run(p.t.Context(), "root", filepath.Join(dir, program), "token", "create", "--quiet", "--role", role, "--ttl", ttl,
 		"--database", p.s.Testbed.DatabaseURL(database))
 	if err != nil {
 		p.t.Fatal(err)

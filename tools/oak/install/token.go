@@ -65,7 +65,7 @@ func makeToken(program string, s Service) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "token", "create", "--ttl", handedFor)
+	cmd := exec.CommandContext(ctx, program, "token", "create", "--quiet", "--ttl", handedFor)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} //nolint:gosec // are no negative numbers
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.State, "USER=" + s.User}
