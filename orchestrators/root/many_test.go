@@ -53,7 +53,7 @@ func TestManyInstancesLiveAsOneDoes(t *testing.T) {
 	require.Equal(t, instances, s.count(`SELECT count(*) FROM instance_event r JOIN instance_event n USING (service_id, number)
 		WHERE r.state = 'RUNNING' AND n.state = 'NODE_SCHEDULED' AND n.id < r.id`))
 
-	// Half of them end; one of these is told of once more, under a placement that root has never given.
+	// Half of them end; one of these is told of once more, under a placement that root has never given: it is to be stopped again.
 	s.ok(http.MethodPut, "/api/v1/service/"+service+"/scale", map[string]any{"replicas": instances / 2})
 	require.Eventually(t, func() bool { return s.count(`SELECT count(*) FROM tombstone`) == instances/2 }, 30*time.Second, 20*time.Millisecond)
 	end := func(from, to int) {
@@ -65,6 +65,10 @@ func TestManyInstancesLiveAsOneDoes(t *testing.T) {
 		}
 		r.Instances = append(r.Instances, wire.InstanceReport{InstanceKey: wire.InstanceKey{ServiceID: service, Number: from},
 			Generation: wire.Generation{Placement: math.MaxUint16, Move: 1}, State: wire.StateRunning})
+		c.report(r)
+		require.Equal(t, 1, s.count(`SELECT count(*) FROM tombstone`))
+		r.Instances = r.Instances[len(r.Instances)-1:]
+		r.Instances[0].State = wire.StateUndeployed
 		c.report(r)
 	}
 	end(instances/2, instances)
