@@ -4,6 +4,7 @@ package model
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,7 +78,7 @@ func (w *World) openExposed(p *packet) (*Flow, string) {
 			src, plain = p.key.Dst, true
 		}
 	}
-	if !ok || !dst.IsValid() || !src.IsValid() {
+	if !ok || !dst.IsValid() || !src.IsValid() || src == netip.IPv6Unspecified() { // nobody can be answered there
 		return nil, "no_endpoint"
 	}
 	if p.replaces {
