@@ -21,18 +21,22 @@ func TestRestoredFromAnOldDump(t *testing.T) {
 	_, err := r.settled(t.Context(), time.Minute)
 	require.NoError(t, err)
 	for _, restored := range [][]string{{"c1"}, {"root"}, {"root", "c1"}} {
+		// One that the dump knows, and that is removed afterwards.
+		changing := w.services["c1"][serviceChanging].ID
+		require.NoError(t, w.Scene.API.AddInstance(t.Context(), changing))
+		_, err := r.settled(t.Context(), time.Minute)
+		require.NoError(t, err)
 		d, err := w.Dump(t.Context(), t.TempDir(), restored...)
 		require.NoError(t, err)
+		now, err := w.Scene.API.Service(t.Context(), changing)
+		require.NoError(t, err)
+		stays := slices.IndexFunc(now.Instances, func(i client.Instance) bool { return !i.Deleting })
+		require.GreaterOrEqual(t, stays, 0, "the service has no instance to remove")
+		require.NoError(t, r.writer.remove(t.Context(), w.Scene.API, changing, now.Instances[stays].Number))
 		for range 2 {
 			r.writer.deploy(t.Context())
 			r.writer.scale(t.Context())
 		}
-		changing, err := w.Scene.API.Service(t.Context(), w.services["c1"][serviceChanging].ID)
-		require.NoError(t, err)
-		require.NoError(t, w.Scene.API.AddInstance(t.Context(), changing.ID))
-		stays := slices.IndexFunc(changing.Instances, func(i client.Instance) bool { return !i.Deleting })
-		require.GreaterOrEqual(t, stays, 0, "the service has no instance to remove")
-		require.NoError(t, r.writer.remove(t.Context(), w.Scene.API, changing.ID, changing.Instances[stays].Number))
 		require.Zero(t, r.writer.refused)
 		require.NoError(t, r.Restore(t.Context(), d, restored...))
 	}

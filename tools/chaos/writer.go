@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -147,6 +148,7 @@ func (x *writer) scale(ctx context.Context) {
 		return // nothing was asked for
 	}
 	const most = 4
+	v.Instances = slices.DeleteFunc(v.Instances, func(i client.Instance) bool { return i.Deleting }) // it may be gone by then
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if n := len(v.Instances); n < 2 || n < most && x.rand.IntN(2) == 0 {
