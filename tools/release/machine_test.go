@@ -69,6 +69,8 @@ func newWorld(t *testing.T) *world {
 	})
 	// Something to be reached at, as a network card with a cable would be.
 	w.on(`ip link add eth0 type veth peer name cable && ip link set cable up && ip link set eth0 up && ip addr add 192.0.2.10/24 dev eth0 && ip route add default via 192.0.2.1`)
+	// Routes of link-local addresses come only when these were found to be nobody else's (RFC 4862), which is no trace of ours.
+	w.eventually(`test -z "$(ip -6 address show tentative)"`)
 	return w
 }
 
