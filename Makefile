@@ -99,7 +99,7 @@ test-overrides: deps build ## start each override of the compositions with Docke
 
 .PHONY: test-walk
 test-walk: deps build ## walk the getting-started pages word for word, with Docker, on devices that are namespaces; PUBLISH=1 writes the seconds into README.md
-	OAK_WALK=all OAK_WALK_PUBLISH=$(PUBLISH) go test -count=1 -timeout 20m -v ./tools/walk/...
+	OAK_WALK_PUBLISH=$(PUBLISH) go test -count=1 -timeout 20m -v ./tools/walk/...
 
 .PHONY: test-install
 test-install: deps ## install and remove everything on a whole Debian under systemd, which is made the first time; needs root

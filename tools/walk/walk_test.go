@@ -3,7 +3,6 @@
 package walk
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -44,9 +43,6 @@ func TestWalk(t *testing.T) {
 		return
 	}
 	t.Run("many clusters", func(t *testing.T) {
-		if os.Getenv("OAK_WALK") == "" {
-			t.Skip("takes five devices and their time: make test-walk")
-		}
 		w.typed(pc1.Type(t.Context(), "README.md", "save-images"))
 		w.within(t, w.manyClusters)
 	})
