@@ -30,7 +30,8 @@ func goTree(ctx context.Context, dir, repository, self string, programs []string
 	if err := json.Unmarshal([]byte(out), &env); err != nil {
 		return err
 	}
-	build := []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath"}
+	// Not which commit it is: images are built from sources alone, and a program's main package would count as another one.
+	build := []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false"}
 	list := append([]string{"list", "-export", "-deps", "-f", "{{with .Module}}{{.Path}} {{.Version}}{{end}}"}, programs...)
 	if err := run(ctx, repository, build, "go", list...); err != nil { // what is missing in the machine's own cache goes there
 		return err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,5 +39,5 @@ func TestTheCopiedCacheIsWhole(t *testing.T) {
 		"GOSUMDB=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GOFLAGS=-modcacherw"}
 	out, err := output(t.Context(), src, env, "bash", "-c", root+"/bin/go build -trimpath -x -o /dev/null ./tools/cmd/oak 2>&1")
 	require.NoError(t, err)
-	require.NotContains(t, out, "/compile ", "it compiles again")
+	require.False(t, strings.Contains(out, "/compile "), "it compiles again")
 }
