@@ -5,14 +5,15 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/oakestra/oakestra-ebpf/control/client"
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 	"github.com/oakestra/oakestra-ebpf/tools/e2e/scene"
 	"github.com/oakestra/oakestra-ebpf/tools/images/hello"
 	"github.com/oakestra/oakestra-ebpf/tools/testbed"
@@ -46,8 +47,8 @@ func TestClustersBehindRouters(t *testing.T) {
 		t.Logf("%s: all answer", when)
 	}
 	// Clusters keep what they know of one another within a second or so.
-	kept(t, s, "c1", string(both.ID), "198.18.2.3:50103")
-	kept(t, s, "c2", "198.18.1.3:50103")
+	kept(t, s, "c1", both.ID, "198.18.2.3:50103")
+	kept(t, s, "c2", both.ID, "198.18.1.3:50103")
 	fault(t, testbed.Kill, "root-orchestrator@root", "cluster-orchestrator@c1", "cluster-orchestrator@c2")
 	goesOn("without all that is above the workers")
 	fault(t, testbed.Restart, "cluster-orchestrator@c1", "cluster-orchestrator@c2", "NetManager@c1-w1")
@@ -65,8 +66,9 @@ func TestClustersBehindRouters(t *testing.T) {
 	sameTasks(t, s, before)
 }
 
-// kept waits until a cluster's database holds words of what is known of other clusters.
-func kept(t *testing.T, s *scene.Scene, cluster string, words ...string) {
+// kept waits until a cluster's database holds which of another cluster's workers, seen at outer, runs an instance of
+// a service or calls it.
+func kept(t *testing.T, s *scene.Scene, cluster string, service client.ID, outer string) {
 	t.Helper()
 	db, err := pgx.Connect(t.Context(), s.Testbed.DatabaseURL(cluster))
 	if err != nil {
@@ -74,16 +76,25 @@ func kept(t *testing.T, s *scene.Scene, cluster string, words ...string) {
 	}
 	defer func() { _ = db.Close(context.Background()) }()
 	until(t, 10*time.Second, func(ctx context.Context) error {
-		var text string
-		if err := db.QueryRow(ctx, `SELECT state::text FROM abroad`).Scan(&text); err != nil {
+		var m wire.ClusterAbroad
+		if err := db.QueryRow(ctx, `SELECT state FROM abroad`).Scan(&m); err != nil {
 			return err
 		}
-		for _, w := range words {
-			if !strings.Contains(text, w) {
-				return fmt.Errorf("%s keeps nothing of %s: %s", cluster, w, text)
+		for _, v := range m.Services {
+			if v.ServiceID != string(service) {
+				continue
+			}
+			named := slices.Clone(v.Callers)
+			for _, x := range v.Instances {
+				named = append(named, x.Peer)
+			}
+			for _, w := range m.Workers {
+				if slices.Contains(named, w.WorkerID) && slices.Contains(w.Outer, netip.MustParseAddrPort(outer)) {
+					return nil
+				}
 			}
 		}
-		return nil
+		return fmt.Errorf("%s keeps nothing of %s: %+v", cluster, outer, m)
 	})
 }
 
