@@ -30,6 +30,9 @@ const (
 // Composition is the file that starts a cluster in containers, as seen from the repository's folder.
 const Composition = "orchestrators/compose/cluster-orchestrator.yaml"
 
+// WorkerCommand prints, typed on the machine of a cluster in containers, the whole command by which a worker joins it.
+const WorkerCommand = "sudo docker exec $(sudo docker ps -q -f label=com.docker.compose.service=cluster) /cluster-orchestrator token create --address <ADDRESS OF THE CLUSTER ORCHESTRATOR>"
+
 // ClusterNames says what [ClusterName] takes.
 const ClusterNames = "must be 1 to 63 letters, digits, dots, dashes or underscores and start with a letter or digit"
 

@@ -115,3 +115,10 @@ func TestAddresses(t *testing.T) {
 	}
 	require.NotContains(t, joining.Here(), "127.0.0.")
 }
+
+// TestWorkerCommandIsThatOfThePage, which is typed by the walk.
+func TestWorkerCommandIsThatOfThePage(t *testing.T) {
+	page, err := os.ReadFile("../../orchestrators/compose/README.md")
+	require.NoError(t, err)
+	require.Contains(t, strings.ReplaceAll(string(page), "\\\n  ", ""), "```sh worker-command\n"+joining.WorkerCommand+"\n```\n")
+}

@@ -51,8 +51,8 @@ Workers join their cluster, which makes tokens for them: "cluster-orchestrator t
 			switch role {
 			case pki.RoleCluster:
 			case pki.RoleWorker:
-				return cmdline.Usagef("--role worker: a worker joins its cluster, which makes its tokens: `cluster-orchestrator token create` on the cluster's machine, or "+
-					"`docker-compose -f %s run --rm cluster token create` where it is in containers, prints the command for a worker", joining.Composition)
+				return cmdline.Usagef("--role worker: a worker joins its cluster, which makes its tokens; on the cluster's machine this prints the whole command for a worker, where the "+
+					"cluster is in containers: `%s`; and else: `cluster-orchestrator token create`", joining.WorkerCommand)
 			default:
 				return cmdline.Usagef("--role %q is neither %s nor %s", role, pki.RoleCluster, pki.RoleWorker)
 			}
