@@ -308,14 +308,58 @@ func commandOf(words []string) []string {
 	return words
 }
 
-// TestWhatIsMissingIsNamed: without what has to be exported nothing starts, and the message says what it is.
-func TestWhatIsMissingIsNamed(t *testing.T) {
+// containerName is what Docker takes for a container's name.
+var containerName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+
+// TestMissingClusterNameIsNamed: without what has to be exported all files of a composition are read, so that `down` and `logs` work, but nothing starts:
+// what all wait for has a name that Docker does not take, and that says what is missing.
+func TestMissingClusterNameIsNamed(t *testing.T) {
+	for _, files := range [][]string{
+		{"1-DOC.yaml"}, {"1-DOC.yaml", "override-host-1-DOC.yaml"}, {"cluster-orchestrator.yaml"}, {"cluster-orchestrator.yaml", "override-host-cluster.yaml"},
+	} {
+		require.Regexp(t, containerName, byComposeGo(t, files, environment()).Services["passwords"].Name)
+		p := byComposeGo(t, files, nil)
+		name := p.Services["passwords"].Name
+		require.NotRegexp(t, containerName, name)
+		require.Contains(t, name, "export CLUSTER_NAME")
+		for other, s := range p.Services {
+			if other != "passwords" && s.Scale != 0 {
+				require.Contains(t, ancestors(p.Services, other), "passwords", other)
+			}
+		}
+		if files[0] == "cluster-orchestrator.yaml" {
+			require.Contains(t, name, "SYSTEM_MANAGER_URL")
+		}
+	}
+}
+
+// TestMissingRootIsNamed by the cluster orchestrator, where the cluster's name is there.
+func TestMissingRootIsNamed(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "cluster-orchestrator")
+	text, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../cmd/cluster-orchestrator").CombinedOutput()
+	require.NoError(t, err, string(text))
+	env := environment()
+	delete(env, "SYSTEM_MANAGER_URL")
+	for name, files := range map[string][]string{"cluster": {"cluster-orchestrator.yaml"}, "cluster-host": {"cluster-orchestrator.yaml", "override-host-cluster.yaml"}} {
+		s := byComposeGo(t, files, env).Services[name]
+		cmd := exec.CommandContext(t.Context(), program) //nolint:gosec // as just built
+		for key, value := range s.Environment {
+			if key != "OAK_DATABASE_PASSWORD_FILE" { // of a volume
+				cmd.Env = append(cmd.Env, key+"="+value)
+			}
+		}
+		text, err := cmd.CombinedOutput()
+		require.Error(t, err)
+		require.Contains(t, string(text), "SYSTEM_MANAGER_URL is missing")
+	}
+}
+
+// TestWhatOverridesMissIsNamed: without what they need, files with an override cannot be read, and the message says what it is.
+func TestWhatOverridesMissIsNamed(t *testing.T) {
 	for _, c := range []struct {
 		files []string
 		names []string
 	}{
-		{[]string{"1-DOC.yaml"}, []string{"CLUSTER_NAME"}},
-		{[]string{"cluster-orchestrator.yaml"}, []string{"CLUSTER_NAME", "SYSTEM_MANAGER_URL"}},
 		{[]string{"root-orchestrator.yaml", "override-postgres.yaml"}, []string{"DATABASE_HOST", "DATABASE_OPTIONS", "DATABASE_PASSWORD_FILE"}},
 		{[]string{"root-orchestrator.yaml", "override-tls.yaml"}, []string{"ROOT_TLS_DIR"}},
 		{[]string{"cluster-orchestrator.yaml", "override-broker.yaml"}, []string{"BROKER"}},

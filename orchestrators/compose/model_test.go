@@ -22,6 +22,8 @@ import (
 
 // service is what one file or several say of a service, in a form in which two readers of them can be compared.
 type service struct {
+	// Name is that of its container, if it has one of its own.
+	Name                              string
 	Image, User, Restart, NetworkMode string
 	Command                           []string
 	Environment                       map[string]string
@@ -73,7 +75,7 @@ func byComposeGo(t *testing.T, files []string, env map[string]string) project {
 		}
 	}
 	for name, s := range p.Services {
-		m := service{Image: s.Image, User: s.User, Restart: s.Restart, NetworkMode: s.NetworkMode, Command: s.Command,
+		m := service{Name: s.ContainerName, Image: s.Image, User: s.User, Restart: s.Restart, NetworkMode: s.NetworkMode, Command: s.Command,
 			Environment: map[string]string{}, DependsOn: map[string]string{}, Scale: s.GetScale()}
 		for key, value := range s.Environment {
 			require.NotNil(t, value, key)
@@ -157,13 +159,14 @@ func (s service) sorted() service {
 // old is what `docker-compose config` of 1.29 prints.
 type old struct {
 	Services map[string]struct {
-		Image       string            `json:"image"`
-		User        string            `json:"user"`
-		Restart     string            `json:"restart"`
-		NetworkMode string            `json:"network_mode"`
-		Command     []string          `json:"command"`
-		Environment map[string]string `json:"environment"`
-		Ports       []struct {
+		ContainerName string            `json:"container_name"`
+		Image         string            `json:"image"`
+		User          string            `json:"user"`
+		Restart       string            `json:"restart"`
+		NetworkMode   string            `json:"network_mode"`
+		Command       []string          `json:"command"`
+		Environment   map[string]string `json:"environment"`
+		Ports         []struct {
 			Published  int    `json:"published"`
 			Target     int    `json:"target"`
 			Protocol   string `json:"protocol"`
@@ -239,7 +242,7 @@ func (o old) project() project {
 		}
 	}
 	for name, s := range o.Services {
-		m := service{Image: s.Image, User: s.User, Restart: s.Restart, NetworkMode: s.NetworkMode, Command: s.Command,
+		m := service{Name: s.ContainerName, Image: s.Image, User: s.User, Restart: s.Restart, NetworkMode: s.NetworkMode, Command: s.Command,
 			Environment: map[string]string{}, DependsOn: map[string]string{}, Scale: 1}
 		for key, value := range s.Environment {
 			m.Environment[key] = value

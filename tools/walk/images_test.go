@@ -54,6 +54,14 @@ func (w *world) bases(name string) {
 	}
 	w.on(name, time.Minute, "rm -rf /tmp/bases")
 	w.took("base images built", start)
+	w.publishSample(name)
+	w.took("sample images published", start)
+}
+
+// publishSample moves the sample application's images from a device to where all can pull them.
+func (w *world) publishSample(name string) {
+	t := w.t
+	t.Helper()
 	for _, target := range []string{"nginx", "curl"} {
 		w.on(name, time.Minute, "docker save -o /tmp/"+target+".tar "+standsFor[target]+" && docker rmi "+standsFor[target])
 		file, err := w.devices[name].File("/tmp/" + target + ".tar")
@@ -63,5 +71,4 @@ func (w *world) bases(name string) {
 		require.NoError(t, w.hub.Publish(t.Context(), standsFor[target], img))
 		w.on(name, time.Minute, "rm /tmp/"+target+".tar")
 	}
-	w.took("sample images published", start)
 }

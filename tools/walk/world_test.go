@@ -131,9 +131,15 @@ func (w *world) boot(name string, docker bool) {
 	w.service(name, "containerd")
 	w.on(name, 30*time.Second, "until [ -S /run/containerd/containerd.sock ]; do sleep 0.05; done")
 	if docker {
-		w.service(name, "dockerd", "-H", "unix:///run/docker.sock", "--containerd=/run/containerd/containerd.sock")
-		w.on(name, 60*time.Second, "until docker version >/dev/null 2>&1; do sleep 0.1; done")
+		w.startDocker(name)
 	}
+}
+
+// startDocker starts the Docker daemon, and waits for it.
+func (w *world) startDocker(name string) {
+	w.t.Helper()
+	w.service(name, "dockerd", "-H", "unix:///run/docker.sock", "--containerd=/run/containerd/containerd.sock")
+	w.on(name, 60*time.Second, "until docker version >/dev/null 2>&1; do sleep 0.1; done")
 }
 
 // on runs a script on a device and returns what it prints.
