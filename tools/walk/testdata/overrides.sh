@@ -138,10 +138,10 @@ postgres)
 	;;
 esac
 
-# Where nothing is exported, logs are shown, and `up` says what is missing and leaves all as it is.
+# Where nothing is exported, logs are shown. Without the cluster's name `up` says that it is missing, and leaves all as it is.
 bare logs --no-color worker-token >/dev/null
 before=$(docker ps -q | sort)
-if bare up -d >/tmp/up.log 2>&1; then false; fi
+if (unset CLUSTER_NAME && compose up -d) >/tmp/up.log 2>&1; then false; fi
 grep -q "export CLUSTER_NAME" /tmp/up.log
 [ "$(docker ps -q | sort)" = "$before" ]
 
