@@ -90,7 +90,7 @@ hostile: deps ## throw PACKETS mutated packets at a worker while a connection go
 test-chaos: deps build ## do FAULTS random faults, those of SEED, to two clusters that serve, then kill parts under load; WITHIN=30m ends it earlier; goes on where it broke off
 	OAK_CHAOS_WITHIN=$(WITHIN) OAK_CHAOS_DUMP_AGE=$(DUMP_AGE) OAK_CHAOS_SEED=$(SEED) OAK_CHAOS_FAULTS=$(FAULTS) go test -count=1 -timeout 12h -run '^TestLongRun$$' -v ./tools/chaos
 	OAK_CRASH_FOR=60s go test -count=1 -timeout 5m -run '^TestPostgresCrashesAgainAndAgain$$' -v ./orchestrators/root
-	go test -count=1 -timeout 15m -run '^TestRestarts$$' ./tools/e2e
+	OAK_RESTARTS=all go test -count=1 -timeout 15m -run '^TestRestarts$$' ./tools/e2e
 	go test -count=1 -timeout 5m -run '^TestTenThousandFlowsOutliveAKill$$' ./dataplane/agent
 
 .PHONY: test-overrides

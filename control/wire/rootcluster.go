@@ -101,7 +101,10 @@ type Ranges struct {
 // MaxWantedSubnets bounds what root leases of worker subnets at once.
 const MaxWantedSubnets = 256
 
-// ClusterReport is what root learns of a cluster, every 5 s and at once on a significant change.
+// ClusterReportEvery is how often a cluster reports to root when there is nothing to tell.
+const ClusterReportEvery = 5 * time.Second
+
+// ClusterReport is what root learns of a cluster, every [ClusterReportEvery] and at once on a significant change.
 type ClusterReport struct {
 	Header
 	// Applied is the stamp of the desired state that the cluster has stored.

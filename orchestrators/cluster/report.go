@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	reportEvery = 5 * time.Second
+	reportEvery = wire.ClusterReportEvery
 	// gatherReports is how long news is gathered into one report.
 	gatherReports = 10 * time.Millisecond
 	maxGather     = 50 * time.Millisecond

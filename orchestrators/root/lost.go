@@ -6,6 +6,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/oakestra/oakestra-ebpf/control/wire"
 )
 
 // DefaultLostAfter is how long a cluster has to be silent before its instances are given to others, unless configured.
@@ -18,12 +20,14 @@ const lapse = 4 * retryEvery
 const lostClusters = `SELECT id FROM cluster WHERE coalesce(reported_at, joined_at) < now() - $2 * interval '1 second'`
 
 // lostBefore returns for how many seconds a cluster has to have been silent to be lost: for ever, if this process may itself be why nothing
-// was heard.
+// was heard. It may have said something last up to a report before it was cut off, which is no part of the grace time: a cut that is shorter
+// moves nothing.
 func (r *Root) lostBefore(now time.Time) float64 {
-	if !r.listening.longerThan(r.lostAfter, now) {
+	silent := r.lostAfter + wire.ClusterReportEvery
+	if !r.listening.longerThan(silent, now) {
 		return math.MaxInt32
 	}
-	return r.lostAfter.Seconds()
+	return silent.Seconds()
 }
 
 // listening says since when this process could have heard of clusters, so that its own absence is never taken for theirs: after root or

@@ -92,7 +92,7 @@ func TestLostClusterKeepsWhatNobodyElseCanTake(t *testing.T) {
 	s.deploy(done)
 	a.say(wire.InstanceKey{ServiceID: pinned}, 1, 1, wire.StateRunning)
 	a.say(wire.InstanceKey{ServiceID: done}, 1, 1, wire.StateCompleted)
-	for range 20 {
+	for range 40 { // longer than the grace time and a report
 		b.report(b.full(4))
 		time.Sleep(200 * time.Millisecond)
 	}
