@@ -49,6 +49,8 @@ type actor struct {
 	fails   int              // failed steps in a row
 	// elsewhere is set while this worker cannot give the copy what it needs, such as a host port.
 	elsewhere bool
+	// unattached is set while NetManager has not given the copy its addresses when it was asked last.
+	unattached bool
 	// exhausted is set while the copy fails here so often, or for so long, that another worker should be tried.
 	exhausted bool
 	resting   bool      // it is stopped while the cluster is away

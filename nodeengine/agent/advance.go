@@ -52,7 +52,7 @@ func (c *actor) advance(ctx context.Context, g goal) (bool, error) {
 			return true, c.endSick(ctx)
 		}
 		if c.takeReattach() {
-			if _, err := c.attach(ctx); err != nil {
+			if err := c.attach(ctx); err != nil {
 				c.log.Warn("running instance is not attached again yet", "error", err)
 				c.due = time.Now().Add(c.a.opts.LastBackOff)
 				c.mu.Lock()

@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,26 @@ func TestDesiredRunsAndTombstoneStops(t *testing.T) {
 	w.eventually("the tombstone is forgotten", func() bool { return len(w.agent.Instances()) == 1 })
 }
 
+// TestNoContainerWithoutNetwork: a container is made beside its network, so it is taken back once if NetManager does not answer; after that it
+// waits for the network.
+func TestNoContainerWithoutNetwork(t *testing.T) {
+	w := newWorker(t)
+	w.net.set(true)
+	w.apply(desired(1, 1, list(want(svcA, gen(1, 1)))))
+	deadline := time.Now().Add(20 * time.Second)
+	for w.net.asked.Load() < 4 && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	w.runtime.mu.Lock()
+	creates, copies := w.runtime.creates, len(w.runtime.copies)
+	w.runtime.mu.Unlock()
+	if w.net.asked.Load() < 4 || creates != 1 || copies != 0 {
+		t.Errorf("NetManager was asked %d times; %d containers were made, %d are left", w.net.asked.Load(), creates, copies)
+	}
+	w.net.set(false)
+	w.awaitState(svcA, gen(1, 1), wire.StateRunning)
+}
+
 func TestCopyLooksNamesUpAtItsGateway(t *testing.T) {
 	w := newWorker(t)
 	in := want(svcA, gen(1, 1))
@@ -44,10 +65,10 @@ func TestCopyLooksNamesUpAtItsGateway(t *testing.T) {
 	w.apply(desired(1, 1, list(in)))
 	w.awaitState(svcA, gen(1, 1), wire.StateRunning)
 	w.runtime.mu.Lock()
-	network := w.runtime.network
+	nameserver, namespace := w.runtime.nameserver, w.runtime.namespace
 	w.runtime.mu.Unlock()
-	if network.Nameserver.String() != "10.18.0.1" || network.Namespace == "" {
-		t.Errorf("made in %+v", network)
+	if nameserver.String() != "10.18.0.1" || namespace == "" {
+		t.Errorf("made in %q, asks %s", namespace, nameserver)
 	}
 	w.net.mu.Lock()
 	defer w.net.mu.Unlock()
@@ -305,8 +326,8 @@ func TestTwoGenerationsAfterACrashAreOne(t *testing.T) {
 	w.stop()
 	for _, g := range []wire.Generation{gen(1, 1), gen(2, 1)} {
 		in := runtime.Instance{InstanceKey: key(svcA), Generation: g, Spec: want(svcA, g).Spec}
-		_ = w.runtime.Create(t.Context(), in, runtime.Network{})
-		_ = w.runtime.Start(t.Context(), in.ID())
+		_ = w.runtime.Create(t.Context(), in, "")
+		_ = w.runtime.Start(t.Context(), in.ID(), netip.Addr{})
 	}
 	w.restart()
 	w.eventually("the older is gone", func() bool { n, ok := w.runtime.running(id(svcA, gen(2, 1))); return n == 1 && ok })
@@ -316,7 +337,7 @@ func TestHalfCreatedIsContinued(t *testing.T) {
 	w := newWorker(t)
 	w.stop()
 	in := runtime.Instance{InstanceKey: key(svcA), Generation: gen(1, 1), Spec: want(svcA, gen(1, 1)).Spec}
-	_ = w.runtime.Create(t.Context(), in, runtime.Network{})
+	_ = w.runtime.Create(t.Context(), in, "")
 	w.spaces.ids[id(svcB, gen(1, 1))] = true
 	w.restart()
 	w.awaitState(svcA, gen(1, 1), wire.StateRunning)

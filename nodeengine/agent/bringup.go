@@ -53,9 +53,16 @@ func (c *actor) bringUp(ctx context.Context) error {
 		return err
 	}
 	c.report(wire.StateCreating, c.restartDetail("creating"))
-	endpoint, err := c.attach(ctx)
+	path, err := c.a.opts.Namespaces.Create(ctx, c.have.ID())
 	if err != nil {
 		return err
+	}
+	network := c.attachAside(ctx, path)
+	defer network.end()
+	if c.unattached { // as it was last time: no container before there is a network for it
+		if _, err := network.wait(); err != nil {
+			return err
+		}
 	}
 	select {
 	case c.a.slots <- struct{}{}:
@@ -65,16 +72,16 @@ func (c *actor) bringUp(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, createTimeout, fmt.Errorf("the runtime took longer than %s", createTimeout))
 	defer cancel()
-	path, err := c.a.opts.Namespaces.Create(ctx, c.have.ID())
-	if err != nil {
-		return err
-	}
-	if err := rt.Create(ctx, *c.have, runtime.Network{Namespace: path, Nameserver: endpoint.Gateway}); err != nil {
+	if err := rt.Create(ctx, *c.have, path); err != nil {
 		return err
 	}
 	c.phase = runtime.PhaseIncomplete
+	endpoint, err := network.wait()
+	if err != nil {
+		return errors.Join(err, rt.Remove(ctx, c.have.ID()))
+	}
 	c.report(wire.StateCreated, c.restartDetail(""))
-	if err := rt.Start(ctx, c.have.ID()); err != nil {
+	if err := rt.Start(ctx, c.have.ID(), endpoint.Gateway); err != nil {
 		return err
 	}
 	c.phase, c.started, c.exhausted = runtime.PhaseRunning, time.Now(), false
@@ -86,24 +93,6 @@ func (c *actor) bringUp(ctx context.Context) error {
 	c.log.Info("running", "generation", c.have.Generation.String(), "took", time.Since(began).Round(time.Millisecond), "restarts", c.have.Restarts)
 	c.report(wire.StateRunning, c.runningDetail())
 	return nil
-}
-
-// attach makes the instance's namespace and has NetManager give it its addresses.
-func (c *actor) attach(ctx context.Context) (wire.LocalEndpoint, error) {
-	ctx, cancel := context.WithTimeout(ctx, attachTimeout)
-	defer cancel()
-	path, err := c.a.opts.Namespaces.Create(ctx, c.have.ID())
-	if err != nil {
-		return wire.LocalEndpoint{}, err
-	}
-	s := c.have.Spec
-	endpoint, err := c.a.opts.Network.Attach(ctx, wire.LocalAttach{InstanceKey: c.key, Generation: c.have.Generation, JobName: s.JobName, Organization: s.Organization,
-		NetNS: path, InstanceIP: s.InstanceIP, InstanceIPv6: s.InstanceIPv6, Addresses: s.Addresses, Ports: s.Ports})
-	c.elsewhere = elsewhere(err)
-	if err != nil {
-		return wire.LocalEndpoint{}, &networkError{err}
-	}
-	return endpoint, nil
 }
 
 // onEnd notes that the running copy has ended.

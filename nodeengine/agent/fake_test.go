@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,12 +25,13 @@ const (
 
 // faults is a runtime whose failures are scripted; it keeps copies as a real one does, across agents.
 type faults struct {
-	mu      sync.Mutex
-	copies  map[string]*fakeCopy
-	network runtime.Network // of the copy made last
-	pull    func(ctx context.Context, spec wire.InstanceSpec) error
-	remove  func(id string) error
-	creates int
+	mu         sync.Mutex
+	copies     map[string]*fakeCopy
+	namespace  string     // of the copy made last
+	nameserver netip.Addr // of the copy started last
+	pull       func(ctx context.Context, spec wire.InstanceSpec) error
+	remove     func(id string) error
+	creates    int
 	// unlisted is how often List fails.
 	unlisted int
 	events   []string
@@ -56,18 +58,19 @@ func (f *faults) Pull(ctx context.Context, spec wire.InstanceSpec) error {
 	return nil
 }
 
-func (f *faults) Create(_ context.Context, in runtime.Instance, network runtime.Network) error {
+func (f *faults) Create(_ context.Context, in runtime.Instance, namespace string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.creates++
-	f.network = network
+	f.namespace = namespace
 	f.copies[in.ID()] = &fakeCopy{Copy: runtime.Copy{Instance: in, Phase: runtime.PhaseIncomplete}, ended: make(chan struct{})}
 	return nil
 }
 
-func (f *faults) Start(_ context.Context, id string) error {
+func (f *faults) Start(_ context.Context, id string, nameserver netip.Addr) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.nameserver = nameserver
 	f.event("start %s", id)
 	f.copies[id].Phase, f.copies[id].StartedAt = runtime.PhaseRunning, time.Now()
 	return nil
@@ -166,6 +169,8 @@ func (f *faults) running(id string) (int, bool) {
 
 // network is a NetManager that can be away.
 type network struct {
+	asked atomic.Int64 // to attach
+
 	mu        sync.Mutex
 	away      bool
 	refusal   error
@@ -174,6 +179,7 @@ type network struct {
 }
 
 func (n *network) Attach(_ context.Context, a wire.LocalAttach) (wire.LocalEndpoint, error) {
+	n.asked.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.away {

@@ -55,23 +55,16 @@ type Usage struct {
 	MemoryBytes int64
 }
 
-// Network is what a copy sees of the network.
-type Network struct {
-	// Namespace is the path of its network namespace.
-	Namespace string
-	// Nameserver answers its lookups.
-	Nameserver netip.Addr
-}
-
 // Runtime runs instances of one kind. Methods may be called concurrently, but for one copy one at a time, save Wait.
 // Every method gives up with its context.
 type Runtime interface {
 	// Pull makes the image of spec present. It wraps [ImageError] where a person has to act.
 	Pull(ctx context.Context, spec wire.InstanceSpec) error
-	// Create makes a copy ready to start. Remains of an earlier attempt with the same id are replaced.
-	Create(ctx context.Context, in Instance, network Network) error
-	// Start starts a created copy.
-	Start(ctx context.Context, id string) error
+	// Create makes a copy ready to start in the network namespace of a path, which may be empty so far. Remains of an earlier attempt with the
+	// same id are replaced.
+	Create(ctx context.Context, in Instance, namespace string) error
+	// Start starts a created copy, whose lookups nameserver answers; the invalid address if nobody does.
+	Start(ctx context.Context, id string, nameserver netip.Addr) error
 	// Wait returns when a started copy has ended; [ErrNotFound] if there is none.
 	Wait(ctx context.Context, id string) (Exit, error)
 	// Complete frees what an exited copy holds and remembers that it is not to run again.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
@@ -20,13 +21,13 @@ import (
 const runcRuntime = "io.containerd.runc.v2"
 
 // Create makes the container with its snapshot and a task that waits to be started.
-func (r *Runtime) Create(ctx context.Context, in runtime.Instance, network runtime.Network) error {
+func (r *Runtime) Create(ctx context.Context, in runtime.Instance, namespace string) error {
 	id := in.ID()
 	image, err := r.image(ctx, in.Spec)
 	if err != nil {
 		return fmt.Errorf("find image of %s: %w", id, err)
 	}
-	specOpts, err := r.specOpts(in, image, network)
+	specOpts, err := r.specOpts(in, image, namespace)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (r *Runtime) Create(ctx context.Context, in runtime.Instance, network runti
 		if err := r.Remove(ctx, id); err != nil {
 			return err
 		}
-		if _, err = r.writeFiles(in, network); err != nil {
+		if _, err = r.writeFiles(in); err != nil {
 			return err
 		}
 		if _, err = r.secretFiles(ctx, in); err != nil {
@@ -74,7 +75,10 @@ func (r *Runtime) Create(ctx context.Context, in runtime.Instance, network runti
 }
 
 // Start starts the container's process.
-func (r *Runtime) Start(ctx context.Context, id string) error {
+func (r *Runtime) Start(ctx context.Context, id string, nameserver netip.Addr) error {
+	if err := r.writeResolvConf(id, nameserver); err != nil {
+		return err
+	}
 	task, err := r.task(ctx, id)
 	if err != nil {
 		return err

@@ -25,8 +25,12 @@ func (r *Runtime) runcRoot() string { return filepath.Join(r.opts.RunDir, "runc"
 
 func hostname(in runtime.Instance) string { return fmt.Sprintf("instance-%d", in.Number) }
 
-// writeFiles writes the container's own hosts, hostname and resolv.conf and returns their mounts.
-func (r *Runtime) writeFiles(in runtime.Instance, network runtime.Network) ([]specs.Mount, error) {
+// resolvConfFile is resolv.conf(5) among the container's own files.
+const resolvConfFile = "resolv.conf"
+
+// writeFiles writes the container's own hosts, hostname and resolv.conf and returns their mounts. Who answers its lookups is written in before
+// it starts.
+func (r *Runtime) writeFiles(in runtime.Instance) ([]specs.Mount, error) {
 	dir := r.filesDir(in.ID())
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("write container files: %w", err)
@@ -38,7 +42,7 @@ func (r *Runtime) writeFiles(in runtime.Instance, network runtime.Network) ([]sp
 	}{
 		{"hosts", hosts(in)},
 		{"hostname", []byte(hostname(in) + "\n")},
-		{"resolv.conf", resolvConf(network.Nameserver, hostSearch())},
+		{resolvConfFile, resolvConf(netip.Addr{}, hostSearch())},
 	} {
 		path := filepath.Join(dir, f.name)
 		if err := os.WriteFile(path, f.content, 0o644); err != nil {
@@ -47,6 +51,14 @@ func (r *Runtime) writeFiles(in runtime.Instance, network runtime.Network) ([]sp
 		mounts = append(mounts, specs.Mount{Destination: "/etc/" + f.name, Type: "bind", Source: path, Options: []string{"rbind", "rw"}})
 	}
 	return mounts, nil
+}
+
+// writeResolvConf says who answers the container's lookups. The file stays the same one, since it may be mounted already.
+func (r *Runtime) writeResolvConf(id string, nameserver netip.Addr) error {
+	if err := os.WriteFile(filepath.Join(r.filesDir(id), resolvConfFile), resolvConf(nameserver, hostSearch()), 0o644); err != nil {
+		return fmt.Errorf("write container files: %w", err)
+	}
+	return nil
 }
 
 // hosts names the container by its Instance IP, under which others know it.

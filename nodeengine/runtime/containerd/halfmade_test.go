@@ -28,7 +28,7 @@ func testHalfMade(t *testing.T, g *rig) {
 			_ = g.Remove(context.Background(), id)
 			_ = g.netns.Remove(id)
 		})
-		network := runtime.Network{Namespace: path, Nameserver: nameserver}
+		network := path
 		if attempt == 0 {
 			if err := g.Pull(t.Context(), in.Spec); err != nil {
 				t.Fatal(err)
@@ -55,7 +55,7 @@ func testHalfMade(t *testing.T, g *rig) {
 		if err := g.Create(t.Context(), in, network); err != nil {
 			t.Fatalf("attempt %d, after containerd was killed while it made the task: %v", attempt, err)
 		}
-		if err := g.Start(t.Context(), id); err != nil {
+		if err := g.Start(t.Context(), id, nameserver); err != nil {
 			t.Fatal(err)
 		}
 		if err := g.Remove(t.Context(), id); err != nil {

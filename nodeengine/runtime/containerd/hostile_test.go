@@ -44,9 +44,9 @@ func TestContainersThatCannotStart(t *testing.T) {
 		}
 		for range 2 {
 			began := time.Now()
-			err := g.Create(t.Context(), in, runtime.Network{Namespace: path, Nameserver: nameserver})
+			err := g.Create(t.Context(), in, path)
 			if err == nil {
-				err = g.Start(t.Context(), id)
+				err = g.Start(t.Context(), id, nameserver)
 			}
 			switch {
 			case c.want == "none":

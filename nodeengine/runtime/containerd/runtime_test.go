@@ -94,10 +94,10 @@ func (g *rig) start(in runtime.Instance) string {
 		_ = g.Remove(context.Background(), in.ID())
 		_ = g.netns.Remove(in.ID())
 	})
-	if err := g.Create(ctx, in, runtime.Network{Namespace: path, Nameserver: nameserver}); err != nil {
+	if err := g.Create(ctx, in, path); err != nil {
 		g.t.Fatal(err)
 	}
-	if err := g.Start(ctx, in.ID()); err != nil {
+	if err := g.Start(ctx, in.ID(), nameserver); err != nil {
 		g.t.Fatal(err)
 	}
 	return in.ID()
@@ -327,16 +327,16 @@ func testInterrupted(t *testing.T, g *rig) {
 		t.Fatal(err)
 	}
 	path := g.netns.Path(id)
-	if err := g.Create(t.Context(), in, runtime.Network{Namespace: path, Nameserver: nameserver}); err != nil {
+	if err := g.Create(t.Context(), in, path); err != nil {
 		t.Fatal(err)
 	}
 	if c, err := g.Inspect(t.Context(), id); err != nil || c.Phase != runtime.PhaseIncomplete {
 		t.Fatalf("created but not started: %+v %v", c, err)
 	}
-	if err := g.Create(t.Context(), in, runtime.Network{Namespace: path, Nameserver: nameserver}); err != nil {
+	if err := g.Create(t.Context(), in, path); err != nil {
 		t.Fatalf("create over remains: %v", err)
 	}
-	if err := g.Start(t.Context(), id); err != nil {
+	if err := g.Start(t.Context(), id, nameserver); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -450,7 +450,7 @@ func testLocalImage(t *testing.T, g *rig) {
 func testPrivileged(t *testing.T, g *rig) {
 	in := g.instance(15)
 	in.Spec.Privileged = true
-	if err := g.Create(t.Context(), in, runtime.Network{Namespace: "/none"}); err == nil || !strings.Contains(err.Error(), "--allow-privileged") {
+	if err := g.Create(t.Context(), in, "/none"); err == nil || !strings.Contains(err.Error(), "--allow-privileged") {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -20,7 +20,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oakestra/oakestra-ebpf/control/wire"
-	"github.com/oakestra/oakestra-ebpf/nodeengine/runtime"
 )
 
 // known are secrets by name.
@@ -97,7 +96,7 @@ func testSecrets(t *testing.T, g *rig) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = g.Create(t.Context(), bad, runtime.Network{Namespace: path, Nameserver: nameserver})
+		err = g.Create(t.Context(), bad, path)
 		if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), password) {
 			t.Errorf("want %q, got %v", name, err)
 		}

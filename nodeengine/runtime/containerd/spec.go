@@ -33,11 +33,11 @@ func (r *Runtime) cgroupPath(id string) string {
 
 // specOpts makes the container's OCI specification: containerd's default capabilities, masked paths and seccomp profile, no
 // new privileges, and limits that the kernel enforces.
-func (r *Runtime) specOpts(in runtime.Instance, image client.Image, network runtime.Network) ([]oci.SpecOpts, error) {
+func (r *Runtime) specOpts(in runtime.Instance, image client.Image, namespace string) ([]oci.SpecOpts, error) {
 	if in.Spec.Privileged && !r.opts.AllowPrivileged {
 		return nil, errors.New("the descriptor asks for a privileged container, which this worker does not allow: drop it, or start NodeEngine with --allow-privileged")
 	}
-	mounts, err := r.writeFiles(in, network)
+	mounts, err := r.writeFiles(in)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (r *Runtime) specOpts(in runtime.Instance, image client.Image, network runt
 		oci.WithImageConfig(image),
 		oci.WithEnv(environment(in)),
 		oci.WithHostname(hostname(in)),
-		oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: network.Namespace}),
+		oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: namespace}),
 		oci.WithMounts(mounts),
 		oci.WithCgroup(r.cgroupPath(in.ID())),
 		oci.WithPidsLimit(maxProcesses),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/oci"
@@ -72,8 +73,9 @@ func (f *floor) start(ctx context.Context, n int) (end func(), err error) {
 	}
 	end = removeNetwork
 	c, err := f.client.NewContainer(ctx, id, client.WithImage(f.image), client.WithNewSnapshot(id, f.image),
-		client.WithNewSpec(oci.WithDefaultSpec(), oci.WithImageConfig(f.image), oci.WithMemoryLimit(64<<20),
-			oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: path})))
+		// As a worker has it: what a container may do, and a limit, costs containerd time by itself.
+		client.WithNewSpec(oci.WithDefaultUnixDevices, oci.WithImageConfig(f.image), oci.WithMemoryLimit(64<<20), oci.WithPidsLimit(4096),
+			oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: path}), seccomp.WithDefaultProfile()))
 	if err != nil {
 		return end, fmt.Errorf("create a container: %w", err)
 	}
