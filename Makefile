@@ -119,7 +119,7 @@ else
 endif
 
 .PHONY: bench-control
-bench-control: deps build ## measure the control plane with hollow workers, 25 minutes; ONLY=crowd,idle keeps to parts; goes on where it broke off
+bench-control: deps build ## measure the control plane with hollow workers, 35 minutes; ONLY=crowd,idle keeps to parts; goes on where it broke off
 	@$(BIN)/oak-sim bench $(if $(ONLY),--only $(ONLY)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(STABLE),--stable $(STABLE))
 
 .PHONY: lint

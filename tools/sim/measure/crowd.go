@@ -247,9 +247,7 @@ func crowdWithMosquitto(ctx context.Context, o *Options, r *Result) error {
 	if err := s.bursts(ctx, o, r); err != nil {
 		return err
 	}
-	short := *o
-	short.Stable = min(o.Stable, time.Minute)
-	if err := s.stand(ctx, &short, r); err != nil {
+	if err := s.stand(ctx, o, r); err != nil {
 		return err
 	}
 	u, err := s.Broker.Usage()
