@@ -142,7 +142,10 @@ func (c *Cluster) adopt(ctx context.Context) error {
 				c.log.Warn("unclaimed instance is not adopted: its generation contradicts a copy that is known; it runs on",
 					"worker", worker, "instance", h.InstanceKey, "generation", h.Generation)
 			}
-			if !changes.Empty() {
+			if n := len(changes.Doubles); n > 0 {
+				c.log.Warn("stopping instances whose generation another worker was given too: were databases restored?", "worker", worker, "copies", n)
+			}
+			if len(changes.Copies) > 0 {
 				c.log.Warn("adopting instances that run although their rows were lost", "worker", worker, "copies", len(changes.Copies))
 				c.askEverything()
 			}

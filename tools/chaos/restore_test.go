@@ -41,4 +41,30 @@ func TestRestoredFromAnOldDump(t *testing.T) {
 		require.NoError(t, r.Restore(t.Context(), d, restored...))
 	}
 	require.NotZero(t, r.writer.deployed)
+	twice(t, w, r)
+}
+
+// twice gives root, and then root and the cluster, the same old database: what was removed since is wanted again by root, placed anew by the
+// cluster, and then known to the cluster as it was in its former life, of the same generation on a worker that need not be the same.
+func twice(t *testing.T, w *World, r *Run) {
+	t.Helper()
+	changing := w.services["c1"][serviceChanging].ID
+	for range 2 {
+		require.NoError(t, w.Scene.API.AddInstance(t.Context(), changing))
+	}
+	_, err := r.settled(t.Context(), time.Minute)
+	require.NoError(t, err)
+	d, err := w.Dump(t.Context(), t.TempDir(), "root", "c1")
+	require.NoError(t, err)
+	now, err := w.Scene.API.Service(t.Context(), changing)
+	require.NoError(t, err)
+	for _, i := range now.Instances {
+		if !i.Deleting {
+			require.NoError(t, r.writer.remove(t.Context(), w.Scene.API, changing, i.Number))
+		}
+	}
+	_, err = r.settled(t.Context(), time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, r.Restore(t.Context(), d, "root"))
+	require.NoError(t, r.Restore(t.Context(), d, "root", "c1"))
 }

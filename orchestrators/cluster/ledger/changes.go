@@ -24,6 +24,8 @@ type Changes struct {
 	Removals      map[wire.InstanceKey]Removal
 	DropRemovals  map[wire.InstanceKey]struct{}
 	Orders        map[string]wire.WorkerOrder // by worker
+	// Doubles are to be stopped; they are not stored.
+	Doubles map[Double]struct{}
 }
 
 func newChanges() Changes {
@@ -31,13 +33,13 @@ func newChanges() Changes {
 		Instances: map[wire.InstanceKey]Instance{}, DropInstances: map[wire.InstanceKey]struct{}{},
 		Copies: map[CopyID]Copy{}, DropCopies: map[CopyID]struct{}{},
 		Removals: map[wire.InstanceKey]Removal{}, DropRemovals: map[wire.InstanceKey]struct{}{},
-		Orders: map[string]wire.WorkerOrder{},
+		Orders: map[string]wire.WorkerOrder{}, Doubles: map[Double]struct{}{},
 	}
 }
 
 // Empty reports whether there is nothing to store.
 func (c *Changes) Empty() bool {
-	return len(c.Instances)+len(c.DropInstances)+len(c.Copies)+len(c.DropCopies)+len(c.Removals)+len(c.DropRemovals)+len(c.Orders) == 0
+	return len(c.Instances)+len(c.DropInstances)+len(c.Copies)+len(c.DropCopies)+len(c.Removals)+len(c.DropRemovals)+len(c.Orders)+len(c.Doubles) == 0
 }
 
 // Affected are the workers whose desired state, and the services whose copies, applying changes has changed.
@@ -75,6 +77,10 @@ func (l *Ledger) Apply(c Changes) Affected {
 		l.putCopy(copy)
 		workers[copy.Worker] = struct{}{}
 		services[copy.ServiceID] = struct{}{}
+	}
+	for d := range c.Doubles {
+		l.noteDouble(d)
+		workers[d.Worker] = struct{}{}
 	}
 	for _, o := range c.Orders {
 		l.Restore(o)

@@ -109,5 +109,6 @@ func (l *Ledger) DesiredOf(worker string) wire.Desired {
 			}
 		}
 	}
+	d.Tombstones = append(d.Tombstones, l.doublesOf(worker)...)
 	return d
 }

@@ -312,6 +312,34 @@ func TestUnclaimedOfARemovedInstanceStops(t *testing.T) {
 	require.Equal(t, []string{"1.1 RUNNING"}, b.report(0), "not done any more")
 }
 
+// TestOfOneGenerationGivenTwiceOneStops: databases restored one after the other have given the same generation to two workers.
+func TestOfOneGenerationGivenTwiceOneStops(t *testing.T) {
+	b := newBed(2)
+	b.want(1, 0)
+	b.settle()
+	require.Equal(t, []string{"0 1.1 w1"}, b.placed())
+	seen := b.unclaimed("w2", 0, g(1, 1))
+	require.Len(t, seen.Unclaimed, 1)
+	ch, held := b.Adopt("w2", seen.Unclaimed)
+	require.Empty(t, held)
+	require.Equal(t, []string{"w2"}, b.Apply(ch).Workers)
+	require.Equal(t, []string{"0 1.1 w1"}, b.placed())
+	require.Len(t, b.DesiredOf("w1").Instances, 1)
+	require.Empty(t, b.DesiredOf("w1").Tombstones)
+	require.Equal(t, []wire.Tombstone{{InstanceKey: key(0), Generation: g(1, 1)}}, b.DesiredOf("w2").Tombstones)
+	b.says("w2", 0, g(1, 1), wire.StateUndeployed)
+	require.Empty(t, b.DesiredOf("w2").Tombstones, "it is gone")
+	require.Equal(t, []string{"0 1.1 w1"}, b.placed(), "what the other runs is not meant")
+
+	ch, _ = b.Adopt("w2", b.unclaimed("w2", 0, g(1, 1)).Unclaimed)
+	b.Apply(ch)
+	require.Len(t, b.DesiredOf("w2").Tombstones, 1)
+	at := b.stamp().Stamp
+	b.NoteDesired("w2", at)
+	b.SeeInstances("w2", wire.Instances{Header: b.stamp(), Full: true, Applied: at}, b.now)
+	require.Empty(t, b.DesiredOf("w2").Tombstones, "a full list lacks it")
+}
+
 func TestNoWorkerTakesALiveInstanceOver(t *testing.T) {
 	b := newBed(2)
 	b.want(1, 0)

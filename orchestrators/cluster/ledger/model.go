@@ -74,6 +74,9 @@ type Ledger struct {
 	workers   map[string]*Worker
 	index     index
 
+	// doubles are the copies that are to be stopped of those that workers run beside what is written down, by worker.
+	doubles map[string]map[CopyID]struct{}
+
 	// measured are the round trips that workers say they have measured, by worker and peer; roundTrips are the same by peer and worker.
 	measured, roundTrips map[string]map[string]float64
 	// offers are what workers had to offer when they were summed up last; gains counts how often that was more than before.
@@ -117,6 +120,7 @@ func New(o Options) *Ledger {
 	return &Ledger{
 		instances: map[wire.InstanceKey]*Instance{}, copies: map[wire.InstanceKey][]*Copy{},
 		removals: map[wire.InstanceKey]*Removal{}, workers: map[string]*Worker{}, index: newIndex(),
+		doubles:  map[string]map[CopyID]struct{}{},
 		measured: map[string]map[string]float64{}, roundTrips: map[string]map[string]float64{},
 		// So that a count of this life is none of an earlier one.
 		seed: maphash.MakeSeed(), gains: uint64(max(o.Start.UnixMilli(), 0)), options: o, //nolint:gosec // it is not negative

@@ -37,7 +37,7 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 	w.instances = m.Stamp
 	w.hear(now, l.options)
 	services := map[string]struct{}{}
-	told := map[CopyID]struct{}{}
+	told, here := map[CopyID]struct{}{}, map[CopyID]struct{}{}
 	unknown := false
 	for _, wi := range m.Instances {
 		if !clean(&wi, now) {
@@ -46,8 +46,10 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 		}
 		if wi.State == wire.StateUndeployed {
 			seen.Settled = l.settleStopped(id, wi.InstanceKey, wi.Generation) || seen.Settled
+			l.settleDoubles(id, wi.InstanceKey, wi.Generation)
 			continue
 		}
+		here[CopyID{wi.InstanceKey, wi.Generation}] = struct{}{}
 		c := l.find(wi.InstanceKey, wi.Generation)
 		if c == nil || c.Worker != id {
 			unknown = true
@@ -78,8 +80,9 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 			c.Report.Since = now
 		}
 	}
-	if m.Full && l.settleAbsent(w, m.Applied, told) {
-		seen.Settled = true
+	if m.Full && !w.desired.IsZero() && m.Applied.Compare(w.desired) >= 0 {
+		seen.Settled = l.settleAbsent(w, told) || seen.Settled
+		l.keepDoubles(id, here)
 	}
 	if !w.settled && ((m.Full && !unknown) || (!w.desired.IsZero() && m.Applied.Compare(w.desired) >= 0)) {
 		w.settled, seen.Settled = true, true
@@ -106,12 +109,9 @@ func (l *Ledger) NoteDesired(id string, s wire.Stamp) {
 	}
 }
 
-// settleAbsent marks as gone each copy with a tombstone that a worker's full list lacks although the worker has applied the
-// newest desired state: it has nothing of it.
-func (l *Ledger) settleAbsent(w *Worker, applied wire.Stamp, told map[CopyID]struct{}) (settled bool) {
-	if w.desired.IsZero() || applied.Compare(w.desired) < 0 {
-		return false
-	}
+// settleAbsent marks as gone each copy with a tombstone that the full list of a worker lacks which has applied the newest desired state: it
+// has nothing of it.
+func (l *Ledger) settleAbsent(w *Worker, told map[CopyID]struct{}) (settled bool) {
 	for key := range l.index.byWorker[w.ID] {
 		for _, c := range l.copies[key] {
 			if _, ok := told[CopyID{c.InstanceKey, c.Generation}]; !ok && c.Worker == w.ID && c.Stop && !c.gone {
@@ -123,7 +123,7 @@ func (l *Ledger) settleAbsent(w *Worker, applied wire.Stamp, told map[CopyID]str
 }
 
 // Adopt decides what becomes of instances that run on a worker although no copy is placed there, such as after rows were lost.
-// Nothing is stopped: each becomes a copy of its own generation there. held are those that a person has to look at.
+// Nothing is stopped but a [Double]: each becomes a copy of its own generation there. held are those that a person has to look at.
 func (l *Ledger) Adopt(worker string, unclaimed []wire.WorkerInstance) (ch Changes, held []wire.InstanceReport) {
 	ch = newChanges()
 	room := maxCopies
@@ -139,7 +139,13 @@ func (l *Ledger) Adopt(worker string, unclaimed []wire.WorkerInstance) (ch Chang
 			held = append(held, wi.InstanceReport)
 			continue
 		}
-		if wi.Spec == nil || l.find(wi.InstanceKey, wi.Generation) != nil {
+		if wi.Spec == nil {
+			continue
+		}
+		if c := l.find(wi.InstanceKey, wi.Generation); c != nil {
+			if c.Worker != worker {
+				ch.Doubles[Double{CopyID{wi.InstanceKey, wi.Generation}, worker}] = struct{}{}
+			}
 			continue
 		}
 		c := Copy{InstanceKey: wi.InstanceKey, Generation: wi.Generation, Worker: worker, Spec: *wi.Spec, Report: wi.InstanceReport}
