@@ -89,7 +89,12 @@ func (c *Cluster) decideAll(ctx context.Context) error {
 			return ledger.Changes{}
 		}
 		c.noteAway(time.Now())
-		return l.Reconcile(time.Now())
+		changes := l.Reconcile(time.Now())
+		for d := range changes.Doubles {
+			c.log.Warn("stopping an instance whose generation another worker was given too: were databases restored?", "worker", d.Worker,
+				"instance", d.InstanceKey, "generation", d.Generation)
+		}
+		return changes
 	})
 }
 
@@ -142,10 +147,7 @@ func (c *Cluster) adopt(ctx context.Context) error {
 				c.log.Warn("unclaimed instance is not adopted: its generation contradicts a copy that is known; it runs on",
 					"worker", worker, "instance", h.InstanceKey, "generation", h.Generation)
 			}
-			if n := len(changes.Doubles); n > 0 {
-				c.log.Warn("stopping instances whose generation another worker was given too: were databases restored?", "worker", worker, "copies", n)
-			}
-			if len(changes.Copies) > 0 {
+			if !changes.Empty() {
 				c.log.Warn("adopting instances that run although their rows were lost", "worker", worker, "copies", len(changes.Copies))
 				c.askEverything()
 			}

@@ -74,12 +74,15 @@ func (l *Ledger) Apply(c Changes) Affected {
 		services[id.ServiceID] = struct{}{}
 	}
 	for _, copy := range c.Copies {
+		if have := l.find(copy.InstanceKey, copy.Generation); have != nil {
+			workers[have.Worker] = struct{}{}
+		}
 		l.putCopy(copy)
 		workers[copy.Worker] = struct{}{}
 		services[copy.ServiceID] = struct{}{}
 	}
 	for d := range c.Doubles {
-		l.noteDouble(d)
+		l.stopDouble(d)
 		workers[d.Worker] = struct{}{}
 	}
 	for _, o := range c.Orders {
@@ -98,7 +101,7 @@ func (l *Ledger) Apply(c Changes) Affected {
 func (l *Ledger) putCopy(c Copy) {
 	if have := l.find(c.InstanceKey, c.Generation); have != nil {
 		if have.Worker != c.Worker {
-			have.Report, have.elsewhere, have.gone, have.entered = c.Report, false, false, c.entered
+			have.Report, have.elsewhere, have.gone, have.before, have.entered = c.Report, false, false, false, c.entered
 		}
 		before := have.Worker
 		have.Worker, have.Spec, have.Stop = c.Worker, c.Spec, c.Stop

@@ -318,11 +318,11 @@ func TestOfOneGenerationGivenTwiceOneStops(t *testing.T) {
 	b.want(1, 0)
 	b.settle()
 	require.Equal(t, []string{"0 1.1 w1"}, b.placed())
+	b.says("w1", 0, g(1, 1), wire.StateCreating)
 	seen := b.unclaimed("w2", 0, g(1, 1))
-	require.Len(t, seen.Unclaimed, 1)
-	ch, held := b.Adopt("w2", seen.Unclaimed)
-	require.Empty(t, held)
-	require.Equal(t, []string{"w2"}, b.Apply(ch).Workers)
+	require.Empty(t, seen.Unclaimed)
+	require.True(t, seen.Settled, "there is something to decide")
+	b.settle()
 	require.Equal(t, []string{"0 1.1 w1"}, b.placed())
 	require.Len(t, b.DesiredOf("w1").Instances, 1)
 	require.Empty(t, b.DesiredOf("w1").Tombstones)
@@ -331,13 +331,47 @@ func TestOfOneGenerationGivenTwiceOneStops(t *testing.T) {
 	require.Empty(t, b.DesiredOf("w2").Tombstones, "it is gone")
 	require.Equal(t, []string{"0 1.1 w1"}, b.placed(), "what the other runs is not meant")
 
-	ch, _ = b.Adopt("w2", b.unclaimed("w2", 0, g(1, 1)).Unclaimed)
-	b.Apply(ch)
+	b.unclaimed("w2", 0, g(1, 1))
+	b.settle()
 	require.Len(t, b.DesiredOf("w2").Tombstones, 1)
 	at := b.stamp().Stamp
 	b.NoteDesired("w2", at)
 	b.SeeInstances("w2", wire.Instances{Header: b.stamp(), Full: true, Applied: at}, b.now)
 	require.Empty(t, b.DesiredOf("w2").Tombstones, "a full list lacks it")
+}
+
+// TestOfOneGenerationGivenTwiceWhatRunsGoesOn: of a restored database the worker that is written down need not run the copy that another does.
+func TestOfOneGenerationGivenTwiceWhatRunsGoesOn(t *testing.T) {
+	restored := func() *bed {
+		b := newBed(2)
+		b.want(1, 0)
+		b.settle()
+		b.find(key(0), g(1, 1)).before = true // as [Ledger.Load] has it
+		b.workers["w1"].settled = false
+		b.unclaimed("w2", 0, g(1, 1))
+		b.settle()
+		require.Equal(t, []string{"0 1.1 w1"}, b.placed(), "what w1 runs is not known yet")
+		require.Empty(t, b.DesiredOf("w2").Tombstones)
+		return b
+	}
+	b := restored()
+	b.workers["w1"].settled = true
+	require.Equal(t, []string{"w1", "w2"}, b.settle().Workers)
+	require.Equal(t, []string{"0 1.1 w2"}, b.placed())
+	require.Equal(t, []string{"1.1 RUNNING"}, b.report(0))
+	require.Empty(t, b.DesiredOf("w2").Tombstones)
+	require.Empty(t, b.DesiredOf("w1").Instances)
+	b.unclaimed("w1", 0, g(1, 1)) // it had begun with what it was told before
+	b.settle()
+	require.Len(t, b.DesiredOf("w1").Tombstones, 1)
+	require.Equal(t, []string{"0 1.1 w2"}, b.placed())
+
+	b = restored()
+	b.says("w1", 0, g(1, 1), wire.StateRunning)
+	b.workers["w1"].settled = true
+	b.settle()
+	require.Equal(t, []string{"0 1.1 w1"}, b.placed(), "it runs on both")
+	require.Len(t, b.DesiredOf("w2").Tombstones, 1)
 }
 
 func TestNoWorkerTakesALiveInstanceOver(t *testing.T) {

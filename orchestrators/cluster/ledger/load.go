@@ -9,6 +9,7 @@ func (l *Ledger) Load(instances []Instance, copies []Copy, removals []Removal) A
 		ch.Instances[i.InstanceKey] = i
 	}
 	for _, c := range copies {
+		c.before = true
 		ch.Copies[CopyID{c.InstanceKey, c.Generation}] = c
 		if _, ok := ch.Instances[c.InstanceKey]; !ok && !c.Stop {
 			ch.Instances[c.InstanceKey] = Instance{InstanceKey: c.InstanceKey, Placement: c.Generation.Placement, Spec: c.Spec,

@@ -50,6 +50,8 @@ type Copy struct {
 	elsewhere bool
 	// entered is when this process saw the copy enter its state; zero if it was in it before.
 	entered time.Time
+	// before is set while all that is known of the copy is from an earlier life: its worker has not said since that it runs, or has ended.
+	before bool
 	// gone is set once the worker has nothing of it any more. Only a copy with a tombstone goes.
 	gone bool
 }
@@ -74,8 +76,8 @@ type Ledger struct {
 	workers   map[string]*Worker
 	index     index
 
-	// doubles are the copies that are to be stopped of those that workers run beside what is written down, by worker.
-	doubles map[string]map[CopyID]struct{}
+	// doubles are the copies that workers run of generations that other workers were given, by worker.
+	doubles map[string]map[CopyID]double
 
 	// measured are the round trips that workers say they have measured, by worker and peer; roundTrips are the same by peer and worker.
 	measured, roundTrips map[string]map[string]float64
@@ -120,7 +122,7 @@ func New(o Options) *Ledger {
 	return &Ledger{
 		instances: map[wire.InstanceKey]*Instance{}, copies: map[wire.InstanceKey][]*Copy{},
 		removals: map[wire.InstanceKey]*Removal{}, workers: map[string]*Worker{}, index: newIndex(),
-		doubles:  map[string]map[CopyID]struct{}{},
+		doubles:  map[string]map[CopyID]double{},
 		measured: map[string]map[string]float64{}, roundTrips: map[string]map[string]float64{},
 		// So that a count of this life is none of an earlier one.
 		seed: maphash.MakeSeed(), gains: uint64(max(o.Start.UnixMilli(), 0)), options: o, //nolint:gosec // it is not negative

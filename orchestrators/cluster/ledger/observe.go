@@ -53,7 +53,9 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 		c := l.find(wi.InstanceKey, wi.Generation)
 		if c == nil || c.Worker != id {
 			unknown = true
-			if wi.Spec != nil && wi.Unclaimed {
+			if c != nil && wi.Unclaimed {
+				seen.Settled = l.noteDouble(id, wi) || seen.Settled
+			} else if wi.Spec != nil && wi.Unclaimed {
 				seen.Unclaimed = append(seen.Unclaimed, wi)
 			}
 			continue
@@ -64,6 +66,9 @@ func (l *Ledger) SeeInstances(id string, m wire.Instances, now time.Time) Seen {
 		}
 		if c.Report.State != wi.State {
 			c.entered = now
+		}
+		if wi.State == wire.StateRunning || wi.State == wire.StateCompleted || wi.State == wire.StateDead {
+			c.before = false
 		}
 		if wi.Ready == nil && wi.State == wire.StateRunning && c.Report.State == wi.State && c.Spec.Readiness != nil {
 			wi.Ready = c.Report.Ready // its worker has just started and not asked it yet: nothing has changed
@@ -123,7 +128,7 @@ func (l *Ledger) settleAbsent(w *Worker, told map[CopyID]struct{}) (settled bool
 }
 
 // Adopt decides what becomes of instances that run on a worker although no copy is placed there, such as after rows were lost.
-// Nothing is stopped but a [Double]: each becomes a copy of its own generation there. held are those that a person has to look at.
+// Nothing is stopped: each becomes a copy of its own generation there. held are those that a person has to look at.
 func (l *Ledger) Adopt(worker string, unclaimed []wire.WorkerInstance) (ch Changes, held []wire.InstanceReport) {
 	ch = newChanges()
 	room := maxCopies
@@ -139,13 +144,7 @@ func (l *Ledger) Adopt(worker string, unclaimed []wire.WorkerInstance) (ch Chang
 			held = append(held, wi.InstanceReport)
 			continue
 		}
-		if wi.Spec == nil {
-			continue
-		}
-		if c := l.find(wi.InstanceKey, wi.Generation); c != nil {
-			if c.Worker != worker {
-				ch.Doubles[Double{CopyID{wi.InstanceKey, wi.Generation}, worker}] = struct{}{}
-			}
+		if wi.Spec == nil || l.find(wi.InstanceKey, wi.Generation) != nil {
 			continue
 		}
 		c := Copy{InstanceKey: wi.InstanceKey, Generation: wi.Generation, Worker: worker, Spec: *wi.Spec, Report: wi.InstanceReport}

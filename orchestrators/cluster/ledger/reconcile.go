@@ -14,6 +14,7 @@ import (
 // nothing is left are done, older copies stop once a newer one runs, and what has no place gets one.
 func (l *Ledger) Reconcile(now time.Time) Changes {
 	ch := newChanges()
+	l.judgeDoubles(&ch)
 	for _, list := range l.copies {
 		for _, c := range list {
 			if c.Stop && c.gone {
