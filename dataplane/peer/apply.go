@@ -90,7 +90,7 @@ func (g *Greeter) add(id [12]byte) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &record{conversation: newConversation(id), index: index, wanted: true}
+	p := &record{conversation: newConversation(id, g.ended), index: index, wanted: true}
 	// Its place may have been another's.
 	err = g.cfg.Maps.PeerHealth.Put(index, bpf.PeerHealth{})
 	if err == nil {

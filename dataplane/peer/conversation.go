@@ -61,9 +61,14 @@ func family(a netip.Addr) int {
 	return bpf.V6
 }
 
-func newConversation(id [12]byte) conversation {
-	return conversation{id: id, answers: rate.NewLimiter(answerRate, answerBurst)}
+// newConversation returns one that goes on after a sequence: the other side may remember how far an earlier one had come, and takes what
+// is not beyond that for a replay.
+func newConversation(id [12]byte, after uint64) conversation {
+	return conversation{id: id, sequence: after, answers: rate.NewLimiter(answerRate, answerBurst)}
 }
+
+// end remembers how far a conversation has come that is to be forgotten.
+func (g *Greeter) end(c *conversation) { g.ended = max(g.ended, c.sequence) }
 
 // challenge is a hello of ours that an answer may quote.
 type challenge struct {

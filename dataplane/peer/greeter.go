@@ -63,6 +63,7 @@ type Greeter struct {
 	learned  []netip.Addr // sources to tell of, once mu is free
 	uplink   Uplink
 
+	ended         uint64    // the highest sequence of all conversations that have ended
 	observer      *observer // nil while there is none to ask
 	public        []netip.AddrPort
 	symmetric     bool // the NAT before this worker shows it at another port to each other side

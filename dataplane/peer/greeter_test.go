@@ -276,6 +276,32 @@ func meet(t *testing.T, a, b *side, atA, atB netip.AddrPort) {
 	t.Fatal("the greeting does not end")
 }
 
+// TestAPeerThatWasForgottenIsMetAgain: one side lets the other go, as when interest lapses there, and is told of it again, while the other has
+// kept it all the time, and the memory of how far their conversation had come.
+func TestAPeerThatWasForgottenIsMetAgain(t *testing.T) {
+	keyA, keyB := newKey(t), newKey(t)
+	a := newSide(t, newMaps(t), idA, keyA, 1, whereA)
+	b := newSide(t, newMaps(t), idB, keyB, 1, whereB)
+	require.NoError(t, a.Apply(list(1, peerOf(idB, keyB, whereB))))
+	for revision := uint64(1); revision < 9; revision += 2 {
+		require.NoError(t, b.Apply(list(revision, peerOf(idA, keyA, whereA))))
+		b.greetDue(b.clock)
+		for range 8 {
+			deliver(b, a, whereB, whereA)
+			deliver(a, b, whereA, whereB)
+		}
+		_, met := b.Index(idA)
+		require.True(t, met, "revision %d", revision)
+
+		require.NoError(t, b.Apply(list(revision+1)))
+		b.reap()
+		index, _ := b.Index(idA)
+		require.Zero(t, index)
+		_, met = a.Index(idB)
+		require.True(t, met)
+	}
+}
+
 func TestAPeerThatMovesIsFollowed(t *testing.T) {
 	a, b := pair(t)
 	meet(t, a, b, whereA, whereB)

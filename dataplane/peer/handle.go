@@ -102,6 +102,9 @@ func (g *Greeter) confirm(p *record, h hello.Hello, e bpf.Hello, from netip.Addr
 		}
 	}
 	p.direct, p.nat = direct, nat
+	if p.noticed == (hello.Position{}) {
+		p.noticed = h.At // older notices are of a conversation that was forgotten
+	}
 	state := bpf.PeerGreeting
 	if h.Met || p.met() {
 		state = bpf.PeerUp

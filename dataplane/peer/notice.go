@@ -75,6 +75,8 @@ func (g *Greeter) handleNotice(data []byte) (reason string) {
 		return "from a worker that the cluster has not named"
 	case !hello.GenuineNotice(data, p.key):
 		return "wrong signature"
+	case p.noticed == (hello.Position{}):
+		return "from a worker that has not proven yet to be there"
 	case !n.At.After(p.noticed):
 		return "replayed or overtaken"
 	}

@@ -78,6 +78,35 @@ func TestNoticesThatDoNotCount(t *testing.T) {
 	require.NotEmpty(t, believed)
 }
 
+// TestNoticesOfAForgottenConversationDoNotCount: one that was recorded while the two knew each other is sent again after one has forgotten the
+// other and is told of it anew, before the other has proven to be there and after.
+func TestNoticesOfAForgottenConversationDoNotCount(t *testing.T) {
+	keyA, keyB := newKey(t), newKey(t)
+	a := newSide(t, newMaps(t), idA, keyA, 1, whereA)
+	b := newSide(t, newMaps(t), idB, keyB, 1, whereB)
+	require.NoError(t, a.Apply(list(1, peerOf(idB, keyB, whereB))))
+	require.NoError(t, b.Apply(list(1, peerOf(idA, keyA, whereA))))
+	meet(t, a, b, whereA, whereB)
+	index, _ := b.Index(idA)
+	b.HandleStale(staleOf(index, 1))
+	recorded := notices(t, b)
+	require.Len(t, recorded, 1)
+
+	believed := 0
+	a.SubscribeStale(func(string, netip.Addr, uint32) { believed++ })
+	require.NoError(t, a.Apply(list(2)))
+	a.reap()
+	require.NoError(t, a.Apply(list(3, peerOf(idB, keyB, whereB))))
+	a.HandleHello(asEvent(recorded[0], whereB, whereA))
+	require.Zero(t, believed)
+	meet(t, a, b, whereA, whereB)
+	a.HandleHello(asEvent(recorded[0], whereB, whereA))
+	require.Zero(t, believed)
+	b.HandleStale(staleOf(index, 1))
+	a.HandleHello(asEvent(notices(t, b)[0], whereB, whereA))
+	require.Equal(t, 1, believed)
+}
+
 func TestNoticesAreLimited(t *testing.T) {
 	a, b := pair(t)
 	index, _ := b.Index(idA)

@@ -38,7 +38,7 @@ func (g *Greeter) SetObserver(o Observer) error {
 	g.mu.Lock()
 	defer g.unlock()
 	if o.ID == "" {
-		g.observer = nil
+		g.endObserver()
 		return nil
 	}
 	id, err := bpf.ParseID(o.ID)
@@ -58,14 +58,23 @@ func (g *Greeter) SetObserver(o Observer) error {
 	if err != nil {
 		return fmt.Errorf("use the observer's key: %w", err)
 	}
-	next := &observer{conversation: newConversation(id), outer: outer, other: other}
+	former := g.endObserver()
+	next := &observer{conversation: newConversation(id, g.ended), outer: outer, other: other}
 	next.public, next.key = bytes.Clone(o.PublicKey), key
-	if g.observer != nil {
-		next.seen = g.observer.seen // until it says otherwise
+	if former != nil {
+		next.seen = former.seen // until it says otherwise
 	}
 	g.observer = next
 	g.wake()
 	return nil
+}
+
+func (g *Greeter) endObserver() (former *observer) {
+	former, g.observer = g.observer, nil
+	if former != nil {
+		g.end(&former.conversation)
+	}
+	return former
 }
 
 // handleObserver takes a hello of the observer's.

@@ -98,6 +98,7 @@ func (g *Greeter) drop(p *record) error {
 	if err := g.write(p, bpf.Peer{}); err != nil {
 		return err
 	}
+	g.end(&p.conversation)
 	delete(g.byID, p.id)
 	delete(g.indices.used, p.index)
 	g.log.Info("peer removed", "peer", bpf.FormatID(p.id), "index", p.index)

@@ -36,8 +36,10 @@ type record struct {
 	nextEcho time.Time // when to look after its health again
 	silent   bool      // it has left echoes unanswered for too long
 
-	noticed hello.Position // highest of the notices that were accepted from it
-	notices *rate.Limiter  // of those to it; nil before the first
+	// noticed is the highest of the notices that were accepted from it; at first that of the hello by which it was located, before which
+	// none counts: whoever has recorded one could have it believed again.
+	noticed hello.Position
+	notices *rate.Limiter // of those to it; nil before the first
 }
 
 // located reports whether the peer's address is confirmed: packets from there are taken.
