@@ -27,7 +27,7 @@ func (g *Greeter) Apply(list wire.NetPeers) error {
 	g.held, g.listed = list.Stamp, true
 
 	for _, p := range g.byID {
-		p.wanted = false
+		p.returns, p.wanted = !p.wanted, false
 	}
 	var errs []error
 	for _, entry := range list.Peers {
@@ -56,6 +56,9 @@ func (g *Greeter) applyPeer(entry wire.NetPeer) error {
 	p := g.byID[id]
 	if p != nil {
 		p.wanted = true // even if the rest is wrong: a mistake is no command to remove
+		if err := g.doubt(p); err != nil {
+			return err
+		}
 	}
 	var key []byte
 	if p == nil || !bytes.Equal(p.public, entry.PublicKey) {
@@ -81,6 +84,26 @@ func (g *Greeter) applyPeer(entry wire.NetPeer) error {
 		p.behind = entry.NAT
 		p.greetNow()
 	}
+	return nil
+}
+
+// doubt has a peer that a list lacked for a while prove anew that it takes our packets: it may have forgotten us meanwhile, and would drop
+// the first packets of new flows as a stranger's. Flows that it has go on.
+func (g *Greeter) doubt(p *record) error {
+	if !p.returns {
+		return nil
+	}
+	p.returns = false
+	p.greetNow()
+	if !p.met() {
+		return nil
+	}
+	value := p.kernel
+	value.State = bpf.PeerGreeting
+	if err := g.write(p, value); err != nil {
+		return err
+	}
+	g.changed = append(g.changed, bpf.FormatID(p.id))
 	return nil
 }
 

@@ -302,6 +302,42 @@ func TestAPeerThatWasForgottenIsMetAgain(t *testing.T) {
 	}
 }
 
+// TestAPeerThatReturnsIsGreetedFirst: both are told that they need each other no more, and again that they do; meanwhile one has forgotten the
+// other, which is not to believe that it is still known.
+func TestAPeerThatReturnsIsGreetedFirst(t *testing.T) {
+	keyA, keyB := newKey(t), newKey(t)
+	a := newSide(t, newMaps(t), idA, keyA, 1, whereA)
+	b := newSide(t, newMaps(t), idB, keyB, 1, whereB)
+	require.NoError(t, a.Apply(list(1, peerOf(idB, keyB, whereB))))
+	require.NoError(t, b.Apply(list(1, peerOf(idA, keyA, whereA))))
+	meet(t, a, b, whereA, whereB)
+	var told []string
+	a.Subscribe(func(id string) { told = append(told, id) })
+
+	require.NoError(t, a.Apply(list(2)))
+	require.NoError(t, b.Apply(list(2)))
+	b.reap()
+	index, met := a.Index(idB)
+	require.True(t, met, "forgotten before its time")
+	require.NoError(t, b.Apply(list(3, peerOf(idA, keyA, whereA))))
+	require.NoError(t, a.Apply(list(3, peerOf(idB, keyB, whereB))))
+	_, met = a.Index(idB)
+	require.False(t, met)
+	record, _, err := a.cfg.Maps.Peers.Lookup(index)
+	require.NoError(t, err)
+	require.Equal(t, whereB.Port(), record.Port, "flows that there are lose their way")
+	meet(t, a, b, whereA, whereB)
+	again, met := a.Index(idB)
+	require.True(t, met)
+	require.Equal(t, index, again)
+	require.Equal(t, []string{idB, idB}, told)
+
+	// Who was in every list need prove nothing.
+	require.NoError(t, a.Apply(list(4, peerOf(idB, keyB, whereB))))
+	_, met = a.Index(idB)
+	require.True(t, met)
+}
+
 func TestAPeerThatMovesIsFollowed(t *testing.T) {
 	a, b := pair(t)
 	meet(t, a, b, whereA, whereB)

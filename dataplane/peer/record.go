@@ -20,8 +20,10 @@ type record struct {
 	index  uint32
 	kernel bpf.Peer // as the map has it
 	wanted bool     // the latest list has it, or none was seen yet
-	outer  []netip.AddrPort
-	behind wire.NAT // as it has told the cluster
+	// returns says that the list before lacked it.
+	returns bool
+	outer   []netip.AddrPort
+	behind  wire.NAT // as it has told the cluster
 
 	// Of the address where it was located: when it was last confirmed there, whether it believes itself to be there, and whether there
 	// is a NAT between here and there, whosoever's.
