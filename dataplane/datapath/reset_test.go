@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
@@ -208,6 +209,7 @@ const resetTries = 5
 // and by the clock to resetLimit.
 func TestManyFlowsAreReset(t *testing.T) {
 	const demanded = 100 * time.Millisecond
+	emulated := os.Getenv("OAK_EMULATED") != "" // where times say nothing, but whose flows are reset does
 	w := newWorldOf(t, inIPv4, inIPv4)
 	a, b := w.workers[0], w.workers[1]
 	a.withUpcalls(t)
@@ -228,11 +230,11 @@ func TestManyFlowsAreReset(t *testing.T) {
 			t.Logf("the resets of %d flows took %v, and %v of processors", c.flows, took, worked)
 			a.wantDead(1, c.flows)
 			clock, share = min(clock, took), min(share, took, worked/time.Duration(runtime.GOMAXPROCS(0)))
-			if clock <= demanded {
+			if clock <= demanded || emulated {
 				break
 			}
 		}
-		if clock > c.limit || share > demanded {
+		if !emulated && (clock > c.limit || share > demanded) {
 			t.Errorf("the resets of %d flows took %v, with the processors for themselves %v; want no more than %v and %v",
 				c.flows, clock, share, c.limit, demanded)
 		}
