@@ -305,11 +305,8 @@ func TestAPeerThatWasForgottenIsMetAgain(t *testing.T) {
 // TestAPeerThatReturnsIsGreetedFirst: both are told that they need each other no more, and again that they do; meanwhile one has forgotten the
 // other, which is not to believe that it is still known.
 func TestAPeerThatReturnsIsGreetedFirst(t *testing.T) {
-	keyA, keyB := newKey(t), newKey(t)
-	a := newSide(t, newMaps(t), idA, keyA, 1, whereA)
-	b := newSide(t, newMaps(t), idB, keyB, 1, whereB)
-	require.NoError(t, a.Apply(list(1, peerOf(idB, keyB, whereB))))
-	require.NoError(t, b.Apply(list(1, peerOf(idA, keyA, whereA))))
+	a, b := pair(t)
+	peerA, peerB := peerOf(idA, a.cfg.Key, whereA), peerOf(idB, b.cfg.Key, whereB)
 	meet(t, a, b, whereA, whereB)
 	var told []string
 	a.Subscribe(func(id string) { told = append(told, id) })
@@ -319,8 +316,8 @@ func TestAPeerThatReturnsIsGreetedFirst(t *testing.T) {
 	b.reap()
 	index, met := a.Index(idB)
 	require.True(t, met, "forgotten before its time")
-	require.NoError(t, b.Apply(list(3, peerOf(idA, keyA, whereA))))
-	require.NoError(t, a.Apply(list(3, peerOf(idB, keyB, whereB))))
+	require.NoError(t, b.Apply(list(3, peerA)))
+	require.NoError(t, a.Apply(list(3, peerB)))
 	_, met = a.Index(idB)
 	require.False(t, met)
 	record, _, err := a.cfg.Maps.Peers.Lookup(index)
@@ -333,7 +330,7 @@ func TestAPeerThatReturnsIsGreetedFirst(t *testing.T) {
 	require.Equal(t, []string{idB, idB}, told)
 
 	// Who was in every list need prove nothing.
-	require.NoError(t, a.Apply(list(4, peerOf(idB, keyB, whereB))))
+	require.NoError(t, a.Apply(list(4, peerB)))
 	_, met = a.Index(idB)
 	require.True(t, met)
 }

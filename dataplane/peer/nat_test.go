@@ -261,6 +261,22 @@ func TestTheObserverHasToQuoteUs(t *testing.T) {
 	require.Error(t, a.SetObserver(Observer{ID: idC, PublicKey: []byte("short")}))
 }
 
+// TestAnObserverThatReturnsIsGreetedOn: it may remember how far the worker had come, and takes nothing that is not beyond that.
+func TestAnObserverThatReturnsIsGreetedOn(t *testing.T) {
+	a := newSide(t, newMaps(t), idA, newKey(t), 1, whereA)
+	_, o := newCloud(t, a, idC)
+	var last hello.Position
+	for range 3 {
+		require.NoError(t, a.SetObserver(o))
+		a.greetDue(a.clock)
+		sent := a.tap.take(t)
+		require.NotEmpty(t, sent)
+		require.True(t, sent[0].At.After(last), "%v after %v", sent[0].At, last)
+		last = sent[len(sent)-1].At
+		require.NoError(t, a.SetObserver(Observer{}))
+	}
+}
+
 // TestASilentObserverIsLeftInPeace: an older cluster does not answer, and nothing depends on it.
 func TestASilentObserverIsLeftInPeace(t *testing.T) {
 	a := newSide(t, newMaps(t), idA, newKey(t), 1, whereA)

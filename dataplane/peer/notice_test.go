@@ -81,11 +81,7 @@ func TestNoticesThatDoNotCount(t *testing.T) {
 // TestNoticesOfAForgottenConversationDoNotCount: one that was recorded while the two knew each other is sent again after one has forgotten the
 // other and is told of it anew, before the other has proven to be there and after.
 func TestNoticesOfAForgottenConversationDoNotCount(t *testing.T) {
-	keyA, keyB := newKey(t), newKey(t)
-	a := newSide(t, newMaps(t), idA, keyA, 1, whereA)
-	b := newSide(t, newMaps(t), idB, keyB, 1, whereB)
-	require.NoError(t, a.Apply(list(1, peerOf(idB, keyB, whereB))))
-	require.NoError(t, b.Apply(list(1, peerOf(idA, keyA, whereA))))
+	a, b := pair(t)
 	meet(t, a, b, whereA, whereB)
 	index, _ := b.Index(idA)
 	b.HandleStale(staleOf(index, 1))
@@ -96,7 +92,7 @@ func TestNoticesOfAForgottenConversationDoNotCount(t *testing.T) {
 	a.SubscribeStale(func(string, netip.Addr, uint32) { believed++ })
 	require.NoError(t, a.Apply(list(2)))
 	a.reap()
-	require.NoError(t, a.Apply(list(3, peerOf(idB, keyB, whereB))))
+	require.NoError(t, a.Apply(list(3, peerOf(idB, b.cfg.Key, whereB))))
 	a.HandleHello(asEvent(recorded[0], whereB, whereA))
 	require.Zero(t, believed)
 	meet(t, a, b, whereA, whereB)
