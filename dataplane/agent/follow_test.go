@@ -36,7 +36,7 @@ func TestItFollowsUplinkAndTunnelPort(t *testing.T) {
 	var e wire.LocalEndpoint
 	_, err = h.ask(http.MethodPut, wire.PathLocalEndpoints, attachRequest(0, path), &e)
 	require.NoError(t, err)
-	require.Equal(t, 1444, h.link(e.Interface).Attrs().MTU)
+	require.Equal(t, 1464, h.link(e.Interface).Attrs().MTU)
 
 	h.within(func() {
 		up, err := netlink.LinkByName("up")
@@ -51,7 +51,7 @@ func TestItFollowsUplinkAndTunnelPort(t *testing.T) {
 		// Secondary addresses go with their primary one.
 		_ = netlink.AddrAdd(up, addr)
 	})
-	h.eventually("containers have the new MTU", func() bool { return h.link(e.Interface).Attrs().MTU == 1344 })
+	h.eventually("containers have the new MTU", func() bool { return h.link(e.Interface).Attrs().MTU == 1364 })
 	var m wire.NetEndpoints
 	h.eventually("the cluster hears of the address", func() bool {
 		return c.last(wire.TopicNetEndpoints, &m) && len(m.Outer) == 1 && m.Outer[0].Addr() == netip.MustParseAddr("192.0.2.77")

@@ -25,7 +25,7 @@ func first(list []netip.Prefix, is func(netip.Prefix) bool) (netip.Prefix, bool)
 	return netip.Prefix{}, false
 }
 
-// gateways are the worker's own addresses inside the overlay. That of IPv6 is missing where [noIPv6] says why.
+// gateways are the worker's own addresses inside the overlay, mtu being the least of the ways to peers. That of IPv6 is missing where [noIPv6] says why.
 func gateways(n wire.NetNode, mtu int) (device.HostAddresses, error) {
 	subnet, ok := firstV4(n.Subnets)
 	if !ok {
@@ -50,7 +50,7 @@ func noIPv6(n wire.NetNode, mtu int) string {
 	case !device.HasIPv6():
 		return "the kernel does not speak it: boot it without ipv6.disable=1"
 	case mtu < device.MinMTUIPv6:
-		return fmt.Sprintf("their MTU would be %d, and IPv6 needs %d: raise the uplink's to %d", mtu, device.MinMTUIPv6, device.MinMTUIPv6+device.Overhead)
+		return fmt.Sprintf("their MTU could be as little as %d, and IPv6 needs %d: raise the uplink's to %d", mtu, device.MinMTUIPv6, device.MinMTUIPv6+device.Overhead)
 	}
 	return ""
 }

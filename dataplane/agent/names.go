@@ -51,7 +51,7 @@ func (a *Agent) nameServers() (at []netip.Addr, ranges wire.Ranges, err error) {
 	if node == nil {
 		return nil, ranges, nil
 	}
-	own, err := gateways(*node, a.innerMTU())
+	own, err := gateways(*node, a.mtus().least)
 	if err != nil {
 		return nil, ranges, fmt.Errorf("stored configuration %s: %w", a.state.path(nodeFile), err)
 	}

@@ -86,15 +86,15 @@ func (a *Agent) configure(ctx context.Context) error {
 	if err := a.admitContainers(); err != nil { // tried again when the host's part is mended
 		a.log.Warn("containers may not reach the outside", "error", err)
 	}
-	mtu := a.innerMTU()
-	own, err := gateways(*node, mtu)
+	mtu := a.mtus()
+	own, err := gateways(*node, mtu.least)
 	if err != nil {
 		return err
 	}
-	if why := noIPv6(*node, mtu); why != "" {
+	if why := noIPv6(*node, mtu.least); why != "" {
 		a.log.Warn("containers have no IPv6", "reason", why)
 	}
-	n := endpoint.Network{Subnets: node.Subnets, Gateway: own.IPv4, GatewayIPv6: own.IPv6, MTU: mtu}
+	n := endpoint.Network{Subnets: node.Subnets, Gateway: own.IPv4, GatewayIPv6: own.IPv6, MTU: mtu.containers}
 	if err := a.endpoints.Configure(n); err != nil {
 		a.log.Error("cannot mend all endpoints", "error", err)
 	}
@@ -124,16 +124,16 @@ func (a *Agent) configureHost() error {
 	if node == nil {
 		return nil
 	}
-	mtu := a.innerMTU()
-	own, err := gateways(*node, mtu)
+	mtu := a.mtus()
+	own, err := gateways(*node, mtu.least)
 	if err != nil {
 		return fmt.Errorf("stored configuration %s: %w: remove it to have it asked for", a.state.path(nodeFile), err)
 	}
-	pair, err := device.EnsureHost(own, mtu)
+	pair, err := device.EnsureHost(own, mtu.host)
 	if err != nil {
 		return err
 	}
-	if err := a.writeConfig(*node, own, port, mtu); err != nil {
+	if err := a.writeConfig(*node, own, port, mtu.containers); err != nil {
 		return err
 	}
 	if err := a.endpoints.AttachHost(pair, own); err != nil {
@@ -150,18 +150,6 @@ func tunnelPort(cfg Config, node *wire.NetNode) uint16 {
 		return cmp.Or(cfg.TunnelPort, DefaultTunnelPort)
 	}
 	return cmp.Or(cfg.TunnelPort, node.TunnelPort, DefaultTunnelPort)
-}
-
-// innerMTU is that of containers. Without an uplink it stays what it was; at first the usual one does, since containers reach
-// only one another.
-func (a *Agent) innerMTU() int {
-	if u := a.uplink.Load(); u != nil {
-		return u.InnerMTU()
-	}
-	if was, ok, err := a.dp.Maps().Config.Lookup(0); err == nil && ok && was.Mtu != 0 {
-		return int(was.Mtu)
-	}
-	return device.Uplink{MTU: 1500}.InnerMTU()
 }
 
 // openTunnel has the kernel hold the tunnel's port. The program that drops everything comes first.

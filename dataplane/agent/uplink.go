@@ -53,7 +53,9 @@ func (a *Agent) follow(ctx context.Context) error {
 	a.known.Lock()
 	pending := a.identity != nil && a.node != nil && a.overlay.Load() == nil
 	a.known.Unlock()
-	if !changed && !pending {
+	if resized := a.resized(); resized {
+		a.log.Info("containers get another MTU", "mtu", a.mtus().containers)
+	} else if !changed && !pending {
 		return nil
 	}
 	a.configuring.Lock()
@@ -117,7 +119,7 @@ func (a *Agent) lookAtUplink() (changed bool, err error) {
 	}
 	a.uplink.Store(&now)
 	a.settleExposed()
-	a.log.Info("uplink", "device", now.Name, "address", now.Addr, "address_ipv6", now.AddrIPv6, "mtu", now.MTU, "container_mtu", now.InnerMTU())
+	a.log.Info("uplink", "device", now.Name, "address", now.Addr, "address_ipv6", now.AddrIPv6, "mtu", now.MTU, "container_mtu", a.mtus().containers)
 	if before != nil && before.Index != now.Index {
 		if err := a.dp.Detach(before.Index); err != nil {
 			a.log.Warn("cannot take the programs off the former uplink", "device", before.Name, "error", err)

@@ -11,10 +11,11 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/oakestra/oakestra-ebpf/bpf"
 )
 
-// Overhead is what the tunnel adds to a packet, in bytes, over an IPv6 underlay: the larger of the two families, so that a
-// container's MTU fits both. Outer IPv6 40, UDP 8, VXLAN-GPE 8.
+// Overhead is what the tunnel adds to a packet, in bytes, over an IPv6 underlay: outer IPv6 40, UDP 8, VXLAN-GPE 8.
 const Overhead = 56
 
 // minMTU is the least that IPv4 hosts must take in whole (RFC 791).
@@ -33,8 +34,11 @@ type Uplink struct {
 	MTU int
 }
 
-// InnerMTU is the MTU of containers behind the uplink.
-func (u Uplink) InnerMTU() int { return max(u.MTU-Overhead, minMTU) }
+// InnerMTU is how long a packet can be, in bytes, that the tunnel carries as a whole over the uplink: to peers by IPv4 or, if overIPv6, by
+// either family.
+func (u Uplink) InnerMTU(overIPv6 bool) int {
+	return max(u.MTU-bpf.Overhead(u.Addr.IsValid() && !overIPv6), minMTU)
+}
 
 // FindUplink returns the device called name or, if name is empty, the one with the default route of least metric, or else
 // the only device that is up, has an address and is neither loopback nor this project's. A default route of IPv4 is looked for

@@ -42,7 +42,8 @@ func TestUplinkIsFound(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "ua", u.Name)
 	require.Equal(t, netip.MustParseAddr("192.0.2.2"), u.Addr)
-	require.Equal(t, 1444, u.InnerMTU())
+	require.Equal(t, 1464, u.InnerMTU(false))
+	require.Equal(t, 1444, u.InnerMTU(true))
 
 	b := addVeth(t, "ub", "198.51.100.2/24")
 	_, err = FindUplink("")
@@ -69,6 +70,7 @@ func TestUplinkOfIPv6(t *testing.T) {
 	u, err := FindUplink("")
 	require.NoError(t, err, "an underlay may be of IPv6 alone")
 	require.Equal(t, Uplink{Index: l.Attrs().Index, Name: "ua", AddrIPv6: netip.MustParseAddr("2001:db8::2"), MTU: 1500}, u)
+	require.Equal(t, 1444, u.InnerMTU(false), "there is no other way than IPv6's")
 
 	// Addresses that pass are not told to others.
 	for _, flags := range []int{unix.IFA_F_DEPRECATED, 0} {

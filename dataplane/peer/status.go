@@ -58,3 +58,15 @@ func (g *Greeter) Peers() []Status {
 	slices.SortFunc(out, func(a, b Status) int { return cmp.Compare(a.Index, b.Index) })
 	return out
 }
+
+// OverIPv6 reports whether a peer is met by IPv6, whose outer header is the longer one.
+func (g *Greeter) OverIPv6() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range g.byID {
+		if p.met() && p.address().Addr().Is6() {
+			return true
+		}
+	}
+	return false
+}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/check"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/inspect"
 	"github.com/oakestra/oakestra-ebpf/tools/oaknet/pins"
@@ -149,7 +151,7 @@ func checkUplink(_ context.Context, m *machine, c *collector) {
 	case a.MTU < leastMTU:
 		c.found("mtu-low", values, "the MTU of %s is %d, less than the %d that IPv6 in the tunnel takes", a.Name, a.MTU, leastMTU)
 	default:
-		c.note("%s, MTU %d: %d for containers", a.Name, a.MTU, a.MTU-over6)
+		c.note("%s, MTU %d: %d for containers", a.Name, a.MTU, a.MTU-bpf.Overhead(slices.ContainsFunc(globals(l), netip.Addr.Is4)))
 	}
 }
 

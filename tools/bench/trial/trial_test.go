@@ -61,7 +61,7 @@ func TestEveryWayIsMeasured(t *testing.T) {
 
 	m, err := s.Machine("v")
 	require.NoError(t, err)
-	require.Equal(t, map[string]int{"routed": 1500, "nft": 1450, "iptables": 1450, "oak": 1444}, m.MTUs)
+	require.Equal(t, map[string]int{"routed": 1500, "nft": 1450, "iptables": 1450, "oak": 1464}, m.MTUs)
 	require.Contains(t, m.Offloads, "tx-tcp-segmentation")
 	require.NotContains(t, m.PlainOffloads, "tx-tcp-segmentation")
 	require.NotEmpty(t, m.Programs["nft"])
