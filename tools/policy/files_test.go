@@ -93,11 +93,8 @@ func TestEverySourceHasItsLicenceLine(t *testing.T) {
 		switch filepath.Ext(name) {
 		case ".go", ".sql", ".sh":
 			want = apache
-		case ".c", ".h":
-			want = apache
-			if strings.HasPrefix(name, "bpf/") {
-				want = kernel
-			}
+		case ".c", ".h": // BPF programs, all of them
+			want = kernel
 		}
 		if want == "" || isGenerated(name, body) {
 			continue

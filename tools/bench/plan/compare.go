@@ -16,10 +16,12 @@ func Comparisons() (out []Comparison) {
 			out = append(out, Comparison{part, o, under})
 		}
 	}
-	add("table", "routed", "host", "nft", "oak")
-	add("table", "nft", "oak")
-	add("table", "routed-same", "nft-same", "oak-same")
+	add("table", "routed", "host", "bare", "nft", "oak")
+	add("table", "nft", "bare", "oak")
+	add("table", "bare", "oak")
+	add("table", "routed-same", "bare-same", "nft-same", "oak-same")
 	add("table", "nft-same", "oak-same")
+	add("table", "bare-same", "oak-same")
 	add("table", "routed-plain", "host-plain", "nft-plain", "oak-plain")
 	add("table", "nft-plain", "oak-plain")
 	add("table", "oak", "oak6")

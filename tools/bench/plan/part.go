@@ -49,7 +49,7 @@ func Table(rounds int) Part {
 		ipv6  bool
 	}
 	ways := []way{
-		{"routed", Setup{Way: Routed}, false}, {"nft", services(NFT, fewServices, one), false},
+		{"routed", Setup{Way: Routed}, false}, {"bare", Setup{Way: Bare}, false}, {"nft", services(NFT, fewServices, one), false},
 		{"oak", services(Oak, fewServices, one), false}, {"oak6", services(Oak, fewServices, one), true},
 		{"routed6", Setup{Way: Routed}, true}, // what IPv6 costs the kernel itself
 	}
@@ -63,7 +63,7 @@ func Table(rounds int) Part {
 		same = append(same, s)
 	}
 	for _, v := range other {
-		if !v.IPv6 {
+		if !v.IPv6 && v.Setup.Way != Bare {
 			v.Name, v.Plain = v.Name+"-plain", true
 			plain = append(plain, v)
 		}

@@ -17,6 +17,7 @@ type Way string
 const (
 	Hosts    Way = "host"     // no containers, no services
 	Routed   Way = "routed"   // containers and routes, no services
+	Bare     Way = "bare"     // the same behind the least that programs on veths and a tunnel can be, no services
 	NFT      Way = "nft"      // bridge, kernel VXLAN, kube-proxy's nftables rules
 	IPTables Way = "iptables" // the same with its iptables rules
 	Oak      Way = "oak"      // this project

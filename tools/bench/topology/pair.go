@@ -5,6 +5,7 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -40,6 +41,8 @@ type Pair struct {
 	Client *lab.Namespace
 	// Servers are where servers run.
 	Servers map[Place][]*lab.Namespace
+	// attached keeps programs where they are.
+	attached []io.Closer
 }
 
 // Outer is the address of a worker on the underlay, 0 being A's.

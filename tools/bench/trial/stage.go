@@ -110,6 +110,8 @@ func (s *Stage) build(ctx context.Context, p plan.Setup) (out *setup, err error)
 		out.Pair, err = topology.NewHosts(s.lab, p.Name())
 	case plan.Routed:
 		out.Pair, err = topology.NewRouted(s.lab, p.Name(), p.Replicas())
+	case plan.Bare:
+		out.Pair, err = topology.NewBare(s.lab, p.Name(), p.Replicas())
 	case plan.NFT, plan.IPTables:
 		if out.Pair, err = topology.NewFlannel(s.lab, p.Name(), p.Replicas()); err == nil {
 			out.loaded, err = loadRules(ctx, out)
@@ -146,7 +148,7 @@ func (p *setup) targets(v plan.Variant, k load.Kind) (out []netip.AddrPort) {
 	switch p.Way {
 	case plan.Hosts:
 		at(topology.Outer(1, v.IPv6))
-	case plan.Routed:
+	case plan.Routed, plan.Bare:
 		worker := 1
 		if v.Place == topology.Same {
 			worker = 0

@@ -32,7 +32,7 @@ func TestEveryWayIsMeasured(t *testing.T) {
 	s := stage(t)
 	few := func(w plan.Way) plan.Setup { return plan.Setup{Way: w, Services: 4, Endpoints: 2} }
 	measured := map[string]float64{}
-	for _, setup := range []plan.Setup{{Way: plan.Hosts}, {Way: plan.Routed}, few(plan.NFT), few(plan.IPTables), few(plan.Oak)} {
+	for _, setup := range []plan.Setup{{Way: plan.Hosts}, {Way: plan.Routed}, {Way: plan.Bare}, few(plan.NFT), few(plan.IPTables), few(plan.Oak)} {
 		require.NoError(t, s.Build(t.Context(), setup))
 		for _, w := range []plan.Workload{plan.Bulk4, plan.Request, plan.Connect, plan.UDP} {
 			v := plan.Variant{Name: setup.Name(), Setup: setup, Place: "other"}
@@ -61,7 +61,7 @@ func TestEveryWayIsMeasured(t *testing.T) {
 
 	m, err := s.Machine("v")
 	require.NoError(t, err)
-	require.Equal(t, map[string]int{"routed": 1500, "nft": 1450, "iptables": 1450, "oak": 1464}, m.MTUs)
+	require.Equal(t, map[string]int{"routed": 1500, "bare": 1464, "nft": 1450, "iptables": 1450, "oak": 1464}, m.MTUs)
 	require.Contains(t, m.Offloads, "tx-tcp-segmentation")
 	require.NotContains(t, m.PlainOffloads, "tx-tcp-segmentation")
 	require.NotEmpty(t, m.Programs["nft"])
