@@ -81,6 +81,43 @@ func TestChangesComeBackAsTheyWere(t *testing.T) {
 	require.Empty(t, s.Removals)
 }
 
+// A copy that another worker turns out to run takes that worker's state with it; what its former worker said, and is stored late, does not count.
+func TestACopyMovesWithItsState(t *testing.T) {
+	pool := open(t)
+	key, g := wire.InstanceKey{ServiceID: "s", Number: 3}, wire.Generation{Placement: 1, Move: 1}
+	since, ready := time.Now().UTC().Truncate(time.Microsecond), true
+	report := func(s wire.State, ready *bool) wire.InstanceReport {
+		return wire.InstanceReport{InstanceKey: key, Generation: g, State: s, Since: since, Ready: ready}
+	}
+	decide := func(c ledger.Copy) {
+		ch := ledger.Changes{Copies: map[ledger.CopyID]ledger.Copy{{InstanceKey: key, Generation: g}: c}}
+		in(t, pool, func(tx pgx.Tx) error { return StoreChanges(t.Context(), tx, ch) })
+	}
+	see := func(c ledger.Copy) {
+		in(t, pool, func(tx pgx.Tx) error { return StoreSeen(t.Context(), tx, []ledger.Copy{c}, nil) })
+	}
+	stored := func() ledger.Copy {
+		c := load(t, pool).Copies[0]
+		c.Report.Since = c.Report.Since.UTC()
+		return c
+	}
+	former := ledger.Copy{InstanceKey: key, Generation: g, Worker: "a", Report: report(wire.StateNodeScheduled, nil)}
+	decide(former)
+	creating := former
+	creating.Report = report(wire.StateCreating, nil)
+	see(creating)
+	former.Stop = true
+	decide(former)
+	creating.Stop = true
+	require.Equal(t, creating, stored(), "a decision on the same worker knows no newer state")
+
+	moved := ledger.Copy{InstanceKey: key, Generation: g, Worker: "b", Report: report(wire.StateRunning, &ready)}
+	decide(moved)
+	require.Equal(t, moved, stored())
+	see(creating)
+	require.Equal(t, moved, stored(), "the former worker's state came late")
+}
+
 func TestEpochFencesAnOlderProcess(t *testing.T) {
 	pool := open(t)
 	old, err := store.RaiseEpoch(t.Context(), pool)

@@ -106,7 +106,7 @@ func queueCopies(b *pgx.Batch, all map[ledger.CopyID]ledger.Copy) error {
 	}
 	var at copyColumns
 	workers, states, details, specs := make([]string, 0, len(all)), make([]string, 0, len(all)), make([]string, 0, len(all)), make([]string, 0, len(all))
-	stops, sinces := make([]bool, 0, len(all)), make([]time.Time, 0, len(all))
+	stops, sinces, ready := make([]bool, 0, len(all)), make([]time.Time, 0, len(all)), make([]*bool, 0, len(all))
 	for id, c := range all {
 		spec, err := json.Marshal(c.Spec)
 		if err != nil {
@@ -114,36 +114,43 @@ func queueCopies(b *pgx.Batch, all map[ledger.CopyID]ledger.Copy) error {
 		}
 		at.add(id)
 		workers, states, details = append(workers, c.Worker), append(states, string(c.Report.State)), append(details, c.Report.Detail)
-		specs, stops, sinces = append(specs, string(spec)), append(stops, c.Stop), append(sinces, c.Report.Since)
+		specs, stops, sinces, ready = append(specs, string(spec)), append(stops, c.Stop), append(sinces, c.Report.Since), append(ready, c.Report.Ready)
 	}
-	b.Queue(`INSERT INTO placement (service_id, instance_number, placement, move, worker_id, stop, spec, state, detail, since)
-		SELECT service, number, placement, move, worker, stop, spec::jsonb, state, detail, since
-		FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::timestamptz[])
-			AS c (service, number, placement, move, worker, stop, spec, state, detail, since)
+	// What is stored of a copy's state may be newer than the decision, but of another worker's copy it says nothing.
+	b.Queue(`INSERT INTO placement AS p (service_id, instance_number, placement, move, worker_id, stop, spec, state, detail, since, ready)
+		SELECT service, number, placement, move, worker, stop, spec::jsonb, state, detail, since, ready
+		FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::timestamptz[],
+			$11::boolean[]) AS c (service, number, placement, move, worker, stop, spec, state, detail, since, ready)
 		ON CONFLICT (service_id, instance_number, placement, move) DO UPDATE
-		SET worker_id = excluded.worker_id, stop = excluded.stop, spec = excluded.spec`,
-		at.services, at.numbers, at.placements, at.moves, workers, stops, specs, states, details, sinces)
+		SET worker_id = excluded.worker_id, stop = excluded.stop, spec = excluded.spec,
+			state = CASE WHEN p.worker_id = excluded.worker_id THEN p.state ELSE excluded.state END,
+			detail = CASE WHEN p.worker_id = excluded.worker_id THEN p.detail ELSE excluded.detail END,
+			since = CASE WHEN p.worker_id = excluded.worker_id THEN p.since ELSE excluded.since END,
+			ready = CASE WHEN p.worker_id = excluded.worker_id THEN p.ready ELSE excluded.ready END`,
+		at.services, at.numbers, at.placements, at.moves, workers, stops, specs, states, details, sinces, ready)
 	return nil
 }
 
-// StoreSeen stores what was seen from below: states of copies, and what NetManagers told. A part of an overlay that is nil stays
-// as it was.
+// StoreSeen stores what was seen from below: states of copies, and what NetManagers told. What was seen of a copy while another worker
+// had it is not stored. A part of an overlay that is nil stays as it was.
 func StoreSeen(ctx context.Context, tx pgx.Tx, copies []ledger.Copy, overlays []Overlay) error {
 	b := &pgx.Batch{}
 	if len(copies) > 0 {
 		var at copyColumns
-		states, details := make([]string, len(copies)), make([]string, len(copies))
+		workers, states, details := make([]string, len(copies)), make([]string, len(copies)), make([]string, len(copies))
 		sinces, ready := make([]time.Time, len(copies)), make([]*bool, len(copies))
 		for n := range copies {
 			c := &copies[n]
 			at.add(ledger.CopyID{InstanceKey: c.InstanceKey, Generation: c.Generation})
-			states[n], details[n], sinces[n], ready[n] = string(c.Report.State), c.Report.Detail, c.Report.Since, c.Report.Ready
+			workers[n], states[n], details[n] = c.Worker, string(c.Report.State), c.Report.Detail
+			sinces[n], ready[n] = c.Report.Since, c.Report.Ready
 		}
 		b.Queue(`UPDATE placement p SET state = s.state, detail = s.detail, since = s.since, ready = s.ready
-			FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::timestamptz[], $8::boolean[])
-				AS s (service, number, placement, move, state, detail, since, ready)
-			WHERE p.service_id = s.service AND p.instance_number = s.number AND p.placement = s.placement AND p.move = s.move`,
-			at.services, at.numbers, at.placements, at.moves, states, details, sinces, ready)
+			FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::boolean[])
+				AS s (service, number, placement, move, worker, state, detail, since, ready)
+			WHERE p.service_id = s.service AND p.instance_number = s.number AND p.placement = s.placement AND p.move = s.move
+				AND p.worker_id = s.worker`,
+			at.services, at.numbers, at.placements, at.moves, workers, states, details, sinces, ready)
 	}
 	for _, o := range overlays {
 		b.Queue(`INSERT INTO overlay (worker_id, endpoints, interest) VALUES ($1, $2, $3) ON CONFLICT (worker_id) DO UPDATE
