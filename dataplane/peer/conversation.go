@@ -27,6 +27,7 @@ const (
 	firstRetry   = 10 * time.Millisecond // doubled each time …
 	lastRetry    = time.Second           // … up to this, and again for ever
 	refreshEvery = 15 * time.Second      // once it has answered
+	betterEvery  = time.Second           // and another way may be better, at first
 	// refreshNATEvery is the same if there is a NAT in between, which forgets who says nothing and may give another port whenever it
 	// likes. Only what comes out of it shows that port, and who waits for it shall have it within 5 s: that leaves time for ways of some
 	// hundred milliseconds, and for the cluster to pass it on where the other side is behind a NAT too.

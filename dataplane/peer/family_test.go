@@ -130,6 +130,29 @@ func TestIPv4IsPreferredWhereBothFamiliesAnswer(t *testing.T) {
 	require.Equal(t, []netip.Addr{whereB.Addr(), whereA.Addr()}, []netip.Addr{toB, toA})
 }
 
+// What is lost at first, as while neighbours are asked for, does not decide for long.
+func TestALostPacketDoesNotDecideTheFamily(t *testing.T) {
+	c := twoFamilies(t)
+	c.v4 = false
+	c.pass(100 * time.Millisecond)
+	toB, met := at(t, c.a, idB)
+	require.True(t, met)
+	require.Equal(t, whereB6.Addr(), toB)
+	c.v4 = true
+	c.pass(2 * betterEvery)
+	c.requireAgreement()
+	toB, _ = at(t, c.a, idB)
+	require.Equal(t, whereB.Addr(), toB)
+
+	c.v4 = false
+	c.pass(time.Minute)
+	toB, _ = at(t, c.a, idB)
+	require.Equal(t, whereB6.Addr(), toB)
+	before := recordOf(t, c.a, idB).next
+	c.pass(refreshEvery)
+	require.Greater(t, recordOf(t, c.a, idB).next.Sub(before), refreshEvery/2, "it is tried less often by now")
+}
+
 // TestANATIsAvoidedWhereTheOtherFamilyHasNone: a NAT may forget, and IPv6 goes without.
 func TestANATIsAvoidedWhereTheOtherFamilyHasNone(t *testing.T) {
 	c := twoFamilies(t)

@@ -132,13 +132,14 @@ func (g *Greeter) confirm(p *record, h hello.Hello, e bpf.Hello, from netip.Addr
 	}
 	if before.State != bpf.PeerUp || before.Outer != value.Outer || before.Port != value.Port {
 		g.log.Info("peer met", "peer", bpf.FormatID(p.id), "index", p.index, "address", from, "nat", p.nat, "mtu", value.Mtu)
+		p.since = now
 		p.nextEcho = time.Time{} // another way, another round trip
 		g.wake()
 	}
 	if before.State != bpf.PeerUp {
 		g.changed = append(g.changed, bpf.FormatID(p.id))
 	}
-	p.settle(p.refresh(), now)
+	p.settle(p.refresh(now), now)
 	return nil
 }
 

@@ -30,6 +30,8 @@ type record struct {
 	confirmed time.Time
 	direct    bool
 	nat       bool
+	// since is when it became that address.
+	since time.Time
 	// other is where it was confirmed too.
 	other elsewhere
 	// former are addresses where it was located before, from which packets are still taken.
@@ -67,18 +69,26 @@ func (r *record) targets() []netip.AddrPort {
 		to = append(to, r.address())
 	}
 	for _, a := range r.outer {
-		better := r.nat || a.Addr().Is4()
-		if (everywhere || better && a.Addr().Is4() != r.address().Addr().Is4()) && !slices.Contains(to, a) {
+		if (everywhere || r.mayBeBetter(a)) && !slices.Contains(to, a) {
 			to = append(to, a)
 		}
 	}
 	return to
 }
 
-// refresh is the interval of greetings while it answers.
-func (r *record) refresh() time.Duration {
-	if r.nat {
+// mayBeBetter reports whether packets might rather go to an address of the other family than where it was located, if it answers there.
+func (r *record) mayBeBetter(a netip.AddrPort) bool {
+	return (r.nat || a.Addr().Is4()) && a.Addr().Is4() != r.address().Addr().Is4()
+}
+
+// refresh is the interval of greetings while it answers. Where a better way may have lost a packet only, that is tried soon, and then ever less
+// often.
+func (r *record) refresh(now time.Time) time.Duration {
+	switch {
+	case r.nat:
 		return refreshNATEvery
+	case slices.ContainsFunc(r.outer, r.mayBeBetter):
+		return min(max(now.Sub(r.since), betterEvery), refreshEvery)
 	}
 	return refreshEvery
 }

@@ -14,19 +14,52 @@ import (
 
 	"github.com/oakestra/oakestra-ebpf/bpf"
 	"github.com/oakestra/oakestra-ebpf/control/wire"
+	"github.com/oakestra/oakestra-ebpf/tools/bench/topology"
 )
 
 // vips opens the map of addresses of the client's worker.
-func (o *Overlay) vips() (*ebpf.Map, error) {
-	found, err := filepath.Glob(filepath.Join(o.pair.Lab.BPFFS(), "oakestra", o.name("a"), "v*", bpf.MapDir, "vips"))
+func (o *Overlay) vips() (*ebpf.Map, error) { return o.pinned(o.a, "vips") }
+
+// pinned opens one of a worker's maps.
+func (o *Overlay) pinned(w *worker, name string) (*ebpf.Map, error) {
+	found, err := filepath.Glob(filepath.Join(o.pair.Lab.BPFFS(), "oakestra", w.name, "v*", bpf.MapDir, name))
 	if err != nil || len(found) != 1 {
-		return nil, fmt.Errorf("find the pinned addresses of worker %s: %d maps: %w", o.name("a"), len(found), err)
+		return nil, fmt.Errorf("find the pinned map %s of worker %s: %d maps: %w", name, w.name, len(found), err)
 	}
 	m, err := ebpf.LoadPinnedMap(found[0], nil)
 	if err != nil {
-		return nil, fmt.Errorf("open the pinned addresses: %w", err)
+		return nil, fmt.Errorf("open the pinned map %s of worker %s: %w", name, w.name, err)
 	}
 	return m, nil
+}
+
+// metByIPv4 waits until a worker has met the other one by the family that is measured, and its containers have the MTU of that: IPv6, which may
+// have answered first, carries less.
+func (o *Overlay) metByIPv4(ctx context.Context, w *worker) error {
+	peers, err := o.pinned(w, "peers")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = peers.Close() }()
+	config, err := o.pinned(w, "config")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = config.Close() }()
+	return w.eventually(ctx, "the other worker is met by IPv4, and containers have its MTU", func() (bool, error) {
+		var c bpf.Config
+		if err := config.Lookup(uint32(0), &c); err != nil {
+			return false, fmt.Errorf("read the configuration of worker %s: %w", w.name, err)
+		}
+		var index uint32
+		var p bpf.Peer
+		for all := peers.Iterate(); all.Next(&index, &p); {
+			if p.State == bpf.PeerUp && p.Outer.Netip().Is4() {
+				return int(c.Mtu) == topology.UnderlayMTU-bpf.Overhead(true), nil
+			}
+		}
+		return false, nil
+	})
 }
 
 // has reports whether an address is in the map, and thereby all that it leads to: addresses are written last.

@@ -131,6 +131,11 @@ func (o *Overlay) populate(ctx context.Context) (err error) {
 	if err := o.b.meet(o.a, []wire.LocalEndpoint{client}); err != nil {
 		return err
 	}
+	for _, w := range []*worker{o.a, o.b} {
+		if err := o.metByIPv4(ctx, w); err != nil {
+			return err
+		}
+	}
 	o.a.onInterest(o.answer)
 	o.Loaded, err = o.Announce(ctx)
 	return err

@@ -25,7 +25,7 @@ func NewBare(l *lab.Lab, name string, instances int) (*Pair, error) {
 			if err != nil {
 				return fmt.Errorf("find device eth0: %w", err)
 			}
-			if err := h.LinkSetMTU(eth0, underlayMTU-bare.Overhead); err != nil {
+			if err := h.LinkSetMTU(eth0, UnderlayMTU-bare.Overhead); err != nil {
 				return fmt.Errorf("set the MTU of eth0: %w", err)
 			}
 			return nil

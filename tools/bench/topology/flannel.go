@@ -19,7 +19,7 @@ const (
 	vxlanName   = "flannel.1"
 	vxlanID     = 1
 	vxlanPort   = 8472
-	vxlanMTU    = underlayMTU - 50
+	vxlanMTU    = UnderlayMTU - 50
 	bridgeCalls = "net/bridge/bridge-nf-call-iptables"
 )
 

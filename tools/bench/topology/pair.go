@@ -27,8 +27,8 @@ const (
 // Uplink is the name of the device towards the other worker.
 const Uplink = "up0"
 
-// underlayMTU is that of Ethernet.
-const underlayMTU = 1500
+// UnderlayMTU is that of Ethernet.
+const UnderlayMTU = 1500
 
 // Pair is two workers on an underlay.
 type Pair struct {
@@ -63,7 +63,7 @@ func NewPair(l *lab.Lab, name string) (*Pair, error) {
 	if p.B, err = l.Namespace(name + "-b"); err != nil {
 		return nil, err
 	}
-	if err := lab.Cable(p.A, Uplink, p.B, Uplink, underlayMTU); err != nil {
+	if err := lab.Cable(p.A, Uplink, p.B, Uplink, UnderlayMTU); err != nil {
 		return nil, err
 	}
 	for i, w := range []*lab.Namespace{p.A, p.B} {

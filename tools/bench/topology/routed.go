@@ -95,7 +95,7 @@ func (p *Pair) worker(i int) *lab.Namespace { return []*lab.Namespace{p.A, p.B}[
 
 func (p *Pair) plugRouted(worker, n int, c *lab.Namespace) error {
 	w, device := p.worker(worker), fmt.Sprintf("veth%d", n)
-	if err := lab.Cable(w, device, c, "eth0", underlayMTU); err != nil {
+	if err := lab.Cable(w, device, c, "eth0", UnderlayMTU); err != nil {
 		return err
 	}
 	return p.forBoth(func(ipv6 bool) error {
