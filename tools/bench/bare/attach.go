@@ -10,7 +10,6 @@ import (
 	"net/netip"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 )
 
 // Containers is how many containers a worker can have, counted by the last byte of their addresses.
@@ -32,8 +31,8 @@ type Worker struct {
 	Here   map[netip.Addr]int
 }
 
-// Attach loads the programs for a worker and puts them on its devices; the caller is in its network namespace. They go with the closer. It needs
-// Linux 6.6.
+// Attach loads the programs for a worker and puts them on its devices; the caller is in its network namespace, and is when they are closed. They
+// go with the closer.
 func Attach(w Worker) (io.Closer, error) {
 	spec, err := loadBare()
 	if err != nil {
@@ -47,13 +46,13 @@ func Attach(w Worker) (io.Closer, error) {
 		return nil, fmt.Errorf("load the bare programs: %w", err)
 	}
 	defer func() { _ = programs.Close() }() // the links hold them
-	var all links
+	var all closers
 	attach := func(p *ebpf.Program, ifindex int) error {
-		l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: p, Attach: ebpf.AttachTCXIngress})
+		at, err := attachTo(ifindex, p)
 		if err != nil {
 			return fmt.Errorf("attach to device %d: %w", ifindex, err)
 		}
-		all = append(all, l)
+		all = append(all, at)
 		return nil
 	}
 	err = attach(programs.BareUplink, w.Uplink)
@@ -103,13 +102,13 @@ func (w Worker) outer() (h [Overhead]byte, sum uint32) {
 	return h, sum
 }
 
-type links []link.Link
+type closers []io.Closer
 
 // Close takes the programs off.
-func (all links) Close() error {
+func (all closers) Close() error {
 	var errs []error
-	for _, l := range all {
-		errs = append(errs, l.Close())
+	for _, c := range all {
+		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
 }
