@@ -78,6 +78,7 @@ func (g *Greeter) applyPeer(entry wire.NetPeer) error {
 	}
 	if outer := usable(entry.Outer); !slices.Equal(outer, p.outer) {
 		p.outer = outer
+		p.since = g.now() // one of these may be better
 		p.greetNow()
 	}
 	if entry.NAT != p.behind {

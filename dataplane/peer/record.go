@@ -30,7 +30,7 @@ type record struct {
 	confirmed time.Time
 	direct    bool
 	nat       bool
-	// since is when it became that address.
+	// since is when it became that address, or others were told of.
 	since time.Time
 	// other is where it was confirmed too.
 	other elsewhere

@@ -19,7 +19,7 @@ func (g *Greeter) recover() error {
 		if g.byID[value.Id] != nil || value.Id == g.id {
 			continue // never written by us: the index stays taken, and the record unused
 		}
-		g.byID[value.Id] = &record{conversation: newConversation(value.Id, 0), index: index, kernel: value, wanted: true}
+		g.byID[value.Id] = &record{conversation: newConversation(value.Id, 0), index: index, kernel: value, wanted: true, since: g.now()}
 	}
 	if err != nil {
 		return fmt.Errorf("recover peers: %w", err)
