@@ -53,10 +53,14 @@ func (o *Overlay) metByIPv4(ctx context.Context, w *worker) error {
 		}
 		var index uint32
 		var p bpf.Peer
-		for all := peers.Iterate(); all.Next(&index, &p); {
+		all := peers.Iterate()
+		for all.Next(&index, &p) {
 			if p.State == bpf.PeerUp && p.Outer.Netip().Is4() {
 				return int(c.Mtu) == topology.UnderlayMTU-bpf.Overhead(true), nil
 			}
+		}
+		if err := all.Err(); err != nil {
+			return false, fmt.Errorf("read the peers of worker %s: %w", w.name, err)
 		}
 		return false, nil
 	})
